@@ -1,0 +1,163 @@
+"""The three nouns a plugin implements: Benchmark, Method, Attack. Each docstring is the manual.
+
+No heavy import here: plugins are listed without loading torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .types import Measure, Splits, Training
+
+if TYPE_CHECKING:
+    import torch
+
+    from .run import Attacking, Unlearning
+    from .tokens import Batch
+
+
+class Config(BaseModel):
+    """Settings of a plugin: typed, with a description each; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class MethodConfig(Config):
+    """Settings every gradient method shares. ``None`` takes the value of the target's protocol."""
+
+    learning_rates: tuple[float, ...] | None = Field(
+        None, description="grid, ascending; the lowest that reaches the forgetting threshold is used"
+    )
+    epochs: int | None = Field(None, ge=1, description="budget, in passes over the forget set")
+    batch_size: int | None = Field(None, ge=1, description="forget facts per optimiser step")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
+    warmup_epochs: float = Field(1.0, ge=0, description="passes over which the rate rises linearly from 0")
+
+
+class Plugin(ABC):
+    """What methods, attacks and benchmarks have in common: a name, settings, and a docstring as manual."""
+
+    name: ClassVar[str]
+    paper: ClassVar[str] = ""
+    Config: ClassVar[type[Config]] = Config
+
+    def __init__(self, config: Any = None) -> None:
+        self.config: Any = self.Config() if config is None else config
+
+
+class Benchmark(Plugin):
+    """Facts in splits, how a model is asked and scored, and when it counts as having forgotten.
+
+    ``forget_metric`` is the metric of split ``forget`` that the forgetting threshold and the attacks look at;
+    ``curve_metrics`` are all metrics followed along an attack (``forget_metric`` among them).
+    """
+
+    forget_metric: ClassVar[str]
+    curve_metrics: ClassVar[tuple[str, ...]]
+    retain_metric: ClassVar[tuple[str, str]]
+    """Split and metric of the leaderboard's retain column."""
+
+    needs_data: ClassVar[bool] = False
+    """True when the facts come from files or a hub (``--data``) and not from the package."""
+
+    data: Path | None = None
+    """The directory given with ``--data``, set before :meth:`load`; None means the hub or the package."""
+
+    @abstractmethod
+    def load(self) -> Splits:
+        """Return the splits: ``forget``, ``retain`` and what else is scored; ``instruct`` for attacks.
+
+        Raises DataError naming file, line, field and what was expected; never returns half a data set.
+        """
+
+    @abstractmethod
+    def measures(self, splits: Splits) -> Iterable[Measure]:
+        """Return every number to compute on ``splits``. Called with a part of the splits, too."""
+
+    @abstractmethod
+    def threshold(self, splits: Splits) -> float:
+        """Return the value of ``forget_metric`` at or below which the forget set counts as forgotten."""
+
+    @abstractmethod
+    def chance(self, splits: Splits) -> float:
+        """Return the value of ``forget_metric`` for a model that knows the format but not the facts."""
+
+    def utility(self, values: Mapping[tuple[str, str], float]) -> Mapping[str, float]:
+        """Return aggregates over (split, metric) values; the key ``utility`` fills that column."""
+        return {}
+
+    def training(self, splits: Splits) -> Training | None:
+        """Return what the original and its retrain twin are trained on, or None if they cannot be made."""
+        return None
+
+
+class Method(Plugin):
+    """Turns the original model into an unlearned one.
+
+    Most methods are :meth:`loss` alone. The engine runs the shared protocol around it: for each learning
+    rate of the grid, lowest first, start from the original, step until the benchmark's forgetting threshold
+    is reached, and keep the first rate that reaches it within the budget.
+    """
+
+    Config: ClassVar[type[Config]] = MethodConfig
+
+    seeded: ClassVar[bool] = True
+    """False when the result does not depend on the seed; its seeds then share one unlearned model."""
+
+    stop: ClassVar[tuple[str, float] | None] = None
+    """Metric of split ``forget`` and value at which to stop instead of the benchmark's threshold."""
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the scalar to minimise on ``batch.forget`` and ``batch.retain``.
+
+        Normalise by the ``items`` or ``tokens`` of the batch, not by its shape: they count the whole
+        optimisation step, so that gradient accumulation equals the big batch exactly.
+        """
+        raise NotImplementedError(f"{type(self).__name__} overrides neither loss() nor unlearn()")
+
+    def prepare(self, job: Unlearning) -> None:
+        """Compute what the loss needs from the original model. Called once, before any rate is tried."""
+
+    def start(self, model: torch.nn.Module) -> None:
+        """Forget what an earlier rate left behind. Called when a rate starts from the original again."""
+
+    def after_backward(self, model: torch.nn.Module) -> None:
+        """Edit the gradients of a whole optimisation step, just before the optimiser sees them."""
+
+    def trainable(self, model: torch.nn.Module) -> Iterable[torch.nn.Parameter]:
+        """Return the parameters that train."""
+        return model.parameters()
+
+    def optimizer(self, parameters: Sequence[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        """Return the optimiser. AdamW unless the method says otherwise."""
+        from torch.optim import AdamW
+
+        return AdamW(parameters, lr=lr, weight_decay=self.config.weight_decay)
+
+    def unlearn(self, job: Unlearning) -> None:
+        """Change ``job.model`` in place. Override for what is no gradient method."""
+        job.lowest_rate(self)
+
+
+class Attack(Plugin):
+    """Tries to bring the knowledge back.
+
+    ``reads`` names the splits the attacker may see; the engine hands over nothing else. ``variants`` are the
+    published settings that are run as cells of their own, e.g. ``{"p=0.1": {"p": 0.1}}``.
+    """
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
+
+    @abstractmethod
+    def attack(self, job: Attacking) -> None:
+        """Attack ``job.model``, recording the forget score at checkpoints with ``job.checkpoint()``.
+
+        The cell's score is the maximum over checkpoints. Facts used for training are taken out of the
+        scored ones with ``job.inject()`` before the first checkpoint.
+        """

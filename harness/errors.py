@@ -1,0 +1,43 @@
+"""Errors a user can mend. The command line prints them as one sentence, without a traceback, and exits with 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class HarnessError(Exception):
+    """Something the user can mend: the message says what was wrong, where, and what to do."""
+
+
+class PluginError(HarnessError):
+    """A plugin could not be loaded, or breaks the contract of its base class."""
+
+
+class ConfigError(HarnessError):
+    """A setting does not exist or its value is not allowed."""
+
+
+class ModelError(HarnessError):
+    """A model directory or hub id cannot be used."""
+
+
+class StoreError(HarnessError):
+    """A results directory cannot be read or written."""
+
+
+class DataError(HarnessError):
+    """A data file does not hold what its schema asks for."""
+
+    def __init__(self, path: Path | str, problem: str, line: int | None = None) -> None:
+        where = f"{path}, line {line}" if line is not None else f"{path}"
+        super().__init__(f"{where}: {problem}")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that does not exist, with the nearest one that does."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"There is no {kind} '{name}'.{hint} There are: {', '.join(names) or 'none'}."
