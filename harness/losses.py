@@ -1,0 +1,39 @@
+"""The few quantities the losses of all methods are written in. Notation of the papers; only answers count."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .tokens import IGNORED, Texts
+
+
+def answer_logits(model: nn.Module, texts: Texts) -> tuple[Tensor, Tensor]:
+    """Logits (B, K, V) that predict the answer tokens, and their labels (B, K); K the longest answer.
+
+    Nothing else is projected to the vocabulary: with 128k words that tensor would be the biggest of all.
+    """
+    width = texts.answer_width
+    output = model(
+        input_ids=texts.input_ids,
+        attention_mask=texts.attention_mask,
+        position_ids=texts.position_ids,
+        logits_to_keep=width + 1,
+        use_cache=False,
+    )
+    return output.logits[:, -width - 1 : -1], texts.labels[:, -width:]
+
+
+def nll(model: nn.Module, texts: Texts) -> Tensor:
+    """NLL_sum (B,) in nats: sum over answer tokens of -log pi(y_t | x, y_<t), in float32 or better."""
+    logits, labels = answer_logits(model, texts)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    losses = nn.functional.cross_entropy(
+        logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    )
+    return losses.sum(dim=1)
+
+
+def cross_entropy(model: nn.Module, texts: Texts) -> Tensor:
+    """CE: the mean of -log pi over the answer tokens of the optimisation step."""
+    return nll(model, texts).sum() / texts.tokens

@@ -1,0 +1,144 @@
+"""Load a causal language model, find its parts without knowing its family, and put its weights back."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import ModelError
+
+Weights = dict[str, torch.Tensor]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def default_device() -> torch.device:
+    """The first GPU if there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+def load(
+    place: Path | str, dtype: str = "float32", revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[nn.Module, Any]:
+    """Return (model, tokenizer) of a directory or hub id. Raises ModelError with what is missing."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = Path(place)
+    if where.is_dir():
+        if not (where / "config.json").is_file():
+            raise ModelError(
+                f"{place} is not a model directory: it has no config.json. "
+                "Give a directory written by save_pretrained(), or a hub id."
+            )
+        if not any((where / name).is_file() for name in TOKENIZER_FILES):
+            raise ModelError(
+                f"{place} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "
+                "Save it there with tokenizer.save_pretrained()."
+            )
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        model = AutoModelForCausalLM.from_pretrained(place, dtype=DTYPES[dtype], **options)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"The model '{place}' cannot be loaded: {reason}") from error
+    return model.to(default_device()).eval(), tokenizer
+
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+
+
+def save(model: nn.Module, tokenizer: Any, place: Path) -> None:
+    """Write model and tokenizer to ``place`` in one step: it is either whole or absent."""
+    aside = place.with_name(f"{place.name}.{uuid.uuid4().hex}.part")
+    try:
+        model.save_pretrained(aside)  # type: ignore[operator]
+        tokenizer.save_pretrained(aside)
+        if place.exists():  # another process was faster, with the same content
+            shutil.rmtree(aside)
+        else:
+            os.replace(aside, place)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        if not place.exists():
+            raise
+
+
+def files_of(place: Path) -> list[Path]:
+    """The files of a model directory that decide what it computes: weights, configuration, tokenizer."""
+    kinds = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py")
+    return sorted(path for path in place.iterdir() if path.is_file() and path.suffix in kinds)
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """SHA-256 over names, shapes and bits of all parameters and buffers that are saved."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        data = tensor.detach().to("cpu").contiguous()
+        digest.update(f"{name}{tuple(data.shape)}{data.dtype}".encode())
+        digest.update(data.view(torch.uint8).numpy().tobytes() if data.numel() else b"")
+    return digest.hexdigest()
+
+
+def snapshot(model: nn.Module) -> Weights:
+    """A copy of the weights, to start from again."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def restore(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put a snapshot back, in place, and drop gradients."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(weights[name])
+    model.zero_grad(set_to_none=True)
+
+
+def blocks(model: nn.Module) -> nn.ModuleList:
+    """The list of decoder layers: the longest ModuleList whose items are all of one class.
+
+    Raises ModelError where there is none, naming the model class.
+    """
+    lists = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.ModuleList) and len({type(item) for item in module}) == 1
+    ]
+    if not lists:
+        raise ModelError(f"No list of decoder layers was found in {type(model).__name__}.")
+    return max(lists, key=len)
+
+
+def linear_modules(block: nn.Module) -> dict[str, nn.Module]:
+    """The linear maps of a decoder layer by their path in it; GPT-2's Conv1D counts, its weight is (in, out)."""
+    from transformers.pytorch_utils import Conv1D
+
+    return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+
+
+def generation_ends(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Every token id at which generation stops: the tokenizer's end token and those of the generation config."""
+    ends = {tokenizer.eos_token_id}
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ends.update(configured if isinstance(configured, list) else [configured])
+    return tuple(sorted(end for end in ends if end is not None))
+
+
+def share_structure(cache: Any) -> Any:
+    """A second handle on a key-value cache: growing it, or picking rows, leaves the first as it is.
+
+    transformers' dynamic layers never write in place (they concatenate), so copying the handles is enough.
+    """
+    twin = copy.copy(cache)
+    twin.layers = [copy.copy(layer) for layer in cache.layers]
+    return twin

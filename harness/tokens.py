@@ -1,0 +1,127 @@
+"""From prompts and answers to token ids, and to the batches methods see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from .errors import ModelError
+from .types import Example, Prompt
+
+IGNORED = -100
+"""Label of every position that is no answer token, as in transformers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A batch of prompts with their answers, padded on the left so that all answers end in the last column.
+
+    input_ids, attention_mask, position_ids, labels: (B, T) long; labels are IGNORED outside the answer,
+    which includes the end-of-sequence token. ``index`` (B,) are positions in the dataset. ``items`` and
+    ``tokens`` count sequences and answer tokens of the *whole* optimisation step this is a part of.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    position_ids: torch.Tensor
+    labels: torch.Tensor
+    index: torch.Tensor
+    items: int
+    tokens: int
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+    @property
+    def answer_width(self) -> int:
+        """Columns from the right that hold all answer tokens of the batch."""
+        return int((self.labels != IGNORED).sum(dim=1).max())
+
+    def to(self, device: torch.device) -> Texts:
+        """The same batch on ``device``."""
+        names = ("input_ids", "attention_mask", "position_ids", "labels", "index")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one call of a method's loss sees: forget texts, and retain texts where the method reads them."""
+
+    forget: Texts
+    retain: Texts | None = None
+
+
+Encoded = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids of a prompt, and of the answer that follows it."""
+
+
+class Tokens:
+    """A tokenizer with the harness's conventions: how a prompt is framed and where an answer begins."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError("The tokenizer has no end-of-sequence token: set eos_token and save it again.")
+        self.tokenizer = tokenizer
+        self.end: int = tokenizer.eos_token_id
+        self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end
+        probe = tokenizer("a").input_ids
+        bos = tokenizer.bos_token_id
+        self.start: tuple[int, ...] = (bos,) if bos is not None and probe[:1] == [bos] else ()
+
+    def frame(self, prompt: Prompt) -> str:
+        """The text before the answer: the chat template's, or ``Question: ... Answer:``."""
+        if self.tokenizer.chat_template:
+            turn = [{"role": "user", "content": prompt.text}]
+            return self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        return prompt.text if prompt.literal else f"Question: {prompt.text}\nAnswer:"
+
+    def encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
+        """Token ids of each prompt and of its continuation, without an end token.
+
+        A continuation is what is left of the joint text's tokens behind the prompt's, so that a tokenizer
+        that merges across spaces is met as it is in running text.
+        """
+        if not pairs:
+            return []
+        heads = [self.frame(prompt) for prompt, _ in pairs]
+        glue = "" if self.tokenizer.chat_template else " "
+        wholes = [f"{head}{glue}{text}" if text else head for head, (_, text) in zip(heads, pairs, strict=True)]
+        start = () if self.tokenizer.chat_template else self.start
+        ids = self.tokenizer([*heads, *wholes], add_special_tokens=False).input_ids
+        half = len(pairs)
+        return [
+            ((*start, *head), tuple(whole[len(head) :]))
+            for head, whole in zip(ids[:half], ids[half:], strict=True)
+        ]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of generated ids, without special tokens."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+    def examples(self, examples: Sequence[Example]) -> list[Encoded]:
+        """Token ids of training examples; each answer ends with the end-of-sequence token."""
+        pairs = self.encode([(example.prompt, example.answer) for example in examples])
+        return [(prompt, (*answer, self.end)) for prompt, answer in pairs]
+
+    def collate(self, data: Sequence[Encoded], index: Sequence[int], items: int, tokens: int) -> Texts:
+        """Pad the chosen examples on the left into one batch."""
+        rows = [data[i] for i in index]
+        width = max(len(prompt) + len(answer) for prompt, answer in rows)
+        ids = torch.full((len(rows), width), self.pad)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        labels = torch.full((len(rows), width), IGNORED)
+        for i, (prompt, answer) in enumerate(rows):
+            begin = width - len(prompt) - len(answer)
+            ids[i, begin:] = torch.tensor([*prompt, *answer])
+            mask[i, begin:] = 1
+            labels[i, begin + len(prompt) :] = torch.tensor(answer)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        return Texts(ids, mask, positions, labels, torch.tensor(list(index)), items, tokens)
+
+
+def answer_tokens(data: Sequence[Encoded], index: Sequence[int]) -> int:
+    """Number of answer tokens of the chosen examples."""
+    return sum(len(data[i][1]) for i in index)
