@@ -29,9 +29,9 @@ def nll(model: nn.Module, texts: Texts) -> Tensor:
     logits, labels = answer_logits(model, texts)
     logits = logits if logits.dtype == torch.float64 else logits.float()
     losses = nn.functional.cross_entropy(
-        logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return losses.sum(dim=1)
+    return losses.view(labels.shape).sum(dim=1)
 
 
 def cross_entropy(model: nn.Module, texts: Texts) -> Tensor:

@@ -1,0 +1,225 @@
+"""One pass over a model answers the requests of all metrics.
+
+Every metric says what it wants to know; here duplicates are dropped, requests about the same prompt share its
+key-value cache, prompts that begin alike share their beginning, and only the last position of a prompt and
+the positions of an answer are projected to the vocabulary. Batches hold prompts of exactly one length, so
+nothing is ever padded on the left and no score depends on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .models import generation_ends, share_structure
+from .stats import mean_interval
+from .tokens import Tokens
+from .types import Answer, Generate, LogLikelihood, Measure, Metric, Request, Sample, TokenScores
+
+SHARED_PREFIX = 8
+"""Fewest tokens in common for which running a shared beginning once is worth another call."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """Everything that is asked about one prompt."""
+
+    prompt: tuple[int, ...]
+    continuations: dict[tuple[int, ...], list[Request]] = field(default_factory=lambda: defaultdict(list))
+    generations: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
+
+
+def collect(tokens: Tokens, requests: Iterable[Request]) -> list[Asked]:
+    """Requests by prompt, each distinct continuation once, sorted so that batches are alike in length."""
+    distinct = list(dict.fromkeys(requests))
+    pairs = [(r.prompt, r.continuation if isinstance(r, LogLikelihood) else "") for r in distinct]
+    asked: dict[tuple[int, ...], Asked] = {}
+    for request, (prompt, continuation) in zip(distinct, tokens.encode(pairs), strict=True):
+        entry = asked.setdefault(prompt, Asked(prompt))
+        if isinstance(request, Generate):
+            entry.generations[request.max_new_tokens].append(request)
+        else:
+            ids = (*continuation, tokens.end) if request.end else continuation
+            entry.continuations[ids].append(request)
+    return sorted(asked.values(), key=lambda entry: (len(entry.prompt), entry.prompt))
+
+
+def batches(asked: Sequence[Asked], max_tokens: int) -> Iterator[list[Asked]]:
+    """Runs of prompts of equal length, up to ``max_tokens`` prompt tokens each."""
+    batch: list[Asked] = []
+    for entry in asked:
+        full = batch and (len(batch) + 1) * len(entry.prompt) > max_tokens
+        if batch and (full or len(entry.prompt) != len(batch[0].prompt)):
+            yield batch
+            batch = []
+        batch.append(entry)
+    if batch:
+        yield batch
+
+
+class Scorer:
+    """Answers requests about one model. ``max_tokens`` bounds the tokens of a batch, nothing else."""
+
+    def __init__(self, model: nn.Module, tokens: Tokens, max_tokens: int = 4096) -> None:
+        self.model, self.tokens, self.max_tokens = model, tokens, max_tokens
+        self.device = next(model.parameters()).device
+        self.ends = generation_ends(model, tokens.tokenizer)
+
+    @torch.inference_mode()
+    def answer(
+        self, requests: Iterable[Request], advance: Callable[[int], None] = lambda done: None
+    ) -> dict[Request, Answer]:
+        """The answer to each distinct request. ``advance`` is told how many prompts are done."""
+        was_training = self.model.training
+        self.model.eval()
+        answers: dict[Request, Answer] = {}
+        for batch in batches(collect(self.tokens, requests), self.max_tokens):
+            logits, cache = self._prefill([entry.prompt for entry in batch])
+            self._continue(batch, logits, cache, answers)
+            self._generate(batch, logits, cache, answers)
+            advance(len(batch))
+        self.model.train(was_training)
+        return answers
+
+    def measure(
+        self, measures: Iterable[Measure], advance: Callable[[int], None] = lambda done: None
+    ) -> list[Sample]:
+        """The value of every measure, all of them from one pass."""
+        measures = list(measures)
+        answers = self.answer((r for measure in measures for r in measure.requests), advance)
+        return [
+            Sample(m.split, m.metric, m.fact_id, float(m.value(*(answers[r] for r in m.requests))))
+            for m in measures
+        ]
+
+    def _forward(self, ids: Tensor, cache: Any = None, keep: int = 1) -> Any:
+        return self.model(
+            input_ids=ids.to(self.device), past_key_values=cache, use_cache=True, logits_to_keep=keep
+        )
+
+    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Any]:
+        """Logits (B, V) behind each prompt, and the cache of the prompts."""
+        ids = torch.tensor(prompts)
+        shared = min(len(os.path.commonprefix(prompts)), ids.shape[1] - 1)  # type: ignore[type-var]
+        if len(prompts) == 1 or shared < SHARED_PREFIX:
+            output = self._forward(ids)
+        else:
+            cache = self._forward(ids[:1, :shared]).past_key_values
+            cache.batch_repeat_interleave(len(prompts))
+            output = self._forward(ids[:, shared:], cache)
+        return output.logits[:, -1].float(), output.past_key_values
+
+    def _continue(
+        self, batch: Sequence[Asked], logits: Tensor, cache: Any, answers: dict[Request, Answer]
+    ) -> None:
+        """Log-probabilities of all continuations of all prompts of the batch."""
+        todo = [(row, ids) for row, entry in enumerate(batch) for ids in entry.continuations]
+        first = log_softmax(logits) if todo else logits
+        best = logits.argmax(dim=-1).tolist()
+        todo.sort(key=lambda item: len(item[1]))
+        for chunk in self._chunks(todo, len(batch[0].prompt), logits.shape[-1]):
+            rows = torch.tensor([row for row, _ in chunk])
+            heads = torch.tensor([ids[0] if ids else 0 for _, ids in chunk])
+            logprobs = [[value] for value in first[rows, heads].tolist()]
+            hits = [[ids[:1] == (best[row],)] for row, ids in chunk]
+            if len(chunk[-1][1]) > 1:
+                self._rest(chunk, rows, cache, logprobs, hits)
+            for (row, ids), values, right in zip(chunk, logprobs, hits, strict=True):
+                scores = TokenScores(np.array(values[: len(ids)]), np.array(right[: len(ids)], dtype=bool))
+                for request in batch[row].continuations[ids]:
+                    answers[request] = scores
+
+    def _rest(
+        self,
+        chunk: Sequence[tuple[int, tuple[int, ...]]],
+        rows: Tensor,
+        cache: Any,
+        logprobs: list[list[float]],
+        hits: list[list[bool]],
+    ) -> None:
+        """Everything behind the first token, teacher-forced, padded on the right where causality hides it."""
+        width = len(chunk[-1][1])
+        ids = torch.tensor([[*ids, *[self.tokens.pad] * (width - len(ids))] for _, ids in chunk])
+        mine = share_structure(cache)
+        mine.batch_select_indices(rows.to(self.device))
+        logits = self._forward(ids[:, :-1], mine, keep=width - 1).logits.float()
+        targets = ids[:, 1:].to(self.device)
+        values = log_softmax(logits).gather(-1, targets[..., None])[..., 0].tolist()
+        right = (logits.argmax(dim=-1) == targets).tolist()
+        for i in range(len(chunk)):
+            logprobs[i] += values[i]
+            hits[i] += right[i]
+
+    def _chunks(self, todo: Sequence[Any], prompt: int, vocabulary: int) -> Iterator[list[Any]]:
+        """Continuations in order of length, few enough that neither caches nor logits outgrow a batch."""
+        chunk: list[Any] = []
+        for item in todo:
+            width = len(item[1])
+            size = len(chunk) + 1
+            if chunk and (
+                size * (prompt + width) > 4 * self.max_tokens or size * width * vocabulary > LOGITS_LIMIT
+            ):
+                yield chunk
+                chunk = []
+            chunk.append(item)
+        if chunk:
+            yield chunk
+
+    def _generate(
+        self, batch: Sequence[Asked], logits: Tensor, cache: Any, answers: dict[Request, Answer]
+    ) -> None:
+        """Greedy decoding of all prompts that want it, in step; finished rows leave the batch."""
+        rows = [row for row, entry in enumerate(batch) if entry.generations]
+        if not rows:
+            return
+        limit = {row: max(batch[row].generations) for row in rows}
+        written: dict[int, list[int]] = {row: [] for row in rows}
+        mine = share_structure(cache)
+        mine.batch_select_indices(torch.tensor(rows, device=self.device))
+        last = logits[rows].argmax(dim=-1)
+        while True:
+            keep = []
+            for i, (row, token) in enumerate(zip(rows, last.tolist(), strict=True)):
+                if token in self.ends:
+                    continue
+                written[row].append(token)
+                if len(written[row]) < limit[row]:
+                    keep.append(i)
+            if not keep:
+                break
+            if len(keep) < len(rows):
+                mine.batch_select_indices(torch.tensor(keep, device=self.device))
+                last, rows = last[keep], [rows[i] for i in keep]
+            output = self._forward(last[:, None], mine)
+            last = output.logits[:, -1].argmax(dim=-1)
+        for row, ids in written.items():
+            for length, requests in batch[row].generations.items():
+                text = self.tokens.decode(ids[:length])
+                answers.update(dict.fromkeys(requests, text))
+
+
+LOGITS_LIMIT = 2**27
+"""Most numbers in one tensor of logits: half a gigabyte in float32."""
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Over the vocabulary, in float32."""
+    return nn.functional.log_softmax(logits, dim=-1)
+
+
+def summarise(samples: Iterable[Sample]) -> list[Metric]:
+    """Mean and 95 % interval over facts of each metric on each split."""
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for sample in samples:
+        values[sample.split, sample.metric].append(sample.value)
+    return [
+        Metric(split, metric, *mean_interval(numbers), n=len(numbers))
+        for (split, metric), numbers in values.items()
+    ]
