@@ -1,0 +1,18 @@
+"""The built-in attacks, one file each. They come in by the same hook as a stranger's."""
+
+from __future__ import annotations
+
+from harness.hookspecs import Register, hookimpl
+
+# Paths and not classes: `harness list` must not import torch.
+ATTACKS = {
+    "private-data": "harness.attacks.private_data:PrivateData",
+    "instruction": "harness.attacks.instruction:Instruction",
+}
+
+
+@hookimpl
+def register_attacks(register: Register) -> None:
+    """Register every built-in attack."""
+    for name, path in ATTACKS.items():
+        register(name, path)

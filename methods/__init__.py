@@ -1,0 +1,23 @@
+"""The built-in unlearning methods, one file each. They come in by the same hook as a stranger's."""
+
+from __future__ import annotations
+
+from harness.hookspecs import Register, hookimpl
+
+# Paths and not classes: `harness list` must not import torch.
+METHODS = {
+    "none": "harness.methods.controls:NoUnlearning",
+    "retrain": "harness.methods.controls:Retrain",
+    "refusal": "harness.methods.refusal:Refusal",
+    "ga": "harness.methods.ga:GradientAscent",
+    "gd": "harness.methods.gd:GradientDifference",
+    "npo": "harness.methods.npo:NPO",
+    "ssiuu": "harness.methods.ssiuu:Ssiuu",
+}
+
+
+@hookimpl
+def register_methods(register: Register) -> None:
+    """Register every built-in method; the controls come first."""
+    for name, path in METHODS.items():
+        register(name, path)
