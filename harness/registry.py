@@ -223,7 +223,7 @@ def gather(
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        raise error("\n".join(map(str, problems)))
+        raise error("\n".join(dict.fromkeys(map(str, problems))))
     return results
 
 
