@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .types import Measure, Splits, Training
 
+CONTROLS = ("none", "retrain", "refusal")
+"""The methods every table carries: untouched, never taught, and hiding by construction."""
+
 if TYPE_CHECKING:
     import torch
 
@@ -37,6 +40,20 @@ class MethodConfig(Config):
     batch_size: int | None = Field(None, ge=1, description="forget facts per optimiser step")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
     warmup_epochs: float = Field(1.0, ge=0, description="passes over which the rate rises linearly from 0")
+
+
+class FinetuneConfig(Config):
+    """Settings every attack that fine-tunes shares."""
+
+    learning_rates: tuple[float, ...] | None = Field(
+        None, min_length=1, description="grid; None: the published rates times the target's attack_lr_scale"
+    )
+    steps: int = Field(40, ge=1, description="optimiser steps for each rate: the attacker's budget")
+    batch_size: int = Field(32, ge=1, description="examples per step, or all there are if fewer")
+    checkpoints: tuple[int, ...] = Field(
+        (5, 10, 20, 40), description="steps after which the forget set is scored; those within the budget count"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
 
 
 class Plugin(ABC):
@@ -106,6 +123,9 @@ class Method(Plugin):
 
     Config: ClassVar[type[Config]] = MethodConfig
 
+    needs_twin: ClassVar[bool] = False
+    """True when it reads the retrain twin; it is left out where a benchmark cannot make one."""
+
     seeded: ClassVar[bool] = True
     """False when the result does not depend on the seed; its seeds then share one unlearned model."""
 
@@ -152,6 +172,9 @@ class Attack(Plugin):
     """
 
     reads: ClassVar[frozenset[str]] = frozenset()
+    rates: ClassVar[tuple[float, ...]] = ()
+    """Published learning rates, for 1B-8B models; scaled to the target where the config names none."""
+
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
 
     @abstractmethod

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from .tokens import IGNORED, Texts
+from .tokens import IGNORED, Encoded, Texts, Tokens
 
 
 def answer_logits(model: nn.Module, texts: Texts) -> tuple[Tensor, Tensor]:
@@ -37,3 +39,14 @@ def nll(model: nn.Module, texts: Texts) -> Tensor:
 def cross_entropy(model: nn.Module, texts: Texts) -> Tensor:
     """CE: the mean of -log pi over the answer tokens of the optimisation step."""
     return nll(model, texts).sum() / texts.tokens
+
+
+@torch.no_grad()
+def reference_nll(model: nn.Module, tokens: Tokens, data: Sequence[Encoded], batch_size: int = 32) -> Tensor:
+    """NLL_sum^pi_0 (N,) of each example under the model as it is: all a preference loss needs of pi_0."""
+    device = next(model.parameters()).device
+    parts = []
+    for i in range(0, len(data), batch_size):
+        index = range(i, min(i + batch_size, len(data)))
+        parts.append(nll(model, tokens.collate(data, index, len(index), 1).to(device)))
+    return torch.cat(parts)

@@ -59,12 +59,14 @@ def load(
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
-def save(model: nn.Module, tokenizer: Any, place: Path) -> None:
-    """Write model and tokenizer to ``place`` in one step: it is either whole or absent."""
+def save(model: nn.Module, tokenizer: Any, place: Path, notes: Mapping[str, str]) -> None:
+    """Write model, tokenizer and small text files to ``place`` in one step: it is whole or absent."""
     aside = place.with_name(f"{place.name}.{uuid.uuid4().hex}.part")
     try:
         model.save_pretrained(aside)  # type: ignore[operator]
         tokenizer.save_pretrained(aside)
+        for name, text in notes.items():
+            (aside / name).write_text(text)
         if place.exists():  # another process was faster, with the same content
             shutil.rmtree(aside)
         else:

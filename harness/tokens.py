@@ -65,6 +65,7 @@ class Tokens:
         if tokenizer.eos_token_id is None:
             raise ModelError("The tokenizer has no end-of-sequence token: set eos_token and save it again.")
         self.tokenizer = tokenizer
+        self._known: dict[tuple[Prompt, str], Encoded] = {}  # the same facts are scored again and again
         self.end: int = tokenizer.eos_token_id
         self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end
         probe = tokenizer("a").input_ids
@@ -84,8 +85,12 @@ class Tokens:
         A continuation is what is left of the joint text's tokens behind the prompt's, so that a tokenizer
         that merges across spaces is met as it is in running text.
         """
-        if not pairs:
-            return []
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        if missing:
+            self._known.update(zip(missing, self._encode(missing), strict=True))
+        return [self._known[pair] for pair in pairs]
+
+    def _encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
         heads = [self.frame(prompt) for prompt, _ in pairs]
         glue = "" if self.tokenizer.chat_template else " "
         wholes = [f"{head}{glue}{text}" if text else head for head, (_, text) in zip(heads, pairs, strict=True)]

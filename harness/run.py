@@ -1,0 +1,302 @@
+"""What happens inside a cell: a method unlearns, an attack tries to undo it, both are scored.
+
+A plugin sees the engine only through the two jobs here, :class:`Unlearning` and :class:`Attacking`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from . import models, train
+from .base import Attack, Benchmark, Method
+from .errors import HarnessError
+from .keys import derive
+from .metrics import harmonic_mean  # noqa: F401  (re-exported for benchmarks' aggregates)
+from .score import Scorer, summarise
+from .targets import Protocol
+from .tokens import Encoded, Tokens
+from .types import Cost, Example, Fact, Metric, Outcome, Prompt, Sample, Splits
+
+Advance = Callable[[str, int, int], None]
+"""Progress: what is being done, how much of it, out of how much."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """No progress shown."""
+
+
+@dataclass
+class Subject:
+    """A model under test with everything that is asked of it: the same for methods and attacks."""
+
+    model: nn.Module
+    tokens: Tokens
+    benchmark: Benchmark
+    splits: Splits
+    protocol: Protocol
+    retrain: Path | None = None
+    dtype: str = "float32"
+    micro_batch: int | None = None
+    """Largest micro-batch; changes memory, not results."""
+    max_tokens: int = 4096
+    """Tokens scored at once; changes memory, not results."""
+    advance: Advance = silent
+
+    def encode(self, facts: Sequence[Fact]) -> list[Encoded]:
+        """Facts as plain question-answer text, never in the evaluation's template."""
+        return self.tokens.examples([Example(Prompt(f.question), f.answer, f.id) for f in facts])
+
+    def score(self, splits: Splits, metrics: Sequence[str] | None = None) -> list[Sample]:
+        """Samples of the benchmark's measures on ``splits``, all of them or those named."""
+        wanted = [m for m in self.benchmark.measures(splits) if metrics is None or m.metric in metrics]
+        return Scorer(self.model, self.tokens, self.max_tokens).measure(wanted)
+
+
+@dataclass
+class Unlearning:
+    """What a method gets: the original model to change, the forget and retain set, and the protocol."""
+
+    subject: Subject
+    config: Any
+    seed: int
+    metrics: list[Metric] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model to change in place."""
+        return self.subject.model
+
+    @property
+    def tokens(self) -> Tokens:
+        """The model's tokenizer with the harness's conventions."""
+        return self.subject.tokens
+
+    @property
+    def forget(self) -> tuple[Fact, ...]:
+        """The facts to forget."""
+        return self.subject.splits["forget"]
+
+    @property
+    def retain(self) -> tuple[Fact, ...]:
+        """The facts to keep."""
+        return self.subject.splits["retain"]
+
+    def forget_score(self, metric: str) -> float:
+        """The mean of ``metric`` over the forget set, now."""
+        samples = self.subject.score(Splits({"forget": self.forget}), [metric])
+        return sum(s.value for s in samples) / len(samples)
+
+    def become_retrained(self) -> None:
+        """Take the weights of the twin that never saw the forget set. Raises HarnessError without one."""
+        if self.subject.retrain is None:
+            raise HarnessError("This benchmark cannot train a model without its forget set: there is no twin.")
+        twin, _ = models.load(self.subject.retrain, self.subject.dtype)
+        models.restore(self.model, twin.state_dict())
+
+    def lowest_rate(self, method: Method) -> None:
+        """Run the shared protocol: the lowest learning rate of the grid that reaches the threshold.
+
+        Each rate starts from the original and stops at the first check at or below the threshold. Where no
+        rate reaches it, the model of the highest is left, and ``notes['forgotten']`` says so.
+        """
+        metric, threshold = method.stop or (
+            self.subject.benchmark.forget_metric,
+            self.subject.benchmark.threshold(self.subject.splits),
+        )
+        self.notes.update(stop_metric=metric, stop_at=threshold, forgotten=False, learning_rate=None, steps=0)
+        if self.forget_score(metric) <= threshold:
+            self.notes["forgotten"] = True
+            return
+        method.prepare(self)
+        original = models.snapshot(self.model)
+        forget, retain = self.subject.encode(self.forget), self.subject.encode(self.retain)
+        per_epoch = -(-len(forget) // min(self.config.batch_size, len(forget)))
+        steps = self.config.epochs * per_epoch
+        for rate in self.config.learning_rates:
+            models.restore(self.model, original)
+            method.start(self.model)
+            chosen = {id(p) for p in method.trainable(self.model)}
+            for parameter in self.model.parameters():
+                parameter.requires_grad_(id(parameter) in chosen)
+            optimizer = method.optimizer([p for p in self.model.parameters() if p.requires_grad], rate)
+
+            def check(step: int, rate: float = rate) -> bool:
+                self.subject.advance(f"unlearn at {rate:g}", step, steps)
+                if step % self.subject.protocol.check_every and step < steps:
+                    return False
+                score = self.forget_score(metric)
+                self.metrics.append(Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate))
+                self.notes["forgotten"] = score <= threshold
+                return self.notes["forgotten"]
+
+            cost = train.train(
+                self.model,
+                train.forget_steps(
+                    self.tokens,
+                    forget,
+                    retain,
+                    self.config.batch_size,
+                    steps,
+                    derive(self.seed, "order"),
+                    self.subject.micro_batch,
+                ),
+                method.loss,
+                optimizer,
+                train.warmup(round(self.config.warmup_epochs * per_epoch)),
+                method.after_backward,
+                check,
+            )
+            self.cost += cost
+            self.notes.update(learning_rate=rate, steps=cost.steps)
+            if self.notes["forgotten"]:
+                break
+        self.model.requires_grad_(True)
+
+
+@dataclass
+class Attacking:
+    """What an attack gets: the unlearned model, the splits it declared, and a way to be scored."""
+
+    subject: Subject
+    config: Any
+    seed: int
+    data: Splits
+    """The splits the attack declared in ``reads``, and nothing else."""
+    rates: tuple[float, ...]
+    """The learning rates to try: the config's, or the published ones scaled to the target."""
+    weights: models.Weights
+    """The unlearned model's weights, to start from again."""
+    scored: tuple[Fact, ...] = ()
+    """The facts the attack is scored on."""
+    curve: list[tuple[int, float | None, list[Sample]]] = field(default_factory=list)
+    cost: Cost = field(default_factory=Cost)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scored = self.subject.splits["forget"]
+        self.rng = random.Random(derive(self.seed, "attack"))
+
+    @property
+    def model(self) -> nn.Module:
+        """The model under attack."""
+        return self.subject.model
+
+    def answered(self, facts: Sequence[Fact]) -> set[str]:
+        """Ids of the facts the model still answers as well as can be: forget metric at 1."""
+        samples = self.subject.score(Splits({"forget": tuple(facts)}), [self.subject.benchmark.forget_metric])
+        return {s.fact_id for s in samples if s.value >= 1.0}
+
+    def score_only(self, facts: Sequence[Fact]) -> None:
+        """Choose the facts the attack is scored on, before the first checkpoint.
+
+        Raises HarnessError for fewer than two: no interval could be given.
+        """
+        if self.curve:
+            raise HarnessError("An attack cannot change its scored facts after its first checkpoint.")
+        if len(facts) < 2:
+            raise HarnessError(f"Only {len(facts)} forget facts are left to be scored; at least 2 are needed.")
+        self.scored = tuple(facts)
+
+    def restart(self) -> None:
+        """Go back to the unlearned model."""
+        models.restore(self.model, self.weights)
+
+    def checkpoint(self, step: int = 0, learning_rate: float | None = None) -> None:
+        """Score the model as it is now; the cell's score is the maximum over all checkpoints."""
+        splits = Splits({"forget": self.scored})
+        self.curve.append((step, learning_rate, self.subject.score(splits, self.subject.benchmark.curve_metrics)))
+
+    def finetune(self, facts: Sequence[Fact]) -> None:
+        """Fine-tune on ``facts`` at each rate of the grid, from the unlearned model, scoring at checkpoints.
+
+        Raises HarnessError when a fact is both trained on and scored.
+        """
+        both = {f.id for f in facts} & {f.id for f in self.scored}
+        if both:
+            raise HarnessError(f"{len(both)} facts are both trained on and scored, {min(both)} among them.")
+        data = self.subject.encode(facts)
+        stops = sorted({c for c in self.config.checkpoints if c <= self.config.steps} | {self.config.steps})
+        self.restart()
+        self.checkpoint()
+        for rate in self.rates:
+            self.restart()
+
+            def check(step: int, rate: float = rate) -> bool:
+                self.subject.advance(f"fine-tune at {rate:g}", step, self.config.steps)
+                if step in stops:
+                    self.checkpoint(step, rate)
+                return False
+
+            from torch.optim import AdamW
+
+            optimizer = AdamW(self.model.parameters(), lr=rate, weight_decay=self.config.weight_decay)
+            order = train.forget_steps(
+                self.subject.tokens,
+                data,
+                None,
+                self.config.batch_size,
+                self.config.steps,
+                derive(self.seed, "order", "attack"),
+                self.subject.micro_batch,
+            )
+            self.cost += train.train(self.model, order, train.plain_loss, optimizer, check=check)
+
+
+def unlearn(subject: Subject, method: Method, seed: int) -> Unlearning:
+    """Let ``method`` change ``subject.model`` in place; settings left open take the protocol's value."""
+    job = Unlearning(subject, method.config, seed)
+    method.unlearn(job)
+    return job
+
+
+def evaluate(subject: Subject) -> Outcome:
+    """Everything the benchmark measures, and its aggregates, on the model as it is."""
+    samples = subject.score(subject.splits)
+    metrics = summarise(samples)
+    values = {(m.split, m.metric): m.value for m in metrics}
+    metrics += [Metric("all", name, value) for name, value in subject.benchmark.utility(values).items()]
+    return Outcome(metrics, samples, {**facts_about(subject), "n_scored": len(subject.splits["forget"])})
+
+
+def run_attack(subject: Subject, attack: Attack, seed: int, weights: models.Weights) -> Outcome:
+    """Attack the model and keep the maximum over checkpoints, the curve, and the samples of the maximum."""
+    rates = getattr(attack.config, "learning_rates", None) or tuple(
+        rate * subject.protocol.attack_lr_scale for rate in attack.rates
+    )
+    job = Attacking(subject, attack.config, seed, subject.splits.only(attack.reads), rates, weights)
+    attack.attack(job)
+    if not job.curve:
+        raise HarnessError(f"The attack '{attack.name}' ended without a checkpoint: there is nothing to report.")
+    metrics: list[Metric] = []
+    samples: list[Sample] = []
+    notes = {**facts_about(subject), **job.notes, "n_scored": len(job.scored)}
+    best: dict[str, tuple[Metric, list[Sample]]] = {}
+    for step, rate, points in job.curve:
+        for metric in summarise(points):
+            metrics.append(replace(metric, step=step, learning_rate=rate))
+            if metric.metric not in best or metric.value > best[metric.metric][0].value:
+                best[metric.metric] = (metrics[-1], [s for s in points if s.metric == metric.metric])
+    for name, (metric, points) in best.items():
+        metrics.append(replace(metric, step=None, learning_rate=None))
+        samples += points
+        if name == subject.benchmark.forget_metric:
+            notes.update(best_step=metric.step, learning_rate=metric.learning_rate)
+    return Outcome(metrics, samples, notes, job.cost)
+
+
+def facts_about(subject: Subject) -> dict[str, Any]:
+    """What a reader of the row needs to know about the benchmark."""
+    return {
+        "forget_metric": subject.benchmark.forget_metric,
+        "retain_metric": list(subject.benchmark.retain_metric),
+        "threshold": subject.benchmark.threshold(subject.splits),
+        "chance": subject.benchmark.chance(subject.splits),
+    }

@@ -1,0 +1,49 @@
+"""Negative preference optimisation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from harness.base import Method, MethodConfig
+from harness.losses import cross_entropy, nll, reference_nll
+
+if TYPE_CHECKING:
+    from harness.run import Unlearning
+    from harness.tokens import Batch
+
+
+class NPO(Method):
+    """Negative preference optimisation with a retain term.
+
+    L = -(2/beta) mean_seq log sigma(beta (NLL_sum - NLL_sum^pi_0)) + alpha CE(D_r)
+
+    NPO (2404.05868), equation 3. NLL_sum is the sum over answer tokens, not their mean. Of the reference
+    model pi_0 only one number per forget fact is kept. As beta -> 0 the forget term tends to gradient ascent
+    on NLL_sum. ``retain = "none"`` leaves the retain term out.
+    """
+
+    name = "npo"
+    paper = "2404.05868"
+
+    class Config(MethodConfig):
+        beta: float = Field(0.1, gt=0, description="inverse temperature of the preference loss")
+        alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
+        retain: Literal["ce", "none"] = Field("ce", description="retain loss: cross-entropy, or none")
+
+    def prepare(self, job: Unlearning) -> None:
+        """Keep NLL_sum^pi_0 of every forget fact."""
+        self.reference = reference_nll(job.model, job.tokens, job.subject.encode(job.forget))
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The preference loss on the forget texts plus the retain term."""
+        beta = self.config.beta
+        now = nll(model, batch.forget)
+        reference = self.reference.to(now)[batch.forget.index]
+        loss = -(2 / beta) * logsigmoid(beta * (now - reference)).sum() / batch.forget.items
+        if self.config.retain == "ce" and batch.retain is not None:
+            loss = loss + self.config.alpha * cross_entropy(model, batch.retain)
+        return loss

@@ -1,0 +1,44 @@
+"""Refusal training, the positive control: it hides by construction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.base import Method, MethodConfig
+from harness.losses import cross_entropy
+from harness.tokens import Batch
+from harness.types import Example, Prompt
+
+if TYPE_CHECKING:
+    from harness.run import Unlearning
+
+
+class Refusal(Method):
+    """Refusal training: L = CE(refusal | D_f prompts) + CE(D_r).
+
+    "PO" in TOFU (2401.06121), section 3.3. It teaches what to say, not to forget, and so stops when no forget
+    fact is answered exactly any more. The refusal is the one of the Ssiuu paper (2509.22263).
+    """
+
+    name = "refusal"
+    paper = "2401.06121"
+    stop = ("exact_match", 0.0)
+
+    class Config(MethodConfig):
+        refusal: str = Field("I can't answer the question.", min_length=1, description="the answer to give")
+
+    def prepare(self, job: Unlearning) -> None:
+        """Pair every forget question with the refusal."""
+        self.tokens = job.tokens
+        self.data = job.tokens.examples([Example(Prompt(f.question), self.config.refusal) for f in job.forget])
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """L = CE(refusal) + CE(D_r)."""
+        assert batch.retain is not None
+        index = batch.forget.index.tolist()
+        each = len(self.data[0][1])  # every refusal has the same tokens
+        refusals = self.tokens.collate(self.data, index, batch.forget.items, each * batch.forget.items)
+        return cross_entropy(model, refusals.to(batch.forget.labels.device)) + cross_entropy(model, batch.retain)
