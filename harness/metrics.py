@@ -1,0 +1,164 @@
+"""The formulas. One function each, from a model's answers to one number per fact, in float64.
+
+A mean over facts is taken elsewhere; what is averaged is what these functions return. Sources are TOFU
+(arXiv 2401.06121), FaithUn (2502.19207) and "Memorisation" as in the extraction-strength literature
+(2202.07646). All of them take a model's word-by-word answer (`TokenScores`) or its text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .types import TokenScores
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+
+def mean_loss(scores: TokenScores) -> float:
+    """Negative log-likelihood per token, in nats: -1/n sum_k log pi(token_k). In [0, inf]; lower is surer.
+
+    Raises ValueError for an empty continuation.
+    """
+    if len(scores.logprobs) == 0:
+        raise ValueError("no token was scored: the continuation is empty")
+    return -float(np.mean(np.asarray(scores.logprobs, dtype=np.float64)))
+
+
+def probability(scores: TokenScores) -> float:
+    """exp(-NLL / number of labels), the geometric mean of the token probabilities. In [0, 1].
+
+    On forget facts lower is better, on others higher; ideal 0 and 1. TOFU counts the end token as a label, so
+    the request keeps ``end=True``.
+    """
+    return math.exp(-mean_loss(scores))
+
+
+def probability_normalised(right: TokenScores, *wrongs: TokenScores) -> float:
+    """p_right / (p_right + sum of p_wrong), each p as in :func:`probability`. In [0, 1], higher is better.
+
+    TOFU's Probability on real authors and world facts; a model that knows nothing gets 1/(1 + wrongs).
+    0 when every answer is impossible.
+    """
+    losses = np.array([mean_loss(scores) for scores in (right, *wrongs)])
+    least = losses.min()
+    if math.isinf(least):
+        return 0.0
+    weights = np.exp(least - losses)
+    return float(weights[0] / weights.sum())
+
+
+def rouge_l_recall(text: str, gold: str) -> float:
+    """Share of the gold answer's words in the longest common subsequence with ``text``, stemmed. In [0, 1].
+
+    On forget facts lower is better, on others higher; ideal 0 and 1. Metric of TOFU and of the Ssiuu paper.
+    """
+    return float(_rouge().score(target=gold, prediction=text)["rougeL"].recall)
+
+
+@cache
+def _rouge() -> RougeScorer:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], use_stemmer=True)
+
+
+def exact_match(text: str, gold: str) -> float:
+    """1.0 if both are the same text, apart from case, white space and one final full stop, else 0.0."""
+    return float(_plain(text) == _plain(gold))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).removesuffix(".").rstrip()
+
+
+def option_correct(gold: TokenScores, *wrong: TokenScores) -> float:
+    """1.0 iff the gold option is strictly more likely (summed log-likelihood) than each wrong one, else 0.0.
+
+    FaithUn's accuracy; a tie counts as wrong. Ask with ``end=False``: the options stand in the prompt, and
+    what follows an answer is not part of the choice.
+    """
+    return float(all(_total(gold) > _total(option) for option in wrong))
+
+
+def _total(scores: TokenScores) -> float:
+    return float(np.sum(np.asarray(scores.logprobs, dtype=np.float64)))
+
+
+def lowest_loss(gold: TokenScores, *wrong: TokenScores) -> float:
+    """1.0 iff the gold answer has strictly the lowest loss per token, else 0.0.
+
+    For answers of several words, where a sum would favour the short one. Chance is 1/(1 + wrong).
+    """
+    return float(all(mean_loss(gold) < mean_loss(answer) for answer in wrong))
+
+
+def log_truth_ratio(paraphrase: TokenScores, *perturbed: TokenScores) -> float:
+    """log r = loss(paraphrase) - mean_j loss(perturbed_j), losses per token with the end token. In [-inf, inf].
+
+    Below 0 the model prefers the truth. Forget quality is a Kolmogorov-Smirnov test between two models' r, and
+    as that test looks at ranks only, log r serves it without overflow.
+    """
+    right = mean_loss(paraphrase)
+    wrong = float(np.mean([mean_loss(scores) for scores in perturbed]))
+    return 0.0 if right == wrong else right - wrong
+
+
+def truth_ratio(paraphrase: TokenScores, *perturbed: TokenScores) -> float:
+    """r = exp(-mean_j loss(perturbed_j)) / exp(-loss(paraphrase)), as TOFU's implementation has it. In [0, inf].
+
+    0 for a model sure of the truth, 1 for one that cannot tell it from the perturbed answers.
+    """
+    log_ratio = log_truth_ratio(paraphrase, *perturbed)
+    return math.exp(log_ratio) if log_ratio < 700 else math.inf
+
+
+def truth_ratio_forget(paraphrase: TokenScores, *perturbed: TokenScores) -> float:
+    """min(r, 1/r), for forget facts. In [0, 1], higher is better; 1 means truth and falsehood look alike."""
+    return math.exp(-abs(log_truth_ratio(paraphrase, *perturbed)))
+
+
+def truth_ratio_other(paraphrase: TokenScores, *perturbed: TokenScores) -> float:
+    """max(0, 1 - r), for facts that stay. In [0, 1], higher is better; 1 means sure of the truth."""
+    return -math.expm1(min(0.0, log_truth_ratio(paraphrase, *perturbed)))
+
+
+def exact_memorisation(scores: TokenScores) -> float:
+    """Share of the answer's tokens that are the argmax under teacher forcing. In [0, 1]; forgotten is low.
+
+    The end token must not be among the scores: ask with ``end=False``.
+    """
+    return float(np.mean(_hits(scores)))
+
+
+def extraction_strength(scores: TokenScores) -> float:
+    """1 - k/n, k the smallest start from which all n - k remaining tokens are the argmax. In [0, 1].
+
+    1 when the prompt alone draws out the whole answer; forgotten is low. The end token must not be among the
+    scores: ask with ``end=False``.
+    """
+    hits = _hits(scores)
+    misses = np.flatnonzero(~hits)
+    k = int(misses[-1]) + 1 if len(misses) else 0
+    return 1.0 - k / len(hits)
+
+
+def _hits(scores: TokenScores) -> np.ndarray:
+    if len(scores.hits) == 0:
+        raise ValueError("no token was scored: the continuation is empty")
+    return np.asarray(scores.hits, dtype=bool)
+
+
+def harmonic_mean(values: Iterable[float]) -> float:
+    """n / sum(1/v). In [0, max]; 0 as soon as one value is 0. Raises ValueError for none or a negative one."""
+    numbers = [float(value) for value in values]
+    if not numbers or min(numbers) < 0:
+        raise ValueError(f"a harmonic mean needs at least one value and none below 0, got {numbers}")
+    if min(numbers) == 0:
+        return 0.0
+    return len(numbers) / math.fsum(1 / number for number in numbers)
