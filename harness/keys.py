@@ -30,6 +30,7 @@ ENGINE_FILES = (
     "models.py",
     "tokens.py",
     "score.py",
+    "losses.py",
     "train.py",
     "targets.py",
     "run.py",
