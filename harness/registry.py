@@ -123,12 +123,12 @@ class Registry:
         self.methods: dict[str, Entry] = {}
         self.attacks: dict[str, Entry] = {}
         self.benchmarks: dict[str, Entry] = {}
-        self._kinds = {"method": self.methods, "attack": self.attacks, "benchmark": self.benchmarks}
+        self.kinds = {"method": self.methods, "attack": self.attacks, "benchmark": self.benchmarks}
         for registration in plugins.registrations:
             self._add(registration)
 
     def _add(self, new: Registration) -> None:
-        entries = self._kinds[new.kind]
+        entries = self.kinds[new.kind]
         problem = _refusal(new, entries)
         if problem:
             self.broken.append(BrokenPlugin(str(new.name), new.distribution, new.version, problem))
@@ -149,9 +149,9 @@ class Registry:
 
     def named(self, name: str) -> list[Entry]:
         """Everything of that name, whatever its kind. Raises HarnessError with the nearest name."""
-        found = [entries[name] for entries in self._kinds.values() if name in entries]
+        found = [entries[name] for entries in self.kinds.values() if name in entries]
         if not found:
-            everything = {known for entries in self._kinds.values() for known in entries}
+            everything = {known for entries in self.kinds.values() for known in entries}
             raise HarnessError(unknown("plugin", name, everything))
         return found
 
@@ -201,10 +201,10 @@ class Registry:
     def _select(self, kind: str, text: str) -> list[Entry]:
         names = _split(kind, text)
         entries = gather(lambda name: self._get(kind, name), [name for name in names if name != "all"])
-        return list(self._kinds[kind].values()) if "all" in names else entries
+        return list(self.kinds[kind].values()) if "all" in names else entries
 
     def _get(self, kind: str, name: str) -> Entry:
-        entries = self._kinds[kind]
+        entries = self.kinds[kind]
         if name not in entries:
             raise HarnessError(unknown(kind, name, entries))
         return entries[name]
@@ -214,16 +214,17 @@ def gather(
     function: Callable[[T], R], items: Iterable[T], error: type[HarnessError] = HarnessError
 ) -> list[R]:
     """``function`` of each item. All the HarnessErrors are raised as one, a line for each."""
-    results, problems = [], []
+    results: list[R] = []
+    problems: dict[str, HarnessError] = {}
     for item in items:
         try:
             results.append(function(item))
         except HarnessError as problem:
-            problems.append(problem)
+            problems[str(problem)] = problem
     if len(problems) == 1:
-        raise problems[0]
+        raise next(iter(problems.values()))
     if problems:
-        raise error("\n".join(dict.fromkeys(map(str, problems))))
+        raise error("\n".join(problems))
     return results
 
 

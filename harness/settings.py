@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .base import Attack, Config, Plugin
-from .errors import ConfigError, unknown
+from .errors import ConfigError, HarnessError, unknown
 from .registry import AttackChoice, Entry, Registry, Selection, gather
 
 ASSIGNMENT = re.compile(r"([^.=]+)\.([^=]+)=(.*)", re.DOTALL)
@@ -132,7 +132,10 @@ def _assign(overrides: Overrides, text: str, selection: Selection, registry: Reg
     name, key, value = (part.strip() for part in match.groups())
     chosen = [entry for entry in selection.entries() if entry.name == name]
     if not chosen:
-        kinds = " and ".join(entry.kind for entry in registry.named(name))
+        try:
+            kinds = " and ".join(entry.kind for entry in registry.named(name))
+        except HarnessError as error:
+            raise ConfigError(f"--set {text}: {error}") from None
         present = ", ".join(entry.name for entry in selection.entries())
         raise ConfigError(f"--set {text}: the {kinds} '{name}' is not part of this run, which has {present}.")
     if len(chosen) > 1:
