@@ -112,7 +112,6 @@ def _show(entry: Entry) -> None:
 def _facts(cls: type[Plugin]) -> Mapping[str, str]:
     """What the class attributes of a plugin say about it, for people."""
     from .base import Attack, Benchmark, Method
-    from .settings import as_text
 
     facts = {"paper": cls.paper}
     if issubclass(cls, Attack):
@@ -120,7 +119,8 @@ def _facts(cls: type[Plugin]) -> Mapping[str, str]:
         facts["variants"] = ", ".join(label for label in cls.variants if label)
     elif issubclass(cls, Benchmark):
         for attribute in ("forget_metric", "curve_metrics", "retain_metric"):
-            facts[attribute.replace("_", " ")] = as_text(getattr(cls, attribute, ()))
+            value = getattr(cls, attribute, ())
+            facts[attribute.replace("_", " ")] = value if isinstance(value, str) else ", ".join(value)
         facts["threshold"] = _docstring(cls.threshold)
         facts["chance"] = _docstring(cls.chance)
         facts["data"] = "from --data or a hub" if cls.needs_data else "from the package"
@@ -130,7 +130,8 @@ def _facts(cls: type[Plugin]) -> Mapping[str, str]:
 
 
 def _docstring(function: object) -> str:
-    return " ".join((inspect.getdoc(function) or "").split())
+    # Not inspect.getdoc(): the docstring of the base class says nothing about this plugin.
+    return " ".join((function.__doc__ or "").split())
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table | str:
