@@ -1,0 +1,236 @@
+"""The leaderboard says what the cells say, the same each time, and calls no winner the data do not show."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness import leaderboard, stats
+from harness.errors import StoreError
+from harness.keys import key
+from harness.store import CellRow, Store
+from harness.types import Metric, Outcome, Sample
+
+FACTS = [f"f{i}" for i in range(20)]
+AFTER = {"none": 20, "retrain": 2, "ssiuu": 3, "gd": 14, "npo": 13}
+"""How many of the 20 facts each method's model answers after the attack, under every seed."""
+
+
+def cell(method, attack="none", seed=0, known=0, notes=None, **changes):
+    """A cell of a synthetic world in which a model answers the first ``known`` facts."""
+    common = {
+        "forget_metric": "accuracy",
+        "retain_metric": ["retain", "accuracy"],
+        "chance": 0.25,
+        "n_scored": 20,
+    }
+    own = {"learning_rate": 1e-4 if attack == "none" else 1e-5}
+    own |= {"forgotten": known <= 5} if attack == "none" else {}
+    fields = {
+        "benchmark": "world",
+        "data_fingerprint": "d" * 64,
+        "model": "tiny",
+        "target_key": "t" * 64,
+        "target_weights": "w" * 64,
+        "method": method,
+        "method_plugin": "unlearning-harness 0.1.0",
+        "attack": attack,
+        "variant": "" if attack == "none" else "p=0.1",
+        "seed": seed,
+        "dtype": "float32",
+        "notes": json.dumps(common | own | (notes or {})),
+        "seconds": 1.0 + seed,
+        "steps": 10,
+        "peak_memory_mib": 100.0 + seed,
+    } | changes
+    row = CellRow(key=key([fields, known]), **fields)
+    share = known / len(FACTS)
+    finals = [Metric("forget", metric, share, n=20) for metric in ("accuracy", "exact_match")]
+    if attack == "none":
+        finals += [Metric("retain", "accuracy", 0.9), Metric("all", "utility", 0.6)]
+    curve = [Metric("forget", "accuracy", 0.99, step=5, learning_rate=1e-5)]
+    samples = [
+        Sample(split, metric, fact, float(i < known))
+        for split in ("forget", "retain")
+        for metric in ("accuracy", "exact_match")
+        for i, fact in enumerate(FACTS)
+    ]
+    return row, Outcome(finals + curve, samples)
+
+
+def world():
+    """Five methods, one attack, three seeds; one cell of npo failed."""
+    found = []
+    for method, after in AFTER.items():
+        for seed in range(3):
+            before = {"none": 20, "retrain": 2}.get(method, 4)
+            found.append(cell(method, seed=seed, known=before))
+            found.append(cell(method, "private-data", seed, after))
+    lost = {"status": "failed", "error_type": "OutOfMemoryError", "error_message": "no room\nfor | it"}
+    found[-1] = cell("npo", "private-data", 2, 13, **lost)
+    return found
+
+
+def board(tmp_path, cells):
+    store = Store(tmp_path)
+    for row, outcome in cells:
+        store.commit(row, outcome)
+    return leaderboard.build(store.cells(), store.metrics(), store.samples())
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return board(tmp_path_factory.mktemp("results"), world())
+
+
+def only(table, **want):
+    (row,) = [r for r in table.to_pylist() if all(r[name] == value for name, value in want.items())]
+    return row
+
+
+def test_a_row_holds_what_its_cells_measured(table):
+    row = only(table, method="gd", attack="private-data")
+    assert (row["seeds"], row["failed"], row["n_scored"]) == (3, 0, 20)
+    assert row["forget_before"] == pytest.approx(0.2)
+    assert row["retain_before"] == pytest.approx(0.9)
+    assert row["utility_before"] == pytest.approx(0.6)
+    assert row["forgotten"] == 1
+    assert row["score"] == row["exact_match"] == pytest.approx(0.7)
+    facts = {seed: {fact: float(i < 14) for i, fact in enumerate(FACTS)} for seed in range(3)}
+    assert (row["score_low"], row["score_high"]) == stats.two_level_interval(facts)[1:3]
+    assert row["recovery"] == pytest.approx((14 - 2) / (20 - 2))
+    assert row["recovery_low"] < row["recovery"] < row["recovery_high"]
+    assert row["chance"] == 0.25
+    assert (row["learning_rates"], row["attack_learning_rates"]) == ([1e-4], [1e-5])
+    assert (row["seconds"], row["steps"], row["peak_memory_mib"]) == (2, 10, 102)
+    assert row["signature"].startswith(
+        "protocol:1|benchmark:world@dddddddd|model:tiny@wwwwwwww|dtype:float32|"
+    )
+    assert "seeds:0,1,2|" in row["signature"]
+
+
+def test_before_an_attack_there_is_no_score(table):
+    row = only(table, method="gd", attack="none")
+    assert row["forget_before"] == pytest.approx(0.2)
+    assert [row[name] for name in ("score", "score_low", "exact_match", "recovery")] == [None] * 4
+
+
+def test_controls_come_first_and_then_methods_by_their_worst_score(table):
+    assert list(dict.fromkeys(table["method"].to_pylist())) == ["none", "retrain", "ssiuu", "npo", "gd"]
+
+
+def test_failed_cells_are_counted_and_shown_and_hide_no_others(table):
+    row = only(table, method="npo", attack="private-data")
+    assert (row["seeds"], row["failed"]) == (2, 1)
+    assert row["errors"] == ["seed 2: OutOfMemoryError: no room\nfor | it"]
+    assert row["score"] == pytest.approx(0.65)
+    text = leaderboard.markdown(table)
+    assert "- npo, private-data p=0.1, seed 2: OutOfMemoryError: no room for \\| it" in text
+
+
+def test_what_is_missing_is_null(tmp_path):
+    bare, _ = cell("gd", "private-data", notes={"chance": None, "n_scored": None})
+    table = board(tmp_path, [(bare, Outcome([Metric("forget", "accuracy", 0.7)]))])
+    row = only(table, method="gd")
+    assert row["score"] == 0.7
+    for name in ("forget_before", "retain_before", "utility_before", "forgotten", "chance", "n_scored"):
+        assert row[name] is None
+    for name in ("score_low", "score_high", "exact_match", "recovery", "learning_rates", "config"):
+        assert row[name] is None
+    assert "| gd | 1 | – | – | – | – | 0.700 | 0.700<br>1 seeds<br>recovery – |" in leaderboard.markdown(
+        table
+    )
+
+
+def test_without_the_retrained_model_there_is_no_recovery(tmp_path):
+    table = board(tmp_path, [found for found in world() if found[0].method != "retrain"])
+    assert only(table, method="gd", attack="private-data")["recovery"] is None
+
+
+def test_settings_stand_beside_a_method_only_where_it_has_several(tmp_path):
+    changed = cell("gd", seed=0, known=3, method_config='{"epochs":1,"retain_weight":2.0}')
+    plain = cell("gd", seed=0, known=4, method_config='{"epochs":1,"retain_weight":1.0}')
+    table = board(tmp_path, [changed, plain, cell("npo", known=4)])
+    assert set(table["config"].to_pylist()) == {'{"retain_weight": 2.0}', '{"retain_weight": 1.0}', None}
+    assert "| gd retain_weight=2.0 |" in leaderboard.markdown(table)
+
+
+def test_of_two_cells_that_differ_only_in_their_code_the_later_counts(tmp_path):
+    old, new = ('{"started_at":"2030-01-0%d"}' % day for day in (1, 2))  # noqa: UP031
+    table = board(tmp_path, [cell("gd", known=9, provenance=new), cell("gd", known=4, provenance=old)])
+    row = only(table, method="gd")
+    assert row["seeds"] == 1
+    assert row["forget_before"] == pytest.approx(9 / 20)
+
+
+def test_targets_data_and_number_formats_are_never_averaged(tmp_path):
+    changes = [
+        {"target_key": "u" * 64},
+        {"data_fingerprint": "e" * 64},
+        {"dtype": "bfloat16"},
+        {"model": "big"},
+    ]
+    table = board(tmp_path, [cell("gd", known=4), *(cell("gd", known=4, **change) for change in changes)])
+    assert table["seeds"].to_pylist() == [1] * 5
+
+
+def test_no_winner_is_called_between_methods_that_cannot_be_told_apart(tmp_path, table):
+    text = leaderboard.markdown(table)
+    assert "- private-data p=0.1: ssiuu has the lowest score, and no other interval overlaps its own." in text
+    close = board(tmp_path / "close", [found for found in world() if found[0].method != "ssiuu"])
+    told = (
+        "- private-data p=0.1: npo has the lowest score and is not distinguishable from gd: their intervals"
+    )
+    assert told in leaderboard.markdown(close)
+
+
+def test_the_readme_of_a_small_world(table):
+    lines = leaderboard.markdown(table).splitlines()
+    start = lines.index("## world: tiny")
+    assert lines[start + 2] == (
+        "Data `dddddddddddd`, target `tttttttttttt`, float32, forget metric accuracy, chance 0.250."
+    )
+    assert lines[start + 4 : start + 8] == [
+        "| method | seeds | forgotten | forget | retain | utility | worst | private-data p=0.1 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| none | 3 | 0.000 | 1.000 [0.839, 1.000] | 0.900 | 0.600 | 1.000 "
+        "| 1.000 [0.839, 1.000]<br>20 facts x 3 seeds<br>recovery 1.000 |",
+        "| retrain | 3 | 1.000 | 0.100 [0.000, 0.244] | 0.900 | 0.600 | 0.100 "
+        "| 0.100 [0.000, 0.244]<br>20 facts x 3 seeds<br>recovery 0.000 |",
+    ]
+    assert lines[start + 10].startswith("| gd | 3 | 1.000 | 0.200 [0.008, 0.392] |")
+    assert "<br>recovery 0.667 [" in lines[start + 10]
+
+
+def test_building_twice_gives_the_same_bytes_whatever_the_order_of_rows(tmp_path):
+    store = Store(tmp_path / "results")
+    for row, outcome in world():
+        store.commit(row, outcome)
+    tables = [store.cells(), store.metrics(), store.samples()]
+    for folder, step in (("1", 1), ("2", -1)):
+        turned = [t.take(list(range(t.num_rows))[::step]) for t in tables]
+        leaderboard.write(leaderboard.build(*turned), tmp_path / folder)
+    for name in ("leaderboard.parquet", "README.md"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_the_written_table_explains_its_columns(tmp_path, table):
+    leaderboard.write(table, tmp_path)
+    again = pq.read_table(tmp_path / "leaderboard.parquet")
+    assert again.equals(table)
+    assert all(column.metadata[b"description"] for column in again.schema)
+
+
+def test_two_protocols_are_never_mixed(tmp_path):
+    store = Store(tmp_path)
+    for row, outcome in (cell("gd"), cell("npo", protocol="0")):
+        store.commit(row, outcome)
+    with pytest.raises(StoreError, match="protocols 0 and 1"):
+        leaderboard.build(store.cells(), store.metrics(), store.samples())
+
+
+def test_no_results_are_one_sentence(tmp_path):
+    with pytest.raises(StoreError, match="no results yet"):
+        board(tmp_path, [])
