@@ -19,7 +19,7 @@ from .errors import StoreError
 from .keys import key
 from .store import parquet_bytes, write_atomically
 
-TARGET = ("benchmark", "data_fingerprint", "model", "target_key", "target_weights", "dtype")
+TARGET = ("benchmark", "data_fingerprint", "model", "target_key", "dtype")
 METHOD = ("method", "method_plugin", "method_config")
 ATTACK = ("attack", "variant", "attack_plugin", "attack_config")
 CONTROLS = ("none", "retrain", "refusal")
@@ -231,7 +231,7 @@ def _signature(cell: Cell, ok: Seeds) -> str:
     parts = {
         "protocol": cell["protocol"],
         "benchmark": f"{cell['benchmark']}@{cell['data_fingerprint'][:8]}",
-        "model": f"{cell['model']}@{cell['target_weights'][:8]}",
+        "model": f"{cell['model']}@{cell['target_key'][:8]}",
         "dtype": cell["dtype"],
         "method": f"{cell['method']}@{key(_id(cell, METHOD))[:8]}",
         "attack": f"{cell['attack']}@{key(_id(cell, ATTACK))[:8]}",
@@ -275,7 +275,8 @@ How to read the tables:
 - **forget**, **retain** and **utility** are measured after unlearning and before any attack. Low forget and
   high retain and utility are good; **forgotten** is the share of seeds that reached the forgetting threshold.
 - Under each attack stands the **score**: the forget metric's highest value along the attack, mean over seeds,
-  with its 95 % interval over facts and seeds, and the number of facts scored in each seed. Lower is better.
+  with its 95 % interval over facts and seeds, and how many facts were scored (in the seed with the fewest).
+  Lower is better.
 - **recovery** is what the attack brought back, as a share of what it finds in a model that forgot nothing
   (`none`), above what it teaches one that never knew (`retrain`): 0 is erased, 1 is only hidden.
 - **worst** is the highest score of the attacks that ran; it orders the methods. Controls come first.
