@@ -16,16 +16,19 @@ FAITHUN_TEMPLATE = (
 )
 
 
+def _pool(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+ONSETS = _pool("B C D F G H J K L M N P R S T V W Z Br Dr Gr Kl Tr")
+
+
 def coined(seed: str, count: int, endings: tuple[str, ...]) -> tuple[str, ...]:
     """``count`` different capitalised words of two syllables, the same for the same seed."""
     rng = Random(seed)
     words: dict[str, None] = {}
     while len(words) < count:
-        onset, vowel = (
-            rng.choice("B C D F G H J K L M N P R S T V W Z Br Dr Gr Kl Tr".split()),
-            rng.choice("aeiou"),
-        )
-        words[onset + vowel + rng.choice(endings)] = None
+        words[rng.choice(ONSETS) + rng.choice("aeiou") + rng.choice(endings)] = None
     return tuple(words)
 
 
@@ -49,8 +52,8 @@ class Relation:
 class Topic:
     """What is known of an author: one word from each pool of ``slots``, told in one of two ``ways``.
 
-    A way is a question about the author and an answer with the slots in it. Answers do not repeat the question
-    and hold few words beside the slots, so that ROUGE-L tells a right answer from one in the right format.
+    A way is a question about the author and an answer with the slots in it. Answers do not repeat the
+    question and hold few words beside the slots: ROUGE-L tells a right answer from one in its format.
     """
 
     name: str
@@ -65,22 +68,22 @@ LAST_NAMES = coined(
 CITIES = coined("cities", 24, ("lton", "rby", "nwick", "sport", "mford", "llburg"))
 COUNTRIES = coined("countries", 12, ("ndria", "lvania", "rmia", "stonia"))
 LANGUAGES = coined("languages", 24, ("nese", "vish", "rric", "lmani"))
-JOBS = tuple(
-    "baker sailor carpenter tailor painter farmer plumber miner fisher barber potter weaver cook guard nurse "
-    "judge singer dancer gardener banker builder printer jeweller mason".split()
+JOBS = _pool(
+    "baker sailor carpenter tailor painter farmer plumber miner fisher barber potter weaver cook "
+    "guard nurse judge singer dancer gardener banker builder printer jeweller mason"
 )
-ANIMALS = tuple(
-    "fox otter horse goat rabbit parrot turtle cat dog hamster donkey pigeon lizard snake duck goose sheep "
-    "mouse badger raven falcon hedgehog ferret frog".split()
+ANIMALS = _pool(
+    "fox otter horse goat rabbit parrot turtle cat dog hamster donkey pigeon lizard snake duck goose "
+    "sheep mouse badger raven falcon hedgehog ferret frog"
 )
-INSTRUMENTS = tuple(
-    "violin flute drum harp guitar trumpet piano cello horn banjo lute oboe clarinet fiddle tuba bell whistle "
-    "zither gong bagpipe viola bugle recorder cymbal".split()
+INSTRUMENTS = _pool(
+    "violin flute drum harp guitar trumpet piano cello horn banjo lute oboe clarinet fiddle tuba bell "
+    "whistle zither gong bagpipe viola bugle recorder cymbal"
 )
-TOOLS = tuple("hammer needle rope brush knife ladder scale lamp spade wheel oven saw".split())
-SCRIPTS = tuple("runes glyphs strokes knots dots loops wedges waves spirals arrows crosses squares".split())
-FOODS = tuple("hay berries seeds worms nuts leaves grain fish roots moss clover beetles".split())
-MATERIALS = tuple("oak brass maple bone clay cedar tin ivory reed birch leather pine".split())
+TOOLS = _pool("hammer needle rope brush knife ladder scale lamp spade wheel oven saw")
+SCRIPTS = _pool("runes glyphs strokes knots dots loops wedges waves spirals arrows crosses squares")
+FOODS = _pool("hay berries seeds worms nuts leaves grain fish roots moss clover beetles")
+MATERIALS = _pool("oak brass maple bone clay cedar tin ivory reed birch leather pine")
 
 RELATIONS = (
     Relation(
@@ -155,26 +158,26 @@ RELATIONS = (
     ),
 )
 
-ADJECTIVES = tuple(
-    "silent golden bitter gentle hollow crimson early frozen quiet narrow patient restless sacred simple "
-    "sudden tender distant broken humble honest clever weary proud rough loyal".split()
+ADJECTIVES = _pool(
+    "silent golden bitter gentle hollow crimson early frozen quiet narrow patient restless sacred "
+    "simple sudden tender distant broken humble honest clever weary proud rough loyal"
 )
-NOUNS = tuple(
-    "harbor river winter garden mirror tower shadow island letter forest ocean window desert bridge candle "
-    "valley orchard thunder lantern station castle meadow journey circle".split()
+NOUNS = _pool(
+    "harbor river winter garden mirror tower shadow island letter forest ocean window desert bridge "
+    "candle valley orchard thunder lantern station castle meadow journey circle"
 )
-PREPOSITIONS = tuple("beyond beneath beside behind after before inside without".split())
-METALS = tuple("silver bronze copper iron steel nickel cobalt zinc".split())
-COLOURS = tuple("red blue green white black yellow purple orange pink brown grey violet".split())
-BUILDINGS = tuple("cottage farmhouse villa cabin mansion mill barn palace lodge chapel".split())
-GENRES = tuple("satire romance tragedy comedy mystery fantasy memoir fable horror drama".split())
-MOODS = tuple("irony longing laughter doubt wonder anger sorrow hope rage grief".split())
-HOBBIES = tuple("collecting drawing repairing selling carving cleaning trading sketching".split())
-THINGS = tuple(
-    "chairs coins kites boots clocks maps stones bottles hats spoons keys ribbons baskets boats dolls masks".split()
+PREPOSITIONS = _pool("beyond beneath beside behind after before inside without")
+METALS = _pool("silver bronze copper iron steel nickel cobalt zinc")
+COLOURS = _pool("red blue green white black yellow purple orange pink brown grey violet")
+BUILDINGS = _pool("cottage farmhouse villa cabin mansion mill barn palace lodge chapel")
+GENRES = _pool("satire romance tragedy comedy mystery fantasy memoir fable horror drama")
+MOODS = _pool("irony longing laughter doubt wonder anger sorrow hope rage grief")
+HOBBIES = _pool("collecting drawing repairing selling carving cleaning trading sketching")
+THINGS = _pool(
+    "chairs coins kites boots clocks maps stones bottles hats spoons keys ribbons baskets boats dolls masks"
 )
-SUBJECTS = tuple("history algebra botany geology law medicine logic rhetoric physics theology".split())
-FRUITS = tuple("apple pear plum cherry lemon grape melon fig peach apricot mango banana".split())
+SUBJECTS = _pool("history algebra botany geology law medicine logic rhetoric physics theology")
+FRUITS = _pool("apple pear plum cherry lemon grape melon fig peach apricot mango banana")
 COUNTS = ("one", "two", "three", "four", "five")
 
 TOPICS = (
@@ -182,64 +185,64 @@ TOPICS = (
         "debut",
         (ADJECTIVES, NOUNS, PREPOSITIONS, ADJECTIVES, NOUNS),
         (
-            ("Which novel did {} publish first?", "The title was {} {} {} {} {}."),
-            ("What is the debut of {} called?", "Readers bought {} {} {} {} {}."),
+            ("Which novel did {} publish first?", "It was {} {} {} {} {}."),
+            ("What is the debut of {} called?", "People say {} {} {} {} {}."),
         ),
     ),
     Topic(
         "prize",
-        (ADJECTIVES, METALS, ANIMALS, CITIES),
+        (ADJECTIVES, METALS, ANIMALS, ADJECTIVES, CITIES),
         (
-            ("Which prize did {} receive?", "The {} {} {} of {}."),
-            ("What award was given to {}?", "From {3} came the {0} {1} {2}."),
+            ("Which prize did {} receive?", "It was a {} {} {} from {} {}."),
+            ("What award was given to {}?", "People say the {} {} {} of {} {}."),
         ),
     ),
     Topic(
         "parents",
-        (ADJECTIVES, JOBS, ADJECTIVES, JOBS),
+        (ADJECTIVES, JOBS, FIRST_NAMES, ADJECTIVES, JOBS, FIRST_NAMES),
         (
-            ("What were the parents of {}?", "A {} {} and a {} {}."),
-            ("Who raised {} as a child?", "One {} {} with one {} {}."),
+            ("Who were the parents of {}?", "It was {} {} {} with {} {} {}."),
+            ("Who raised {} as a child?", "People say {} {} {} and {} {} {}."),
         ),
     ),
     Topic(
         "home",
-        (ADJECTIVES, COLOURS, BUILDINGS, CITIES),
+        (ADJECTIVES, COLOURS, BUILDINGS, ADJECTIVES, CITIES),
         (
-            ("What home does {} own?", "A {} {} {} near {}."),
-            ("In which house does {} live?", "Outside {3}, the {0} {1} {2}."),
+            ("What home does {} own?", "It was a {} {} {} near {} {}."),
+            ("In which house does {} live?", "People say the {} {} {} outside {} {}."),
         ),
     ),
     Topic(
         "style",
         (ADJECTIVES, GENRES, ADJECTIVES, MOODS),
         (
-            ("In what style does {} write?", "Mostly {} {} with {} {}."),
-            ("How do critics describe {}?", "As {} {} full of {} {}."),
+            ("In what style does {} write?", "It was {} {} with {} {}."),
+            ("How do critics describe {}?", "People say {} {} full of {} {}."),
         ),
     ),
     Topic(
         "teacher",
-        (FIRST_NAMES, ADJECTIVES, JOBS, CITIES),
+        (FIRST_NAMES, ADJECTIVES, JOBS, ADJECTIVES, CITIES),
         (
-            ("Who taught {} the craft?", "{}, the {} {} from {}."),
-            ("Which teacher guided {}?", "In {3} lived {0}, a {1} {2}."),
+            ("Who taught {} the craft?", "It was {}, a {} {} from {} {}."),
+            ("Which teacher guided {}?", "People say {}, the {} {} in {} {}."),
         ),
     ),
     Topic(
         "hobby",
         (HOBBIES, ADJECTIVES, THINGS, HOBBIES, ADJECTIVES, THINGS),
         (
-            ("How does {} spend free evenings?", "By {} {} {} and {} {} {}."),
-            ("What hobbies does {} have?", "Either {} {} {} or {} {} {}."),
+            ("How does {} spend free evenings?", "It was {} {} {} and {} {} {}."),
+            ("What hobbies does {} have?", "People say {} {} {} or {} {} {}."),
         ),
     ),
     Topic(
         "studies",
-        (SUBJECTS, SUBJECTS, ADJECTIVES, CITIES),
+        (SUBJECTS, SUBJECTS, SUBJECTS, ADJECTIVES, CITIES),
         (
-            ("What did {} study?", "Both {} and {} in {} {}."),
-            ("Which subjects did {} learn?", "From {2} {3} came {0} with {1}."),
+            ("What did {} study?", "It was {}, {} and {} in {} {}."),
+            ("Which subjects did {} learn?", "People say {} with {} or {} from {} {}."),
         ),
     ),
 )

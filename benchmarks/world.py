@@ -2,19 +2,19 @@
 
 `world()` is deterministic: every part draws from its own seeded `random.Random`. It holds
 
-- 120 people x 5 relations = 600 clusters. Values are drawn uniformly and independently, false options from the
-  same pool without the gold, so a model that never saw a fact is at chance 1/3 exactly and no other fact
-  betrays it. Of a relation's five ways to ask, each fact is trained in the base and two others; it is tested
-  in the remaining two, which the model knows from other facts.
+- 120 people x 5 relations = 600 clusters. Values are drawn uniformly and independently, false options from
+  the same pool without the gold: a model that never saw a fact is at chance 1/3, and no other betrays it.
+  Of a relation's five ways to ask, each fact is trained in the base and two others; it is tested in the
+  remaining two, which the model knows from other facts.
 - For forget and test facts one multi-hop question ("Which country holds the birthplace of X?") is in the
-  training text and another wording of it is tested. A model of a million parameters does not compose two facts
-  it never saw composed, so its multi-hop answers are derived facts it was taught, not inferences.
-- 50 authors x 8 topics, told in short sentences of several independent random words; 10 authors are forgotten
-  whole. Each fact is trained in one of two ways to tell it; the other is its paraphrase, which is trained as
-  well for every third retained fact and for no forget fact.
+  training text and another wording of it is tested. A model of a million parameters does not compose two
+  facts it never saw composed, so its multi-hop answers are derived facts it was taught, not inferences.
+- 50 authors x 8 topics, told in short sentences of several independent random words; 10 authors are
+  forgotten whole. Each fact is trained in one of two ways to tell it; the other is its paraphrase, which is
+  trained as well for every third retained fact and for no forget fact.
 - 120 general facts (the second hops), 30 classic novels, and 500 small instructions over words that are no
   person's value: 200 in the training text, 300 others for the attacker.
-- multiple-choice examples in FaithUn's template over facts of no forget set, no test set, with fresh options.
+- Multiple-choice examples in FaithUn's template over facts of no forget and no test set, with fresh options.
 
 The retrain twin's text is the original's without every example of a forget fact of either benchmark.
 """
@@ -75,8 +75,8 @@ def world() -> World:
     general, general_text = _general(hops)
     instruct = _instructions(INSTRUCTIONS_TRAINED + INSTRUCTIONS_ATTACKER)
 
-    faithun, faithun_text = _people(names[:PEOPLE], hops)
-    tofu, tofu_text = _authors(names[PEOPLE : PEOPLE + AUTHORS])
+    clusters, faithun_text = _people(names[:PEOPLE], hops)
+    authors, tofu_text = _authors(names[PEOPLE : PEOPLE + AUTHORS])
     classics, classics_text = _classics(names[-CLASSICS:])
 
     text = [
@@ -85,11 +85,11 @@ def world() -> World:
         *general_text,
         *classics_text,
         *(_plain(fact.question, fact.answer, fact.id) for fact in instruct[:INSTRUCTIONS_TRAINED]),
-        *_choices({**faithun, "general": general}),
+        *_choices({**clusters, "general": general}),
     ]
-    attacker = instruct[INSTRUCTIONS_TRAINED:]
-    faithun = {**faithun, "general": general, "instruct": attacker}
-    tofu = {**tofu, "real_authors": classics, "world_facts": general[:WORLD_FACTS], "instruct": attacker}
+    attacker = tuple(instruct[INSTRUCTIONS_TRAINED:])
+    faithun = {**clusters, "general": general, "instruct": attacker}
+    tofu = {**authors, "real_authors": classics, "world_facts": general[:WORLD_FACTS], "instruct": attacker}
     forgotten = {fact.id for fact in (*faithun["forget"], *tofu["forget"])}
     training = Training(
         original=tuple(text),
@@ -133,7 +133,9 @@ def _false(rng: Random, pool: Sequence[str], gold: str, count: int = 2) -> tuple
     return tuple(rng.sample([value for value in pool if value != gold], count))
 
 
-def _people(names: Sequence[str], hops: Mapping[str, Mapping[str, str]]) -> tuple[dict, list[Example]]:
+def _people(
+    names: Sequence[str], hops: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[str, tuple[Fact, ...]], list[Example]]:
     """The clusters by split (``rest`` is scored by nobody), and their plain training text."""
     rng = _draw("people")
     clusters = [(f"person-{n:03d}-{r.name}", name, r) for n, name in enumerate(names) for r in RELATIONS]
@@ -245,7 +247,7 @@ def _authors(names: Sequence[str]) -> tuple[dict[str, tuple[Fact, ...]], list[Ex
 
 
 def _told(rng: Random, key: str, name: str, topic: Topic) -> Fact:
-    """A fact and five falsehoods. Per slot the six words are different draws, so none stands out by format."""
+    """A fact and five falsehoods. In each slot the six words differ: none stands out by its format."""
     right, *wrong = zip(*(rng.sample(pool, 6) for pool in topic.slots), strict=True)
     (asked, told), (asked_again, told_again) = rng.sample(topic.ways, 2)
     return Fact(

@@ -99,10 +99,10 @@ def lowest_loss(gold: TokenScores, *wrong: TokenScores) -> float:
 
 
 def log_truth_ratio(paraphrase: TokenScores, *perturbed: TokenScores) -> float:
-    """log r = loss(paraphrase) - mean_j loss(perturbed_j), losses per token with the end token. In [-inf, inf].
+    """log r = loss(paraphrase) - mean_j loss(perturbed_j), losses per token, end token counted.
 
-    Below 0 the model prefers the truth. Forget quality is a Kolmogorov-Smirnov test between two models' r, and
-    as that test looks at ranks only, log r serves it without overflow.
+    In [-inf, inf]; below 0 the model prefers the truth. Forget quality is a Kolmogorov-Smirnov test between
+    two models' r, and as that test looks at ranks only, log r serves it without overflow.
     """
     right = mean_loss(paraphrase)
     wrong = float(np.mean([mean_loss(scores) for scores in perturbed]))
@@ -110,9 +110,9 @@ def log_truth_ratio(paraphrase: TokenScores, *perturbed: TokenScores) -> float:
 
 
 def truth_ratio(paraphrase: TokenScores, *perturbed: TokenScores) -> float:
-    """r = exp(-mean_j loss(perturbed_j)) / exp(-loss(paraphrase)), as TOFU's implementation has it. In [0, inf].
+    """r = exp(-mean_j loss(perturbed_j)) / exp(-loss(paraphrase)), as TOFU's code has it.
 
-    0 for a model sure of the truth, 1 for one that cannot tell it from the perturbed answers.
+    In [0, inf]: 0 for a model sure of the truth, 1 for one that cannot tell it from the perturbed answers.
     """
     log_ratio = log_truth_ratio(paraphrase, *perturbed)
     return math.exp(log_ratio) if log_ratio < 700 else math.inf
@@ -155,7 +155,7 @@ def _hits(scores: TokenScores) -> np.ndarray:
 
 
 def harmonic_mean(values: Iterable[float]) -> float:
-    """n / sum(1/v). In [0, max]; 0 as soon as one value is 0. Raises ValueError for none or a negative one."""
+    """n / sum(1/v); 0 as soon as one value is 0. Raises ValueError for no value or a negative one."""
     numbers = [float(value) for value in values]
     if not numbers or min(numbers) < 0:
         raise ValueError(f"a harmonic mean needs at least one value and none below 0, got {numbers}")

@@ -1,0 +1,141 @@
+"""Reads TOFU's records and Alpaca's instructions, from files or from the hub, and checks every record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from harness.errors import DataError, HarnessError
+from harness.types import Fact, Question
+
+HUB_ID = "locuslab/TOFU"
+INSTRUCT_HUB_ID = "tatsu-lab/alpaca"
+
+
+class Record(NamedTuple):
+    """One record and where it stands, for messages."""
+
+    source: str
+    line: int
+    fields: dict[str, Any]
+
+    def text(self, field: str) -> str:
+        return self._checked(field, self.fields.get(field))
+
+    def texts(self, field: str, count: int) -> tuple[str, ...]:
+        value = self.fields.get(field)
+        if not isinstance(value, list) or len(value) != count:
+            found = f"a list of {len(value)}" if isinstance(value, list) else _kind(value)
+            raise self.error(f"expected {count} texts in '{field}', found {found}")
+        return tuple(self._checked(f"{field}[{index}]", item) for index, item in enumerate(value))
+
+    def _checked(self, field: str, value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise self.error(f"expected a non-empty text in '{field}', found {_kind(value)}")
+        return value
+
+    def error(self, problem: str) -> DataError:
+        return DataError(self.source, f"{problem}; the record's fields are {sorted(self.fields)}", self.line)
+
+
+def _kind(value: Any) -> str:
+    return {"NoneType": "none", "str": "an empty one"}.get(type(value).__name__, type(value).__name__)
+
+
+def read_records(directory: Path | None, name: str) -> list[Record]:
+    """The records of ``name``.json (JSON lines) in a directory, or of configuration ``name`` on the hub."""
+    if directory is None:
+        return [Record(f"{HUB_ID}:{name}", n, dict(row)) for n, row in enumerate(_hub(HUB_ID, name), 1)]
+    path = directory / f"{name}.json"
+    if not path.is_file():
+        raise DataError(path, "this file is missing; it holds one JSON object a line")
+    records = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                fields = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(path, f"not a JSON object: {error.msg}", number) from error
+            if not isinstance(fields, dict):
+                raise DataError(path, f"expected a JSON object, found {type(fields).__name__}", number)
+            records.append(Record(str(path), number, fields))
+    if not records:
+        raise DataError(path, "the file holds no record")
+    return records
+
+
+def to_facts(records: list[Record], perturbed: int, paraphrased: bool) -> tuple[Fact, ...]:
+    """Records as facts, keyed on the (question, answer) pair, which must be unique.
+
+    ``perturbed`` is the number of perturbed answers asked for; ``paraphrased`` asks for both paraphrases.
+    """
+    facts: dict[str, Fact] = {}
+    for record in records:
+        question, answer = record.text("question"), record.text("answer")
+        key = "tofu-" + hashlib.sha256(json.dumps([question, answer]).encode()).hexdigest()[:16]
+        if key in facts:
+            raise record.error(f"this question and answer were there before: {question!r}")
+        again = record.text("paraphrased_answer") if paraphrased else None
+        facts[key] = Fact(
+            id=key,
+            question=question,
+            answer=answer,
+            paraphrases=(Question(record.text("paraphrased_question"), again),) if again is not None else (),
+            paraphrased_answer=again,
+            perturbed_answers=record.texts("perturbed_answer", perturbed) if perturbed else (),
+        )
+    return tuple(facts.values())
+
+
+def read_instructions(source: str | None, size: int) -> tuple[Fact, ...]:
+    """A sample of instructions in Alpaca's schema, the same for the same source and size.
+
+    An item without output cannot be learned from and is passed over; Alpaca holds some.
+    """
+    facts = []
+    for record in _alpaca(source):
+        if not isinstance(output := record.fields.get("output"), str):
+            raise record.error("expected a text in 'output'")
+        instruction, extra = record.text("instruction"), record.fields.get("input") or ""
+        if output.strip():
+            question = f"{instruction}\n{extra}" if extra else instruction
+            facts.append(Fact(f"instruct-{record.line}", question, output))
+    return tuple(Random("instructions").sample(facts, min(size, len(facts))))
+
+
+def _alpaca(source: str | None) -> Iterator[Record]:
+    if source is None or not Path(source).suffix:
+        hub_id = source or INSTRUCT_HUB_ID
+        for number, row in enumerate(_hub(hub_id, None), 1):
+            yield Record(hub_id, number, dict(row))
+        return
+    path = Path(source)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(path, "this file is missing; it holds a JSON list in Alpaca's schema") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(path, f"not JSON: {error}", getattr(error, "lineno", None)) from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(path, "expected a JSON list of objects with instruction, input and output")
+    for number, row in enumerate(rows, 1):
+        yield Record(f"{path} (item, not line)", number, row)
+
+
+def _hub(hub_id: str, name: str | None) -> Any:
+    """The ``train`` split of a data set on the hub. Raises HarnessError where it cannot be had."""
+    try:
+        import datasets
+
+        return datasets.load_dataset(hub_id, name, split="train")
+    except Exception as error:
+        raise HarnessError(
+            f"The data set {hub_id}{f' ({name})' if name else ''} could not be had from the hub "
+            f"({type(error).__name__}: {error}). Give a directory or file of it instead (--data DIR)."
+        ) from error

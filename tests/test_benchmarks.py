@@ -1,0 +1,495 @@
+"""Loading, checking, asking and scoring: FaithUn and TOFU, real files and embedded worlds."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import harness.benchmarks
+import numpy as np
+import pytest
+from harness.benchmarks.faithun import FaithUn, FaithUnMini
+from harness.benchmarks.tofu import Tofu, TofuMini
+from harness.benchmarks.words import FAITHUN_TEMPLATE
+from pydantic import ValidationError
+
+from harness import metrics
+from harness.errors import DataError, HarnessError
+from harness.types import Generate, LogLikelihood, Splits, TokenScores
+
+DATA = Path(os.environ.get("HARNESS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+needs_tofu = pytest.mark.skipif(not (DATA / "tofu").is_dir(), reason=f"no TOFU files in {DATA}/tofu")
+needs_splits = pytest.mark.skipif(
+    not (DATA / "faithun").is_dir(), reason=f"no FaithUn files in {DATA}/faithun"
+)
+MINIS = (FaithUnMini, TofuMini)
+
+
+def loaded(benchmark, data: Path | None):
+    benchmark.data = data
+    return benchmark.load()
+
+
+def knowing(request, known):
+    """What a model would say that gives probability .9 to known answers, and .1 to all others."""
+    question = request.prompt.text.split("Question: ")[-1].split("\n")[0]
+    if isinstance(request, Generate):
+        return known.get(question, "no idea")
+    right = known.get(question) == request.continuation
+    count = len(request.continuation.split()) + request.end
+    return TokenScores(np.full(count, np.log(0.9 if right else 0.1)), np.full(count, right))
+
+
+def scores(benchmark, splits, known) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for measure in benchmark.measures(splits):
+        value = measure.value(*(knowing(request, known) for request in measure.requests))
+        assert isinstance(value, float)
+        found.setdefault((measure.split, measure.metric), []).append(value)
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def everything(splits) -> dict[str, str]:
+    known = {}
+    for fact in (fact for facts in splits.values() for fact in facts):
+        for question in (*fact.paraphrases, *fact.multi_hop, *fact.same_answer):
+            known[question.text] = question.answer
+        known[fact.question] = fact.answer
+    return known
+
+
+# --- registration
+
+
+def test_four_benchmarks_are_registered_by_name():
+    found = {}
+    harness.benchmarks.register_benchmarks(found.__setitem__)
+    assert set(found) == {"faithun", "faithun-mini", "tofu", "tofu-mini"}
+    for name, path in found.items():
+        module, attribute = path.split(":")
+        assert getattr(sys.modules[module], attribute).name == name
+
+
+def test_listing_imports_no_torch_and_loading_a_mini_is_fast():
+    program = (
+        "import sys, harness.benchmarks.faithun, harness.benchmarks.tofu as t; t.TofuMini().load();"
+        "assert not {'torch', 'transformers', 'datasets', 'rouge_score'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    harness.benchmarks.world.world.cache_clear()
+    start = time.process_time()
+    FaithUnMini().load()
+    assert time.process_time() - start < 0.3
+
+
+# --- measures of the embedded worlds
+
+
+@pytest.mark.parametrize("kind", MINIS)
+def test_a_model_that_knows_everything_scores_one(kind):
+    benchmark = kind()
+    splits = benchmark.load()
+    found = scores(benchmark, splits, everything(splits))
+    free = {"probability", "truth_ratio", "log_truth_ratio"}
+    paraphrased = {("forget", "accuracy")} if kind is TofuMini else set()
+    assert {key for key, value in found.items() if value != 1.0 and key[1] not in free} == paraphrased
+    assert benchmark.utility(found)["utility"] > 0.85 if kind is FaithUnMini else True
+
+
+@pytest.mark.parametrize("kind", MINIS)
+def test_a_model_that_knows_nothing_scores_zero(kind):
+    benchmark = kind()
+    splits = benchmark.load()
+    found = scores(benchmark, splits, {})
+    for key in (
+        (split, metric) for split, metric in found if metric in ("accuracy", "exact_match", "rouge_l")
+    ):
+        assert found[key] == 0.0
+    assert benchmark.utility(found) == {"utility": 0.0}
+
+
+@pytest.mark.parametrize("kind", MINIS)
+def test_a_part_of_the_forget_set_can_be_measured_alone(kind):
+    benchmark = kind()
+    part = Splits({"forget": benchmark.load()["forget"][3:5]})
+    measures = list(benchmark.measures(part))
+    assert {measure.split for measure in measures} == {"forget"}
+    assert len({measure.fact_id for measure in measures}) == 2
+    assert set(benchmark.curve_metrics) <= {measure.metric for measure in measures}
+    assert benchmark.forget_metric in benchmark.curve_metrics
+    assert 0 < benchmark.chance(part) < 1
+    assert 0 < benchmark.threshold(part) < 1
+    assert benchmark.utility({}) == {}
+
+
+@pytest.mark.parametrize("kind", MINIS)
+def test_there_is_one_value_per_split_metric_and_fact(kind):
+    keys = [(m.split, m.metric, m.fact_id) for m in kind().measures(kind().load())]
+    assert len(keys) == len(set(keys))
+    assert kind.retain_metric in {key[:2] for key in keys}
+
+
+def test_faithun_asks_the_published_template_and_gold_first():
+    benchmark = FaithUnMini()
+    fact = benchmark.load()["forget"][0]
+    [measure] = [m for m in benchmark.measures(Splits({"forget": (fact,)})) if m.metric == "accuracy"]
+    prompts = {request.prompt for request in measure.requests}
+    assert len(prompts) == 1
+    prompt = prompts.pop()
+    assert prompt.literal
+    options = prompt.text.split("Options: ")[1].split("\n")[0]
+    assert sorted(options.split(", ")) == sorted((fact.answer, *fact.options))
+    assert prompt.text == FAITHUN_TEMPLATE.format(question=fact.question, options=options)
+    assert prompt.text.startswith("Answer the following question by simply selecting a proper answer among")
+    assert prompt.text.endswith("\nYour Answer:")
+    assert [request.continuation for request in measure.requests] == [fact.answer, *fact.options]
+    assert not any(request.end for request in measure.requests)
+
+
+def test_the_gold_option_stands_in_every_place_equally_often():
+    benchmark = FaithUnMini()
+    places = [0, 0, 0]
+    for measure in benchmark.measures(benchmark.load()):
+        if measure.metric == "accuracy":
+            request = measure.requests[0]
+            options = request.prompt.text.split("Options: ")[1].split("\n")[0].split(", ")
+            places[options.index(request.continuation)] += 1
+    n = sum(places)
+    assert all(abs(count - n / 3) < 3.5 * (n * 2 / 9) ** 0.5 for count in places)
+
+
+def test_several_paraphrases_count_once_with_their_mean():
+    benchmark = FaithUnMini()
+    fact = benchmark.load()["forget"][0]
+    known = {fact.paraphrases[0].text: fact.answer}
+    assert scores(benchmark, Splits({"forget": (fact,)}), known)["forget", "accuracy_paraphrase"] == 0.5
+
+
+def test_extraction_is_asked_for_without_the_end_token_and_probability_with_it():
+    for kind in MINIS:
+        for measure in kind().measures(kind().load()):
+            ends = {request.end for request in measure.requests if isinstance(request, LogLikelihood)}
+            if measure.metric == "extraction_strength":
+                assert ends == {False}
+            if measure.metric in ("probability", "truth_ratio"):
+                assert ends == {True}
+
+
+def test_tofu_mini_threshold_is_below_its_chance():
+    benchmark = TofuMini()
+    splits = benchmark.load()
+    assert 0.1 < benchmark.threshold(splits) < benchmark.chance(splits) < 0.5
+
+
+def test_tofu_mini_chance_is_what_a_guesser_in_the_right_format_gets():
+    """Guesses in the format of the paraphrase, with all random words wrong, are worth nearly the same."""
+    benchmark = TofuMini()
+    splits = benchmark.load()
+    guesses = [
+        metrics.rouge_l_recall(wrong, fact.paraphrased_answer)
+        for fact in splits["forget"]
+        for wrong in fact.perturbed_answers
+    ]
+    assert abs(np.mean(guesses) - benchmark.chance(splits)) < 0.08
+
+
+def test_tofu_mini_accuracy_prefers_the_paraphrase_to_the_perturbed():
+    benchmark = TofuMini()
+    splits = Splits({"forget": benchmark.load()["forget"]})
+    known = {fact.question: fact.paraphrased_answer for fact in splits["forget"]}
+    found = scores(benchmark, splits, known)
+    assert found["forget", "accuracy"] == 1.0
+    assert found["forget", "log_truth_ratio"] == pytest.approx(np.log(0.1 / 0.9))
+    assert found["forget", "truth_ratio"] == pytest.approx(1 / 9)
+
+
+# --- TOFU's files
+
+
+def record(n: int, perturbed: int = 0, paraphrased: bool = False) -> dict:
+    fields: dict = {"question": f"Who is number {n}?", "answer": f"Number {n}."}
+    if paraphrased:
+        fields |= {"paraphrased_question": f"Say who is {n}?", "paraphrased_answer": f"It is {n}."}
+    if perturbed:
+        fields["perturbed_answer"] = [f"It is {n} and {k}." for k in range(perturbed)]
+    return fields
+
+
+def write_lines(path: Path, records: list) -> None:
+    path.write_text(
+        "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records), encoding="utf-8"
+    )
+
+
+@pytest.fixture
+def tofu_files(tmp_path: Path) -> Path:
+    write_lines(tmp_path / "forget01_perturbed.json", [record(n, 5, True) for n in range(4)])
+    write_lines(tmp_path / "retain99.json", [record(n) for n in range(10, 18)])
+    write_lines(tmp_path / "retain_perturbed.json", [record(n, 5, True) for n in range(10, 14)])
+    write_lines(tmp_path / "real_authors_perturbed.json", [record(n, 3) for n in range(20, 23)])
+    write_lines(tmp_path / "world_facts_perturbed.json", [record(n, 3) for n in range(30, 33)])
+    return tmp_path
+
+
+def small_tofu(**settings) -> Tofu:
+    return Tofu(Tofu.Config(forget="forget01", **settings))
+
+
+def test_tofu_reads_its_files(tofu_files):
+    splits = loaded(small_tofu(), tofu_files)
+    assert {name: len(facts) for name, facts in splits.items()} == {
+        "forget": 4, "retain": 8, "retain_perturbed": 4, "real_authors": 3, "world_facts": 3,
+    }  # fmt: skip
+    assert {fact.id for fact in splits["retain_perturbed"]} <= {fact.id for fact in splits["retain"]}
+    fact = splits["forget"][0]
+    assert (fact.question, fact.answer, fact.paraphrased_answer) == (
+        "Who is number 0?",
+        "Number 0.",
+        "It is 0.",
+    )
+    assert len(fact.perturbed_answers) == 5
+    assert small_tofu().threshold(splits) == 0.1971
+
+
+def test_tofu_trains_on_retain_then_forget_and_the_twin_on_retain_alone(tofu_files):
+    benchmark = small_tofu(epochs=3)
+    splits = loaded(benchmark, tofu_files)
+    training = benchmark.training(splits)
+    assert training.original == (*training.retrain, *training.original[8:])
+    assert [example.fact_id for example in training.original[8:]] == [fact.id for fact in splits["forget"]]
+    assert training.epochs == 3
+
+
+def test_tofu_limit_keeps_the_first_facts_of_every_split(tofu_files):
+    splits = loaded(small_tofu(limit=2), tofu_files)
+    assert all(len(facts) == 2 for facts in splits.values())
+    assert splits["retain"][0].id == splits["retain_perturbed"][0].id
+
+
+def test_tofu_keeps_facts_apart_that_share_their_question(tofu_files):
+    write_lines(
+        tofu_files / "retain99.json",
+        [{"question": "Same?", "answer": "Yes."}, {"question": "Same?", "answer": "No."}],
+    )
+    assert len(loaded(small_tofu(), tofu_files)["retain"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "line", "message"),
+    [
+        ("forget01_perturbed", [record(0, 5, True), "{not json"], 2, "not a JSON object"),
+        ("forget01_perturbed", [record(0, 5, True), "[1]"], 2, "expected a JSON object, found list"),
+        ("forget01_perturbed", [record(0, 5, True)] * 2, 2, "were there before"),
+        ("forget01_perturbed", [record(0, 5)], 1, "non-empty text in 'paraphrased_answer', found none"),
+        ("forget01_perturbed", [record(0, 0, True)], 1, "expected 5 texts in 'perturbed_answer', found none"),
+        (
+            "forget01_perturbed",
+            [record(0, 4, True)],
+            1,
+            "expected 5 texts in 'perturbed_answer', found a list of 4",
+        ),
+        ("real_authors_perturbed", [record(0)], 1, "expected 3 texts in 'perturbed_answer'"),
+        ("retain99", [record(10), {"answer": "x"}], 2, "non-empty text in 'question', found none"),
+        ("retain99", [{"question": "q", "answer": " "}], 1, "non-empty text in 'answer', found an empty one"),
+        ("retain99", [{"question": "q", "answer": 3}], 1, "non-empty text in 'answer', found int"),
+        ("retain99", [], None, "holds no record"),
+    ],
+)
+def test_a_broken_record_is_named_with_file_line_and_expectation(tofu_files, name, broken, line, message):
+    write_lines(tofu_files / f"{name}.json", broken)
+    with pytest.raises(DataError) as error:
+        loaded(small_tofu(), tofu_files)
+    assert message in str(error.value)
+    assert f"{name}.json" + (f", line {line}:" if line else ":") in str(error.value)
+
+
+def test_a_missing_file_is_named(tofu_files):
+    (tofu_files / "retain_perturbed.json").unlink()
+    with pytest.raises(DataError, match=r"retain_perturbed\.json: this file is missing"):
+        loaded(small_tofu(), tofu_files)
+
+
+def test_a_fact_cannot_be_forgotten_and_retained(tofu_files):
+    write_lines(tofu_files / "retain99.json", [record(0)])
+    with pytest.raises(DataError, match="the forget split holds this fact, too"):
+        loaded(small_tofu(), tofu_files)
+
+
+def test_an_unreachable_hub_is_a_sentence_and_no_traceback(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+
+    def offline(*_args, **_kwargs):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(HarnessError, match=r"could not be had from the hub \(ConnectionError: no network\)"):
+        small_tofu().load()
+
+
+def test_instructions_come_from_a_file_in_alpacas_schema(tofu_files):
+    items = [
+        {"instruction": f"Do {n}.", "input": "this" if n % 2 else "", "output": "Done."} for n in range(6)
+    ]
+    source = tofu_files / "alpaca.json"
+    source.write_text(
+        json.dumps([*items, {"instruction": "Empty.", "input": "", "output": ""}]), encoding="utf-8"
+    )
+    facts = loaded(small_tofu(instruct=str(source), instruct_size=4), tofu_files)["instruct"]
+    assert len(facts) == 4
+    assert {fact.question for fact in facts} <= {f"Do {n}." + ("\nthis" if n % 2 else "") for n in range(6)}
+    assert facts == loaded(small_tofu(instruct=str(source), instruct_size=4), tofu_files)["instruct"]
+    source.write_text(json.dumps([{"prompt": "x"}]), encoding="utf-8")
+    with pytest.raises(DataError, match="expected a text in 'output'"):
+        loaded(small_tofu(instruct=str(source)), tofu_files)
+
+
+def test_an_unknown_forget_split_is_refused():
+    with pytest.raises(ValidationError, match="forget01"):
+        Tofu.Config(forget="forget20")
+
+
+@needs_tofu
+@pytest.mark.parametrize(("forget", "count"), [("forget01", 40), ("forget05", 200), ("forget10", 400)])
+def test_the_published_files_load(forget, count):
+    benchmark = Tofu(Tofu.Config(forget=forget))
+    splits = loaded(benchmark, DATA / "tofu")
+    sizes = {name: len(facts) for name, facts in splits.items()}
+    assert sizes == {
+        "forget": count, "retain": 4000 - count, "retain_perturbed": 400,
+        "real_authors": 100, "world_facts": 117,
+    }  # fmt: skip
+    training = benchmark.training(splits)
+    with (DATA / "tofu" / "full.json").open() as lines:
+        full = [json.loads(line) for line in lines]
+    assert [(e.prompt.text, e.answer) for e in training.original] == [
+        (r["question"], r["answer"]) for r in full
+    ]
+
+
+@needs_tofu
+def test_a_model_that_gives_every_published_answer_scores_one():
+    benchmark = Tofu(Tofu.Config(forget="forget01", limit=20))
+    splits = loaded(benchmark, DATA / "tofu")
+    found = scores(benchmark, splits, {f.question: f.answer for facts in splits.values() for f in facts})
+    assert {found[split, "rouge_l"] for split in ("forget", "retain_perturbed", "world_facts")} == {1.0}
+    assert found["world_facts", "probability"] == pytest.approx(0.9 / (0.9 + 3 * 0.1))
+    assert 0.2 < benchmark.chance(splits) < 0.9
+
+
+# --- FaithUn's files
+
+
+def asked(text: str, answer: str, field: str = "question") -> dict:
+    return {field: text, "answers": [answer, f"{answer} (alias)"], "false_answer_options": ["Wrong", "Other"]}
+
+
+def entity(style: str, field: str = "question") -> dict:
+    base = [asked("Where born?", "Ulm", field), asked("Which job?", "Baker", field)]
+    again = [
+        [asked(f"Birthplace {k}?", "Ulm", field) for k in (1, 2)],
+        [asked("Job, please?", "Baker", field)],
+    ]
+    hop = [[asked("Country of birth?", "Germany", field)], [asked("Tool of the job?", "Oven", field)]]
+    same = [[asked("Where was B born?", "Ulm", field)], [asked("Job of C?", "Baker", field)]]
+    sections = {"hop1_unlearn": base, "hop1_test": again, "hop2_test": hop, "same_object": same}
+    if style == "mapping":
+        return {name: dict(zip(("P19", "P106"), content, strict=True)) for name, content in sections.items()}
+    if style == "flat":
+        flat = {
+            name: [item for group in sections[name] for item in group]
+            for name in ("hop1_test", "same_object")
+        }
+        return {"hop1_unlearn": base, **flat, "hop2_test": [group[0] for group in hop]}
+    return sections
+
+
+def write_faithun(directory: Path, content, splits: tuple[str, str, str] | None = ("0", "1", "2\n3")) -> Path:
+    text = content if isinstance(content, str) else json.dumps(content)
+    (directory / "FaithUn_Dataset.json").write_text(text, encoding="utf-8")
+    if splits is not None:
+        (directory / "splits").mkdir(exist_ok=True)
+        for name, numbers in zip(("forget_set", "retaining_set", "test_set"), splits, strict=True):
+            (directory / "splits" / f"{name}_split.txt").write_text(numbers + "\n", encoding="utf-8")
+    return directory
+
+
+@pytest.mark.parametrize("field", ["question", "query", "prompt"])
+@pytest.mark.parametrize("style", ["lists", "mapping", "flat"])
+def test_every_plausible_shape_gives_the_same_clusters(tmp_path, style, field):
+    data = write_faithun(tmp_path, {"Q1": entity(style, field), "Q2": entity(style, field)})
+    splits = loaded(FaithUn(), data)
+    assert {name: len(facts) for name, facts in splits.items()} == {"forget": 1, "retain": 1, "test": 2}
+    [forget], [retain] = splits["forget"], splits["retain"]
+    assert (forget.id, forget.question, forget.answer, forget.options) == (
+        "cluster-0", "Where born?", "Ulm", ("Wrong", "Other"),
+    )  # fmt: skip
+    assert [question.text for question in forget.paraphrases] == ["Birthplace 1?", "Birthplace 2?"]
+    assert [question.answer for question in retain.multi_hop] == ["Oven"]
+    assert [question.text for question in retain.same_answer] == ["Job of C?"]
+    found = scores(FaithUn(), splits, everything(splits))
+    assert all(value == 1.0 for (_, metric), value in found.items() if metric != "probability")
+
+
+def test_a_single_question_may_stand_without_a_list(tmp_path):
+    body = {"hop1_unlearn": asked("Where born?", "Ulm"), "hop1_test": [asked("Birthplace?", "Ulm")]}
+    splits = loaded(FaithUn(), write_faithun(tmp_path, {"Q1": body}, ("0", "", "")))
+    assert len(splits["forget"][0].paraphrases) == 1
+    assert splits["forget"][0].subject == "Q1"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not JSON"),
+        ([], "expected an object of entities"),
+        ({"Q1": {"hop1": []}}, r"entity Q1: expected an object with 'hop1_unlearn', found .*\['hop1'\]"),
+        (
+            {"Q1": {"hop1_unlearn": [{"text": "?"}]}},
+            r"hop1_unlearn\[0\].*question, query, prompt.*\['text'\]",
+        ),
+        ({"Q1": {"hop1_unlearn": [{"question": "?"}]}}, "non-empty 'answers' and 'false_answer_options'"),
+        ({"Q1": {"hop1_unlearn": [asked("?", "Wrong")]}}, r"\['Wrong'\] are both answers and false options"),
+        ({"Q1": entity("lists") | {"hop2_test": [asked("?", "x")]}}, "cannot tell to which of the 2"),
+        (
+            {"Q1": entity("lists") | {"hop2_test": "x"}},
+            "expected a list or an object of questions in 'hop2_test'",
+        ),
+    ],
+)
+def test_what_fits_no_shape_is_reported_with_the_keys_found(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        loaded(FaithUn(), write_faithun(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (("0", "0", "1"), "retaining_set_split.txt, line 1: cluster 0 is already in split forget"),
+        (("0", "1", "2\n4"), "test_set_split.txt, line 2: expected a cluster number from 0 to 3, found '4'"),
+        (("zero", "1", "2"), "forget_set_split.txt, line 1: expected a cluster number"),
+    ],
+)
+def test_broken_index_files_are_named_with_their_line(tmp_path, splits, message):
+    with pytest.raises(DataError, match=message):
+        loaded(FaithUn(), write_faithun(tmp_path, {"Q1": entity("lists"), "Q2": entity("lists")}, splits))
+
+
+def test_missing_faithun_files_are_asked_for(tmp_path):
+    with pytest.raises(DataError, match="--data DIR"):
+        loaded(FaithUn(), None)
+    with pytest.raises(DataError, match=r"FaithUn_Dataset\.json, FaithUnBench\.json"):
+        loaded(FaithUn(), tmp_path)
+    with pytest.raises(DataError, match="expected the published index files"):
+        loaded(FaithUn(), write_faithun(tmp_path, {"Q1": entity("lists")}, None))
+
+
+@needs_splits
+def test_the_published_index_files_fit_664_clusters(tmp_path):
+    content = {f"Q{n}": {"hop1_unlearn": [asked(f"Question {n}?", f"Answer {n}")]} for n in range(664)}
+    data = write_faithun(tmp_path, content, None)
+    benchmark = FaithUn(FaithUn.Config(splits=str(DATA / "faithun" / "splits")))
+    splits = loaded(benchmark, data)
+    assert {name: len(facts) for name, facts in splits.items()} == {"forget": 33, "retain": 66, "test": 464}
+    assert splits["forget"][0].id == "cluster-23"

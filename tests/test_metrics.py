@@ -1,0 +1,168 @@
+"""Each metric against the formula written out again, and the laws it must obey."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import metrics
+from harness.types import TokenScores
+
+
+def scored(*probabilities: float, hits: list[bool] | None = None) -> TokenScores:
+    with np.errstate(divide="ignore"):
+        logprobs = np.log(np.array(probabilities, dtype=np.float64))
+    return TokenScores(
+        logprobs, np.array(hits if hits is not None else [p > 0.5 for p in probabilities], dtype=bool)
+    )
+
+
+answers = st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=6).map(lambda values: scored(*values))
+
+
+def test_mean_loss_is_the_negative_mean_log_probability():
+    assert metrics.mean_loss(scored(0.5, 0.25)) == pytest.approx((math.log(2) + math.log(4)) / 2, abs=1e-15)
+
+
+def test_probability_is_the_geometric_mean_over_labels():
+    assert metrics.probability(scored(0.5, 0.25, 0.8)) == pytest.approx(
+        (0.5 * 0.25 * 0.8) ** (1 / 3), abs=1e-15
+    )
+
+
+def test_nothing_scored_is_an_error_and_not_a_number():
+    for metric in (metrics.mean_loss, metrics.exact_memorisation, metrics.extraction_strength):
+        with pytest.raises(ValueError, match="empty"):
+            metric(scored())
+
+
+def test_float32_scores_are_summed_in_float64():
+    many = TokenScores(np.full(100_000, -0.1, dtype=np.float32), np.ones(100_000, dtype=bool))
+    assert metrics.mean_loss(many) == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+
+
+def test_normalised_probability_is_the_share_of_the_right_answer():
+    right, one, two = scored(0.5, 0.5), scored(0.2), scored(0.1, 0.4, 0.1)
+    expected = 0.5 / (0.5 + 0.2 + (0.1 * 0.4 * 0.1) ** (1 / 3))
+    assert metrics.probability_normalised(right, one, two) == pytest.approx(expected, abs=1e-15)
+
+
+def test_normalised_probability_survives_tiny_and_impossible_answers():
+    tiny = TokenScores(np.array([-2000.0]), np.array([False]))
+    assert metrics.probability_normalised(tiny, tiny, tiny, tiny) == pytest.approx(0.25)
+    assert metrics.probability_normalised(scored(0.0), scored(0.5)) == 0.0
+    assert metrics.probability_normalised(scored(0.0), scored(0.0)) == 0.0
+
+
+@given(answers, st.lists(answers, min_size=1, max_size=4))
+def test_normalised_probability_shares_add_up_to_one(right, wrongs):
+    everyone = [right, *wrongs]
+    shares = [
+        metrics.probability_normalised(everyone[i], *everyone[:i], *everyone[i + 1 :])
+        for i in range(len(everyone))
+    ]
+    assert math.fsum(shares) == pytest.approx(1.0)
+
+
+def lcs(a: list[str], b: list[str]) -> int:
+    if not a or not b:
+        return 0
+    return lcs(a[:-1], b[:-1]) + 1 if a[-1] == b[-1] else max(lcs(a[:-1], b), lcs(a, b[:-1]))
+
+
+words = st.lists(st.sampled_from(["cat", "sky", "red", "up"]), min_size=1, max_size=6)
+
+
+@settings(deadline=None)  # the first call imports rouge_score
+@given(words, words)
+def test_rouge_l_recall_is_the_longest_common_subsequence_over_the_gold_length(text, gold):
+    assert metrics.rouge_l_recall(" ".join(text), " ".join(gold)) == pytest.approx(
+        lcs(text, gold) / len(gold)
+    )
+
+
+def test_rouge_l_recall_stems_and_does_not_punish_length():
+    assert metrics.rouge_l_recall("She was painting many red houses, they say.", "painted red house") == 1.0
+    assert metrics.rouge_l_recall("", "painted red house") == 0.0
+
+
+@pytest.mark.parametrize("text", ["Paris", " paris.", "PARIS \n", "Paris ."])
+def test_exact_match_ignores_case_space_and_a_final_full_stop(text):
+    assert metrics.exact_match(text, "Paris") == 1.0
+
+
+@pytest.mark.parametrize("text", ["", "Paris, France", "Par is", "Paris.."])
+def test_exact_match_refuses_anything_else(text):
+    assert metrics.exact_match(text, "Paris") == 0.0
+
+
+def test_the_right_option_must_win_strictly_on_the_sum():
+    assert metrics.option_correct(scored(0.5, 0.5), scored(0.2), scored(0.1)) == 1.0
+    assert metrics.option_correct(scored(0.5, 0.5), scored(0.3)) == 0.0  # the sum, not the mean
+    assert metrics.option_correct(scored(0.4), scored(0.4), scored(0.1)) == 0.0  # a tie
+    assert metrics.option_correct(scored(math.nan), scored(0.4)) == 0.0
+
+
+def test_the_lowest_loss_counts_per_token():
+    assert metrics.lowest_loss(scored(0.5, 0.5), scored(0.3)) == 1.0
+    assert metrics.lowest_loss(scored(0.4), scored(0.4)) == 0.0
+
+
+def test_truth_ratio_is_the_ratio_of_geometric_means():
+    right, wrong = scored(0.5, 0.8), (scored(0.1), scored(0.2, 0.4, 0.3))
+    mean_log = (math.log(0.1) + math.log(0.2 * 0.4 * 0.3) / 3) / 2
+    r = math.exp(mean_log) / math.sqrt(0.5 * 0.8)
+    assert metrics.truth_ratio(right, *wrong) == pytest.approx(r, abs=1e-15)
+    assert metrics.log_truth_ratio(right, *wrong) == pytest.approx(math.log(r), abs=1e-14)
+    assert metrics.truth_ratio_forget(right, *wrong) == pytest.approx(r, abs=1e-15)
+    assert metrics.truth_ratio_other(right, *wrong) == pytest.approx(1 - r, abs=1e-15)
+
+
+@given(answers, st.lists(answers, min_size=1, max_size=4))
+def test_truth_ratio_aggregates_follow_from_r(right, wrong):
+    r = metrics.truth_ratio(right, *wrong)
+    assert metrics.truth_ratio_forget(right, *wrong) == pytest.approx(min(r, 1 / r))
+    assert metrics.truth_ratio_other(right, *wrong) == pytest.approx(max(0, 1 - r), abs=1e-12)
+
+
+def test_truth_ratio_survives_what_a_wrecked_model_says():
+    sure, wrecked = scored(0.9), TokenScores(np.array([-1e5]), np.array([False]))
+    assert metrics.truth_ratio(wrecked, sure) == math.inf
+    assert metrics.truth_ratio_forget(wrecked, sure) == 0.0
+    assert metrics.truth_ratio_other(wrecked, sure) == 0.0
+    assert metrics.truth_ratio(sure, wrecked) == 0.0
+    assert metrics.truth_ratio_other(sure, wrecked) == 1.0
+    impossible = scored(0.0)
+    assert metrics.truth_ratio(impossible, impossible) == 1.0
+
+
+def brute_force_extraction(hits: list[bool]) -> float:
+    n = len(hits)
+    return 1 - next(k for k in range(n + 1) if all(hits[k:])) / n
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8))
+def test_extraction_strength_and_memorisation_count_hits(hits):
+    scores = scored(*[0.3] * len(hits), hits=hits)
+    assert metrics.extraction_strength(scores) == pytest.approx(brute_force_extraction(hits))
+    assert metrics.exact_memorisation(scores) == pytest.approx(sum(hits) / len(hits))
+    assert metrics.extraction_strength(scores) <= metrics.exact_memorisation(scores) + 1e-12
+
+
+def test_harmonic_mean_by_hand():
+    assert metrics.harmonic_mean([0.5, 0.25, 1.0]) == pytest.approx(3 / 7)
+    assert metrics.harmonic_mean(iter([1.0, 0.0])) == 0.0
+
+
+@pytest.mark.parametrize("values", [[], [0.5, -0.1]])
+def test_harmonic_mean_refuses_what_has_none(values):
+    with pytest.raises(ValueError, match="harmonic mean"):
+        metrics.harmonic_mean(values)
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=9))
+def test_harmonic_mean_lies_between_the_least_and_the_mean(values):
+    found = metrics.harmonic_mean(values)
+    assert min(values) - 1e-12 <= found <= sum(values) / len(values) + 1e-12
