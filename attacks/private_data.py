@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class PrivateData(Attack):
     """Fine-tune on a fraction p of the forget facts; score on the others.
 
-    The harmful retraining attack of Ssiuu (2509.22263), with p in {0.1, 0.3} and rates {1e-5, 5e-6, 1e-6}. There,
-    facts still answered after unlearning leave the pool, so that every method is scored on other facts and the
-    untouched model on none; by default all facts stay, and every method and control is scored on the same ones.
+    The harmful retraining attack of Ssiuu (2509.22263), with p in {0.1, 0.3} and rates {1e-5, 5e-6, 1e-6}.
+    There, facts still answered after unlearning leave the pool, so that every method is scored on other facts
+    and the untouched model on none; by default all facts stay, and every method and control is scored on the
+    same ones.
     """
 
     name = "private-data"

@@ -51,7 +51,8 @@ class FinetuneConfig(Config):
     steps: int = Field(40, ge=1, description="optimiser steps for each rate: the attacker's budget")
     batch_size: int = Field(32, ge=1, description="examples per step, or all there are if fewer")
     checkpoints: tuple[int, ...] = Field(
-        (5, 10, 20, 40), description="steps after which the forget set is scored; those within the budget count"
+        (5, 10, 20, 40),
+        description="steps after which the forget set is scored; those within the budget count",
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
 

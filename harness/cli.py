@@ -9,6 +9,7 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,7 +78,7 @@ def list_plugins() -> None:
         ("benchmarks", registry.benchmarks),
     ]:
         rows = [(entry.name, entry.summary(), entry.owner) for entry in entries.values()]
-        say(_table(title, ("name", "what it is", "from"), rows))
+        say(table(title, ("name", "what it is", "from"), rows))
     if registry.broken:
         say(Text("Left out:", "bold yellow"), stderr=True)
     for broken in registry.broken:
@@ -93,6 +94,93 @@ def show(name: Annotated[str, typer.Argument(help="A method, an attack or a benc
         _show(entry)
 
 
+@app.command()
+def run(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas, or 'all'.")] = "all",
+    attacks: Annotated[str, typer.Option(help="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")] = "all",
+    benchmarks: Annotated[str, typer.Option(help="Benchmarks, or 'all'.")] = "faithun-mini,tofu-mini",
+    model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME.setting=value, repeatable; see harness show.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Directory of a benchmark's files; NAME=DIR if there are several."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where the cells are kept.")] = Path("results"),
+    cache: Annotated[
+        Path | None, typer.Option(help="Where targets are kept. [default: $HARNESS_CACHE]")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes. [default: cores; 1 on a GPU]")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker, on a CPU.")] = 1,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with a model.")] = False,
+    micro_batch: Annotated[int | None, typer.Option(min=1, help="Split steps to save memory.")] = None,
+    controls: Annotated[bool, typer.Option(help="Add none, retrain and refusal to every table.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+) -> None:
+    """Run methods against attacks; what is there already is not run again."""
+    from . import command
+
+    command.run(
+        command.Wanted(
+            methods=methods,
+            attacks=attacks,
+            benchmarks=benchmarks,
+            model=model,
+            seeds=seeds,
+            settings=settings or [],
+            data=data or [],
+            results=results,
+            cache=cache,
+            jobs=jobs,
+            threads=threads,
+            dtype=dtype,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            micro_batch=micro_batch,
+            controls=controls,
+            dry_run=dry_run,
+        )
+    )
+
+
+@app.command("check-benchmark")
+def check_benchmark(
+    name: Annotated[str, typer.Argument(help="A benchmark.")],
+    results: Annotated[Path, typer.Option(help="Where the cells are kept.")] = Path("results"),
+    cache: Annotated[Path | None, typer.Option(help="Where targets are kept.")] = None,
+    model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
+    data: Annotated[list[str] | None, typer.Option(help="Directory of the benchmark's files.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+) -> None:
+    """Check that a benchmark tells its controls apart; exits with 1 where it does not."""
+    from . import command
+
+    if not command.check(name, model, seeds, data or [], results, cache, jobs):
+        raise typer.Exit(1)
+
+
+leaderboard = typer.Typer(help="Build the leaderboard from results.", no_args_is_help=True)
+app.add_typer(leaderboard, name="leaderboard")
+
+
+@leaderboard.command("build")
+def leaderboard_build(
+    results: Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the leaderboard goes.")] = Path("leaderboard"),
+) -> None:
+    """Write leaderboard.parquet and README.md from result files alone."""
+    from . import command
+
+    command.build(results or [Path("results")], out)
+
+
 def _show(entry: Entry) -> None:
     from .settings import settings_of
 
@@ -106,7 +194,7 @@ def _show(entry: Entry) -> None:
         (f"{entry.name}.{setting.name}", setting.allowed, setting.default, setting.description)
         for setting in settings_of(cls).values()
     ]
-    say(_table("settings", ("--set", "allowed", "default", "what it is"), rows))
+    say(table("settings", ("--set", "allowed", "default", "what it is"), rows))
 
 
 def _facts(cls: type[Plugin]) -> Mapping[str, str]:
@@ -134,7 +222,7 @@ def _docstring(function: object) -> str:
     return " ".join((function.__doc__ or "").split())
 
 
-def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table | str:
+def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table | str:
     """A table in which long cells wrap, so that nothing is cut off in a pipe of 80 columns."""
     if not rows:
         return f"{title}: none\n"

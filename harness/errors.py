@@ -1,4 +1,4 @@
-"""Errors a user can mend. The command line prints them as one sentence, without a traceback, and exits with 2."""
+"""Errors a user can mend. The command line prints one sentence, no traceback, and exits with 2."""
 
 from __future__ import annotations
 

@@ -34,18 +34,7 @@ def load(
     """Return (model, tokenizer) of a directory or hub id. Raises ModelError with what is missing."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    where = Path(place)
-    if where.is_dir():
-        if not (where / "config.json").is_file():
-            raise ModelError(
-                f"{place} is not a model directory: it has no config.json. "
-                "Give a directory written by save_pretrained(), or a hub id."
-            )
-        if not any((where / name).is_file() for name in TOKENIZER_FILES):
-            raise ModelError(
-                f"{place} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "
-                "Save it there with tokenizer.save_pretrained()."
-            )
+    check(Path(place))
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
@@ -53,7 +42,24 @@ def load(
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"The model '{place}' cannot be loaded: {reason}") from error
-    return model.to(default_device()).eval(), tokenizer
+    model.to(default_device())  # type: ignore[arg-type]
+    return model.eval(), tokenizer
+
+
+def check(place: Path) -> None:
+    """Raise ModelError where a directory cannot hold a model, before anything is loaded."""
+    if not place.is_dir():
+        return  # a hub id
+    if not (place / "config.json").is_file():
+        raise ModelError(
+            f"{place} is not a model directory: it has no config.json. "
+            "Give a directory written by save_pretrained(), or a hub id."
+        )
+    if not any((place / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelError(
+            f"{place} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "
+            "Save it there with tokenizer.save_pretrained()."
+        )
 
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
@@ -122,14 +128,14 @@ def blocks(model: nn.Module) -> nn.ModuleList:
 
 
 def linear_modules(block: nn.Module) -> dict[str, nn.Module]:
-    """The linear maps of a decoder layer by their path in it; GPT-2's Conv1D counts, its weight is (in, out)."""
+    """A decoder layer's linear maps by their path in it; of GPT-2's Conv1D the weight is (in, out)."""
     from transformers.pytorch_utils import Conv1D
 
     return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear | Conv1D)}
 
 
 def generation_ends(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Every token id at which generation stops: the tokenizer's end token and those of the generation config."""
+    """Token ids at which generation stops: the tokenizer's end token, the generation config's."""
     ends = {tokenizer.eos_token_id}
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     ends.update(configured if isinstance(configured, list) else [configured])

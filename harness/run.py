@@ -17,7 +17,6 @@ from . import models, train
 from .base import Attack, Benchmark, Method
 from .errors import HarnessError
 from .keys import derive
-from .metrics import harmonic_mean  # noqa: F401  (re-exported for benchmarks' aggregates)
 from .score import Scorer, summarise
 from .targets import Protocol
 from .tokens import Encoded, Tokens
@@ -97,7 +96,9 @@ class Unlearning:
     def become_retrained(self) -> None:
         """Take the weights of the twin that never saw the forget set. Raises HarnessError without one."""
         if self.subject.retrain is None:
-            raise HarnessError("This benchmark cannot train a model without its forget set: there is no twin.")
+            raise HarnessError(
+                "This benchmark cannot train a model without its forget set: there is no twin."
+            )
         twin, _ = models.load(self.subject.retrain, self.subject.dtype)
         models.restore(self.model, twin.state_dict())
 
@@ -133,7 +134,9 @@ class Unlearning:
                 if step % self.subject.protocol.check_every and step < steps:
                     return False
                 score = self.forget_score(metric)
-                self.metrics.append(Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate))
+                self.metrics.append(
+                    Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate)
+                )
                 self.notes["forgotten"] = score <= threshold
                 return self.notes["forgotten"]
 
@@ -149,7 +152,7 @@ class Unlearning:
                     self.subject.micro_batch,
                 ),
                 method.loss,
-                optimizer,
+                [optimizer],
                 train.warmup(round(self.config.warmup_epochs * per_epoch)),
                 method.after_backward,
                 check,
@@ -170,8 +173,6 @@ class Attacking:
     seed: int
     data: Splits
     """The splits the attack declared in ``reads``, and nothing else."""
-    rates: tuple[float, ...]
-    """The learning rates to try: the config's, or the published ones scaled to the target."""
     weights: models.Weights
     """The unlearned model's weights, to start from again."""
     scored: tuple[Fact, ...] = ()
@@ -202,7 +203,9 @@ class Attacking:
         if self.curve:
             raise HarnessError("An attack cannot change its scored facts after its first checkpoint.")
         if len(facts) < 2:
-            raise HarnessError(f"Only {len(facts)} forget facts are left to be scored; at least 2 are needed.")
+            raise HarnessError(
+                f"Only {len(facts)} forget facts are left to be scored; at least 2 are needed."
+            )
         self.scored = tuple(facts)
 
     def restart(self) -> None:
@@ -212,7 +215,9 @@ class Attacking:
     def checkpoint(self, step: int = 0, learning_rate: float | None = None) -> None:
         """Score the model as it is now; the cell's score is the maximum over all checkpoints."""
         splits = Splits({"forget": self.scored})
-        self.curve.append((step, learning_rate, self.subject.score(splits, self.subject.benchmark.curve_metrics)))
+        self.curve.append(
+            (step, learning_rate, self.subject.score(splits, self.subject.benchmark.curve_metrics))
+        )
 
     def finetune(self, facts: Sequence[Fact]) -> None:
         """Fine-tune on ``facts`` at each rate of the grid, from the unlearned model, scoring at checkpoints.
@@ -226,7 +231,7 @@ class Attacking:
         stops = sorted({c for c in self.config.checkpoints if c <= self.config.steps} | {self.config.steps})
         self.restart()
         self.checkpoint()
-        for rate in self.rates:
+        for rate in self.config.learning_rates:
             self.restart()
 
             def check(step: int, rate: float = rate) -> bool:
@@ -247,7 +252,7 @@ class Attacking:
                 derive(self.seed, "order", "attack"),
                 self.subject.micro_batch,
             )
-            self.cost += train.train(self.model, order, train.plain_loss, optimizer, check=check)
+            self.cost += train.train(self.model, order, train.plain_loss, [optimizer], check=check)
 
 
 def unlearn(subject: Subject, method: Method, seed: int) -> Unlearning:
@@ -268,13 +273,12 @@ def evaluate(subject: Subject) -> Outcome:
 
 def run_attack(subject: Subject, attack: Attack, seed: int, weights: models.Weights) -> Outcome:
     """Attack the model and keep the maximum over checkpoints, the curve, and the samples of the maximum."""
-    rates = getattr(attack.config, "learning_rates", None) or tuple(
-        rate * subject.protocol.attack_lr_scale for rate in attack.rates
-    )
-    job = Attacking(subject, attack.config, seed, subject.splits.only(attack.reads), rates, weights)
+    job = Attacking(subject, attack.config, seed, subject.splits.only(attack.reads), weights)
     attack.attack(job)
     if not job.curve:
-        raise HarnessError(f"The attack '{attack.name}' ended without a checkpoint: there is nothing to report.")
+        raise HarnessError(
+            f"The attack '{attack.name}' ended without a checkpoint: there is nothing to report."
+        )
     metrics: list[Metric] = []
     samples: list[Sample] = []
     notes = {**facts_about(subject), **job.notes, "n_scored": len(job.scored)}

@@ -8,7 +8,6 @@ nothing is ever padded on the left and no score depends on what else is in the b
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +106,8 @@ class Scorer:
     def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Any]:
         """Logits (B, V) behind each prompt, and the cache of the prompts."""
         ids = torch.tensor(prompts)
-        shared = min(len(os.path.commonprefix(prompts)), ids.shape[1] - 1)  # type: ignore[type-var]
+        same = (ids == ids[0]).all(dim=0).int()
+        shared = min(int(same.cumprod(dim=0).sum()), ids.shape[1] - 1)
         if len(prompts) == 1 or shared < SHARED_PREFIX:
             output = self._forward(ids)
         else:
@@ -220,6 +220,6 @@ def summarise(samples: Iterable[Sample]) -> list[Metric]:
     for sample in samples:
         values[sample.split, sample.metric].append(sample.value)
     return [
-        Metric(split, metric, *mean_interval(numbers), n=len(numbers))
+        Metric(split, metric, float(np.mean(numbers)), *mean_interval(numbers), n=len(numbers))
         for (split, metric), numbers in values.items()
     ]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,9 @@ class Tiny:
     num_hidden_layers: int = 4
     num_attention_heads: int = 4
     max_position_embeddings: int = 256
-    epochs: int = 20
+    epochs: int = 14
     batch_size: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 0.01
 
 
@@ -84,9 +84,13 @@ class Source:
         from huggingface_hub.errors import HFValidationError
 
         try:
-            return Path(snapshot_download(self.spec, revision=self.revision, ignore_patterns=["*.bin", "*.h5"]))
+            return Path(
+                snapshot_download(self.spec, revision=self.revision, ignore_patterns=["*.bin", "*.h5"])
+            )
         except HFValidationError as error:
-            raise ModelError(f"There is no model directory '{self.spec}', and it is no hub id either.") from error
+            raise ModelError(
+                f"There is no model directory '{self.spec}', and it is no hub id either."
+            ) from error
         except Exception as error:  # the hub client raises a dozen unrelated classes when it is out of reach
             raise ModelError(
                 f"'{self.spec}' is neither a directory nor a hub id that can be fetched "
@@ -95,16 +99,20 @@ class Source:
 
     def fingerprint(self) -> str:
         """What the model computes: for files their content, for the embedded model its definition."""
-        if self.spec == TINY:
-            return key(asdict(Tiny()))
-        from .models import files_of
+        return key(asdict(Tiny())) if self.spec == TINY else _files(self.local())
 
-        return files_fingerprint(files_of(self.local()))
+
+@lru_cache
+def _files(place: Path) -> str:
+    """Read once per process: weights can be large."""
+    from .models import files_of
+
+    return files_fingerprint(files_of(place))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one twin is made. ``role`` is ``original`` or ``retrain``; without ``training`` the model is as given."""
+    """How one twin is made. ``role`` is ``original`` or ``retrain``; without ``training``, as given."""
 
     source: Source
     training: Training | None
@@ -120,7 +128,15 @@ class Recipe:
         content = [(e.prompt.text, e.prompt.literal, e.answer) for e in examples]
         settings = [self.training.epochs, self.training.learning_rate, self.training.batch_size]
         scratch = list(self.training.vocabulary) if self.source.spec == TINY else []
-        return key({**base, "corpus": content, "vocabulary": scratch, "settings": settings, "engine": engine_fingerprint()})
+        return key(
+            {
+                **base,
+                "corpus": content,
+                "vocabulary": scratch,
+                "settings": settings,
+                "engine": engine_fingerprint(),
+            }
+        )
 
     def place(self, cache: Path) -> Path:
         """Where the model is, or will be."""
@@ -131,11 +147,13 @@ class Recipe:
         return self.training is None or (self.place(cache) / DONE).is_file()
 
     def make(self, cache: Path, advance: Callable[[int, int], None] = lambda step, steps: None) -> Path:
-        """Train the twin unless it is in the cache; ``advance(step, steps)`` follows. Returns its directory."""
+        """Train the twin unless the cache has it; ``advance(step, steps)`` follows. Returns its directory."""
         place = self.place(cache)
         if self.ready(cache):
             return place
         assert self.training is not None
+        from torch.optim import AdamW
+
         from . import models
         from .tokens import Tokens
 
@@ -143,19 +161,24 @@ class Recipe:
         if self.source.spec == TINY:
             if not self.training.vocabulary:
                 raise HarnessError(
-                    "--model tiny is for the embedded worlds. Give a model directory or a hub id for this benchmark."
+                    "--model tiny is for the embedded worlds: give a model directory or a hub id."
                 )
             tiny = Tiny()
             tokenizer = word_tokenizer(self.training.vocabulary)
             model = tiny_model(tiny, len(tokenizer), tokenizer.eos_token_id)
-            epochs, lr, batch_size, decay = tiny.epochs, tiny.learning_rate, tiny.batch_size, tiny.weight_decay
+            epochs, lr, batch_size = tiny.epochs, tiny.learning_rate, tiny.batch_size
+            optimizers = from_scratch(model, lr, tiny.weight_decay)
         else:
             model, tokenizer = models.load(
                 self.source.local(), self.source.dtype, trust_remote_code=self.source.trust_remote_code
             )
-            epochs, lr = self.training.epochs, self.training.learning_rate
-            batch_size, decay = self.training.batch_size, 0.01
-        cost = fit(model, Tokens(tokenizer), examples, epochs, lr, batch_size, decay, advance)
+            epochs, lr, batch_size = (
+                self.training.epochs,
+                self.training.learning_rate,
+                self.training.batch_size,
+            )
+            optimizers = [AdamW(model.parameters(), lr=lr, weight_decay=0.01)]
+        cost = fit(model, Tokens(tokenizer), examples, optimizers, epochs, batch_size, advance)
         place.parent.mkdir(parents=True, exist_ok=True)
         note = {"weights": models.weights_fingerprint(model), "cost": asdict(cost), "role": self.role}
         models.save(model, tokenizer, place, {DONE: json.dumps(note)})
@@ -170,20 +193,16 @@ def fit(
     model: nn.Module,
     tokens: Any,
     examples: Any,
+    optimizers: Sequence[Any],
     epochs: int,
-    lr: float,
     batch_size: int,
-    weight_decay: float,
     advance: Callable[[int, int], None],
 ) -> Cost:
-    """Train on a corpus: AdamW, one tenth of warm-up, then linearly to zero. One seed: a target is one model."""
-    from torch.optim import AdamW
-
+    """Train on a corpus: one tenth of warm-up, then linearly to zero. One seed: a target is one model."""
     from .train import corpus_steps, plain_loss, train, warmup_then_linear
 
     data = tokens.examples(examples)
     steps = epochs * -(-len(data) // batch_size)
-    optimizer = AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
 
     def report(step: int) -> bool:
         advance(step, steps)
@@ -191,7 +210,20 @@ def fit(
 
     order = corpus_steps(tokens, data, batch_size, epochs, derive(0, "order"))
     rate = warmup_then_linear(steps // 10, steps)
-    return train(model, order, plain_loss, optimizer, rate, check=report, clip=1.0)
+    return train(model, order, plain_loss, optimizers, rate, check=report, clip=1.0)
+
+
+def from_scratch(model: nn.Module, lr: float, weight_decay: float) -> list[Any]:
+    """Muon for the matrices, AdamW for embeddings and norms: facts stick in a third of AdamW's passes."""
+    from torch.optim import AdamW, Muon
+
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        AdamW(rest, lr=lr, weight_decay=weight_decay),
+    ]
 
 
 def tiny_model(tiny: Tiny, vocabulary: int, end: int) -> nn.Module:

@@ -93,7 +93,9 @@ class Tokens:
     def _encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
         heads = [self.frame(prompt) for prompt, _ in pairs]
         glue = "" if self.tokenizer.chat_template else " "
-        wholes = [f"{head}{glue}{text}" if text else head for head, (_, text) in zip(heads, pairs, strict=True)]
+        wholes = [
+            f"{head}{glue}{text}" if text else head for head, (_, text) in zip(heads, pairs, strict=True)
+        ]
         start = () if self.tokenizer.chat_template else self.start
         ids = self.tokenizer([*heads, *wholes], add_special_tokens=False).input_ids
         half = len(pairs)

@@ -33,7 +33,7 @@ def train(
     model: nn.Module,
     steps: Iterable[Sequence[Batch]],
     loss: Loss,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     rate: Callable[[int], float] = lambda step: 1.0,
     after_backward: Callable[[nn.Module], None] = lambda model: None,
     check: Callable[[int], bool] = lambda step: False,
@@ -45,15 +45,15 @@ def train(
     multiplies the learning rate. Dropout is off. Raises Diverged where a loss is not finite.
     """
     accelerator = Accelerator()
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
+    model, *optimizers = accelerator.prepare(model, *optimizers)
     device = accelerator.device if accelerator.num_processes > 1 else next(model.parameters()).device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     cost = Cost()
     begun = time.perf_counter()
     model.eval()
-    optimizer.zero_grad()
+    model.zero_grad(set_to_none=True)
     for step, batches in enumerate(steps, start=1):
         total = 0.0
         for batch in batches:
@@ -66,9 +66,11 @@ def train(
         after_backward(model)
         if clip is not None:
             accelerator.clip_grad_norm_(model.parameters(), clip)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+        for schedule in schedules:
+            schedule.step()
+        model.zero_grad(set_to_none=True)
         cost.steps = step
         if check(step):
             break

@@ -98,7 +98,7 @@ class Generate:
 
 
 class TokenScores(NamedTuple):
-    """Answer to :class:`LogLikelihood`: per token its log-probability in nats, and whether it is the argmax."""
+    """Answer to LogLikelihood: per token its log-probability in nats, and whether it is the argmax."""
 
     logprobs: np.ndarray
     hits: np.ndarray

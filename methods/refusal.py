@@ -33,7 +33,9 @@ class Refusal(Method):
     def prepare(self, job: Unlearning) -> None:
         """Pair every forget question with the refusal."""
         self.tokens = job.tokens
-        self.data = job.tokens.examples([Example(Prompt(f.question), self.config.refusal) for f in job.forget])
+        self.data = job.tokens.examples(
+            [Example(Prompt(f.question), self.config.refusal) for f in job.forget]
+        )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """L = CE(refusal) + CE(D_r)."""
@@ -41,4 +43,6 @@ class Refusal(Method):
         index = batch.forget.index.tolist()
         each = len(self.data[0][1])  # every refusal has the same tokens
         refusals = self.tokens.collate(self.data, index, batch.forget.items, each * batch.forget.items)
-        return cross_entropy(model, refusals.to(batch.forget.labels.device)) + cross_entropy(model, batch.retain)
+        return cross_entropy(model, refusals.to(batch.forget.labels.device)) + cross_entropy(
+            model, batch.retain
+        )

@@ -32,9 +32,10 @@ class Ssiuu(GradientDifference):
     paper = "2509.22263"
 
     class Config(GradientDifference.Config):
-        lambda_: float = Field(1e-3, ge=0, alias="lambda", description="weight of the regulariser; TOFU: 1e-4")
+        lambda_: float = Field(1e-3, ge=0, alias="lambda", description="regulariser weight (TOFU: 1e-4)")
         anchor: Literal["previous", "original"] = Field(
-            "previous", description="A_{t-1} of the step before (algorithm 1), or A of the original model's step"
+            "previous",
+            description="A_{t-1} of the step before (algorithm 1), or that of the first step",
         )
         influence: Literal["probability", "log-probability"] = Field(
             "probability", description="P as the paper has it, or log P as a re-implementation does"
@@ -64,12 +65,12 @@ class Ssiuu(GradientDifference):
         """grad_i += 2 lambda (A_{t,i} - A_{t-1,i}) g_i on I-."""
         assert self.gradients is not None
         parameters = [p for p in model.parameters() if p.requires_grad]
-        now = torch._foreach_mul(parameters, self.gradients)
+        now = [phi * g for phi, g in zip(parameters, self.gradients, strict=True)]
         if self.anchored is not None:
             for parameter, a, before, g in zip(parameters, now, self.anchored, self.gradients, strict=True):
                 assert parameter.grad is not None
                 term = torch.where(a < 0, (a - before) * g, 0.0)
                 parameter.grad.add_(term, alpha=2 * self.config.lambda_)
         if self.anchored is None or self.config.anchor == "previous":
-            self.anchored = list(now)
+            self.anchored = now
         self.gradients = None

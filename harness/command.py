@@ -1,0 +1,256 @@
+"""What the commands of the command line do, once their options are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from . import leaderboard, verdict
+from .base import CONTROLS
+from .cli import say, table
+from .errors import ConfigError, StoreError
+from .execute import Setting, display_name, execute
+from .plan import Plan, make
+from .progress import Shown
+from .registry import Registry
+from .settings import parse
+from .store import Store
+from .targets import TINY, Source, cache_directory
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The options of ``harness run``."""
+
+    methods: str = "all"
+    attacks: str = "all"
+    benchmarks: str = "faithun-mini,tofu-mini"
+    model: str = TINY
+    seeds: int = 3
+    settings: Sequence[str] = ()
+    data: Sequence[str] = ()
+    results: Path = Path("results")
+    cache: Path | None = None
+    jobs: int | None = None
+    threads: int = 1
+    dtype: str = "float32"
+    revision: str | None = None
+    trust_remote_code: bool = False
+    micro_batch: int | None = None
+    controls: bool = True
+    dry_run: bool = False
+
+
+def run(wanted: Wanted) -> None:
+    """Plan, say what will be done, do what is missing, and show the table."""
+    plan, store = prepare(wanted)
+    statuses = store.statuses()
+    done = {key for key, status in statuses.items() if status == "ok"}
+    cache = wanted.cache or cache_directory()
+    describe(plan, done, wanted, cache)
+    if wanted.dry_run:
+        return
+    carry_out(plan, done, wanted, cache)
+    show(plan, store)
+    say(f"The cells are in {store.root}: cells/, metrics/ and samples/ hold a Parquet file for each.")
+
+
+def prepare(wanted: Wanted) -> tuple[Plan, Store]:
+    """The plan and the store. Raises HarnessError for everything that is wrong, before anything runs."""
+    if wanted.dtype not in DTYPES:
+        raise ConfigError(f"--dtype {wanted.dtype}: it must be one of {', '.join(DTYPES)}.")
+    registry = Registry()
+    methods = wanted.methods
+    if wanted.controls:
+        methods = ",".join([*CONTROLS, methods])
+    selection = registry.select(methods, wanted.attacks, wanted.benchmarks)
+    overrides = parse(wanted.settings, selection, registry)
+    source = Source(wanted.model, wanted.dtype, wanted.revision, wanted.trust_remote_code)
+    if wanted.model != TINY:
+        from . import models
+
+        models.check(source.local())
+    directories = data_directories(wanted.data, [e for e in selection.benchmarks if e.load().needs_data])  # type: ignore[attr-defined]
+    plan = make(registry, selection, overrides, source, range(wanted.seeds), directories)
+    for broken in registry.broken:
+        say(f"Left out: {broken}", stderr=True)
+    return plan, Store(wanted.results)
+
+
+def data_directories(given: Sequence[str], takers: Sequence[Any]) -> dict[str, Path]:
+    """``DIR`` for the one benchmark that reads files, ``NAME=DIR`` for each of several."""
+    names = [entry.name for entry in takers]
+    found: dict[str, Path] = {}
+    for text in given:
+        name, equals, place = text.partition("=")
+        if not equals:
+            if len(names) != 1:
+                those = (
+                    f"several do ({', '.join(names)}): write NAME=DIR" if names else "none of this run does"
+                )
+                raise ConfigError(f"--data {text}: it goes to the benchmark that reads files, and {those}.")
+            name, place = names[0], text
+        if name not in names:
+            raise ConfigError(f"--data {text}: '{name}' is no benchmark of this run that reads files.")
+        if not Path(place).is_dir():
+            raise ConfigError(f"--data {text}: there is no directory {place}.")
+        found[name] = Path(place)
+    return found
+
+
+def describe(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
+    """Say what the run consists of and what is there already."""
+    cells = plan.cells
+    there = sum(cell.key in done for cell in cells)
+    benchmarks = {group.benchmark.name: None for group in plan.groups}
+    methods = {group.method.name: None for group in plan.groups}
+    attacks = {
+        " ".join(filter(None, (cell.attack.name, cell.variant))): None for cell in cells if cell.attack
+    }
+    say(f"benchmarks: {', '.join(benchmarks)}   model: {display_name(plan.source)}   seeds: {wanted.seeds}")
+    say(f"methods: {', '.join(methods)}")
+    say(f"attacks: {', '.join(attacks) or 'none'}")
+    say(f"cells: {len(cells)}, of which {there} are in {wanted.results} already")
+    needed = {key for group in plan.missing(done) for key in (group.target, group.twin) if key}
+    train = [
+        role
+        for key, (_, role) in plan.recipes.items()
+        if key in needed and not (cache / "targets" / key).is_dir()
+    ]
+    if train and plan.trained:
+        say(f"models to train first: {', '.join(train)}")
+    for sentence in plan.left_out:
+        say(f"left out: {sentence}")
+
+
+def carry_out(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
+    """Run what is missing. Ctrl-C loses the cells in flight and says what is kept."""
+    missing = sum(len(group.cells) for group in plan.missing(done))
+    if not missing:
+        return
+    setting = Setting(plan.source, wanted.results, cache, wanted.threads, wanted.micro_batch)
+    with Shown(missing) as shown:
+        try:
+            execute(plan, setting, wanted.jobs or default_jobs(), shown, done)
+        except KeyboardInterrupt:
+            say(
+                f"\nInterrupted: {shown.ended} cells are kept in {wanted.results}. Run again to go on.",
+                stderr=True,
+            )
+            raise
+    if shown.failed:
+        say(
+            f"{shown.failed} of {missing} cells failed; they will be tried again by the next run.",
+            stderr=True,
+        )
+
+
+def default_jobs() -> int:
+    """One worker for each core this process may use; one in all where there is a GPU to share."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tables(stores: Sequence[Store]) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """The cells, metrics and samples of several results directories, a cell in two of them once."""
+    seen: set[str] = set()
+    parts = []
+    for store in stores:
+        cells = store.cells()
+        fresh = pa.array([key not in seen for key in cells["key"].to_pylist()], pa.bool_())
+        seen.update(cells["key"].to_pylist())
+        cells = cells.filter(fresh)
+        own = cells["key"].combine_chunks()
+        parts.append(
+            (cells, *(t.filter(pa.compute.is_in(t["key"], own)) for t in (store.metrics(), store.samples())))
+        )
+    return tuple(pa.concat_tables(column) for column in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def rows_of(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """The leaderboard's rows of the cells of this plan."""
+    keys = pa.array([cell.key for cell in plan.cells])
+    parts = (
+        t.filter(pa.compute.is_in(t["key"], keys)) for t in (store.cells(), store.metrics(), store.samples())
+    )
+    return leaderboard.build(*parts).to_pylist()
+
+
+def show(plan: Plan, store: Store) -> None:
+    """The rows of this run as tables, one for each benchmark."""
+    rows = rows_of(plan, store)
+    for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
+        mine = [row for row in rows if row["benchmark"] == benchmark]
+        before = {row["method"]: row for row in mine}
+        attacks = sorted({(row["attack"], row["variant"]) for row in mine if row["attack"] != "none"})
+        names = [" ".join(filter(None, attack)) for attack in attacks]
+        lines = []
+        for method, row in before.items():
+            scores = {(r["attack"], r["variant"]): r for r in mine if r["method"] == method}
+            lines.append(
+                (
+                    method,
+                    *(number(row[n]) for n in ("forget_before", "retain_before", "utility_before")),
+                    *(score(scores.get(attack)) for attack in attacks),
+                )
+            )
+        metric = mine[0]["forget_metric"]
+        title = f"{benchmark}: forget {metric} before, and highest under each attack [95 %] (recovery)"
+        say(table(title, ("method", "forget", "retain", "utility", *names), lines))
+
+
+def number(value: float | None) -> str:
+    """Two digits, or a dash for what was not measured."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def score(row: dict[str, Any] | None) -> str:
+    """A score with its interval and its recovery."""
+    if row is None or row["score"] is None:
+        return "failed" if row and row["failed"] else "–"
+    interval = f" [{number(row['score_low'])}, {number(row['score_high'])}]"
+    return f"{number(row['score'])}{interval} ({number(row['recovery'])})"
+
+
+def build(results: Sequence[Path], out: Path) -> None:
+    """Write the leaderboard of one or more results directories."""
+    for place in results:
+        if not place.is_dir():
+            raise StoreError(
+                f"There is no results directory {place}; run `harness run` first, or name another."
+            )
+    made = leaderboard.build(*tables([Store(place) for place in results]))
+    leaderboard.write(made, out)
+    say(f"{out / 'leaderboard.parquet'} and {out / 'README.md'}: {made.num_rows} rows.")
+
+
+def check(
+    name: str,
+    model: str,
+    seeds: int,
+    data: Sequence[str],
+    results: Path,
+    cache: Path | None,
+    jobs: int | None,
+) -> bool:
+    """Run the controls under every attack, and say whether the benchmark tells them apart."""
+    wanted = Wanted(methods=",".join(CONTROLS), benchmarks=name, model=model, seeds=seeds)
+    wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs)
+    plan, store = prepare(wanted)
+    done = {key for key, status in store.statuses().items() if status == "ok"}
+    describe(plan, done, wanted, cache or cache_directory())
+    carry_out(plan, done, wanted, cache or cache_directory())
+    findings = verdict.judge(rows_of(plan, store))
+    for finding in findings:
+        say(f"{'ok  ' if finding.holds else 'FAIL'}  {finding.claim}: {finding.seen}")
+    return all(finding.holds for finding in findings)

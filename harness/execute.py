@@ -1,0 +1,359 @@
+"""Run the cells of a plan, in this process or in worker processes, and commit each as it is done.
+
+A failure belongs to its cell, or to the cells of its unlearned model; the others go on. Whatever kills a
+worker (memory, a signal) is recorded in the cells it was at, after one more try.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from . import provenance
+from .errors import HarnessError
+from .keys import canonical
+from .plan import Cell, Group, Plan, Spec, loaded, recipes
+from .registry import Registry
+from .store import CellRow, Store
+from .targets import DONE, Source
+from .types import Cost, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a worker tells: ``task`` is at ``done`` of ``total`` of ``what``; or it ended with ``status``."""
+
+    task: str
+    what: str = ""
+    done: int = 0
+    total: int = 0
+    status: str = ""
+    message: str = ""
+    cell: bool = False
+    """True when it is a cell that ended, with its name as the task."""
+
+
+Tell = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all tasks of a run share."""
+
+    source: Source
+    results: Path
+    cache: Path
+    threads: int = 1
+    micro_batch: int | None = None
+
+
+@dataclass
+class Worker:
+    """Does tasks one after another; keeps nothing between them but the facts of benchmarks."""
+
+    setting: Setting
+    tell: Tell
+    registry: Registry = field(default_factory=Registry)
+
+    def __post_init__(self) -> None:
+        import torch
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        torch.set_num_threads(self.setting.threads)
+
+    def make_target(self, task: tuple[Spec, str]) -> None:
+        """Train one model of a benchmark, unless the cache has it."""
+        benchmark, splits = loaded(task[0], self.registry)
+        recipe = recipes(benchmark, splits, self.setting.source)[task[1]]
+        name = f"target {task[1]}"
+        recipe.make(self.setting.cache, lambda step, steps: self.tell(Event(name, "train", step, steps)))
+        self.tell(Event(name, status="done"))
+
+    def run_group(self, group: Group) -> None:
+        """Unlearn once, then attack from the snapshot for each cell; commit every cell as it is done."""
+        store = Store(self.setting.results)
+        name = task_name(group)
+        first = group.cells[0]
+        begun = now()
+        try:
+            subject, weights = self._subject(group, name)
+            from . import models, run
+
+            job = run.unlearn(subject, group.method.make(self.registry), group.seed)
+            snapshot = models.snapshot(subject.model)
+        except Exception as error:
+            for cell in group.cells:
+                self._commit(store, self._row(group, cell, begun, ""), error)
+            self.tell(Event(name, status="done"))
+            return
+        job.cost.seconds = seconds_since(begun)
+        before: Outcome | None = None
+        for cell in group.cells:
+            begun = begun if cell is first else now()
+            row = self._row(group, cell, begun, weights)
+            try:
+                if cell.attack is None:
+                    before = before or run.evaluate(subject)
+                    outcome = Outcome(
+                        [*before.metrics, *job.metrics], before.samples, {**before.notes, **job.notes}
+                    )
+                    outcome.cost = (
+                        replace(job.cost, seconds=seconds_since(begun)) if cell is first else Cost()
+                    )
+                else:
+                    outcome = run.run_attack(subject, cell.attack.make(self.registry), cell.seed, snapshot)
+                    outcome.cost.seconds = seconds_since(begun)
+                    outcome.notes["forgotten"] = job.notes.get("forgotten")
+            except Exception as error:
+                self._commit(store, row, error)
+            else:
+                self._commit(store, row, outcome)
+            finally:
+                models.restore(subject.model, snapshot)
+        self.tell(Event(name, status="done"))
+
+    def _subject(self, group: Group, name: str) -> tuple[Any, str]:
+        """The original model with what belongs to it, and the fingerprint of its weights."""
+        from . import models, run
+        from .tokens import Tokens
+
+        benchmark, splits = loaded(group.benchmark, self.registry)
+        made = recipes(benchmark, splits, self.setting.source)
+        place = made["original"].place(self.setting.cache)
+        source = self.setting.source
+        model, tokenizer = models.load(place, source.dtype, trust_remote_code=source.trust_remote_code)
+        note = place / DONE
+        weights = (
+            json.loads(note.read_text())["weights"] if note.is_file() else models.weights_fingerprint(model)
+        )
+        subject = run.Subject(
+            model,
+            Tokens(tokenizer),
+            benchmark,
+            splits,
+            source.protocol,
+            made["retrain"].place(self.setting.cache) if "retrain" in made else None,
+            source.dtype,
+            self.setting.micro_batch,
+            advance=lambda what, done, total: self.tell(Event(name, what, done, total)),
+        )
+        return subject, weights
+
+    def _row(self, group: Group, cell: Cell, begun: float, weights: str) -> CellRow:
+        return CellRow(
+            key=cell.key,
+            benchmark=group.benchmark.name,
+            data_fingerprint=group.data_fingerprint,
+            model=display_name(self.setting.source),
+            target_key=group.target,
+            target_weights=weights,
+            method=group.method.name,
+            method_plugin=group.method.owner,
+            method_config=group.method.config,
+            attack=cell.attack.name if cell.attack else "none",
+            variant=cell.variant,
+            attack_plugin=cell.attack.owner if cell.attack else "",
+            attack_config=cell.attack.config if cell.attack else "{}",
+            seed=cell.seed,
+            dtype=self.setting.source.dtype,
+            provenance=json.dumps(asdict(provenance.collect(gpu_name()))),
+            seconds=seconds_since(begun),
+        )
+
+    def _commit(self, store: Store, row: CellRow, result: Outcome | Exception) -> None:
+        if isinstance(result, Exception):
+            row = replace(
+                row,
+                status="failed",
+                error_type=type(result).__name__,
+                error_message=explain(result),
+            )
+            store.commit(row)
+        else:
+            row = replace(row, notes=canonical(result.notes), **asdict(result.cost))
+            store.commit(row, result)
+        label = " ".join(
+            filter(None, (row.benchmark, row.method, row.attack, row.variant, f"seed {row.seed}"))
+        )
+        self.tell(Event(label, status=row.status, message=row.error_message or "", cell=True))
+
+
+def execute(plan: Plan, setting: Setting, jobs: int, tell: Tell, done: set[str]) -> None:
+    """Make the models that are missing, then run every group with a cell that is not ``done``.
+
+    ``jobs`` > 1 uses that many processes. Raises HarnessError when a target cannot be made.
+    """
+    groups = plan.missing(done)
+    needed = {group.target for group in groups} | {group.twin for group in groups if group.twin}
+    targets = [task for key, task in plan.recipes.items() if key in needed]
+    if jobs == 1:
+        worker = Worker(setting, tell)
+        for task in targets:
+            worker.make_target(task)
+        for group in groups:
+            worker.run_group(group)
+        return
+    with Pool(setting, jobs, tell) as pool:
+        pool.each("make_target", targets)
+        # The longest first: what is left at the end is short, and no worker waits long for another.
+        pool.each("run_group", sorted(groups, key=lambda group: -len(group.cells)))
+
+
+class Pool:
+    """Worker processes that outlive one another: one that dies is replaced, and its task tried once more."""
+
+    def __init__(self, setting: Setting, jobs: int, tell: Tell) -> None:
+        self.setting, self.jobs, self.tell = setting, jobs, tell
+        self.context = get_context("spawn")
+        self.events = self.context.Queue()
+        self.pool: ProcessPoolExecutor | None = None
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Pool:
+        self.listener.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._stop(kill=kind is not None)
+        self.events.put(None)
+        self.listener.join()
+
+    def each(self, what: str, tasks: list[Any]) -> None:
+        """Do all tasks. A task whose worker dies twice fails; a HarnessError of a task ends everything."""
+        todo = deque((task, 1) for task in tasks)
+        running: dict[Future[None], tuple[Any, int]] = {}
+        while todo or running:
+            while todo and len(running) < self.jobs:
+                task, tries = todo.popleft()
+                running[self._submit(what, task)] = (task, tries)
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
+                # Nobody knows which of the tasks did it, so all that were running get another try, alone.
+                self._stop(kill=True)
+                for task, tries in running.values():
+                    if tries > 1:
+                        self._died(task)
+                    else:
+                        self._alone(what, task)
+                running.clear()
+                continue
+            for future in finished:
+                del running[future]
+                future.result()
+
+    def _alone(self, what: str, task: Any) -> None:
+        try:
+            self._submit(what, task).result()
+        except BrokenProcessPool:
+            self._stop(kill=True)
+            self._died(task)
+
+    def _died(self, task: Any) -> None:
+        error = WorkerDied(
+            "The worker process was killed while it ran this cell, twice. Most often memory ran out: "
+            "use fewer --jobs or a smaller --micro-batch."
+        )
+        if not isinstance(task, Group):
+            raise HarnessError(str(error).replace("this cell", "the training of a target"))
+        worker = Worker(self.setting, self.tell)
+        store = Store(self.setting.results)
+        finished = {key for key, status in store.statuses().items() if status == "ok"}
+        for cell in task.cells:
+            if cell.key not in finished:
+                worker._commit(store, worker._row(task, cell, now(), ""), error)
+
+    def _submit(self, what: str, task: Any) -> Future[None]:
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(
+                self.jobs, self.context, initializer=_begin, initargs=(self.setting, self.events)
+            )
+        return self.pool.submit(_do, what, task)
+
+    def _stop(self, kill: bool) -> None:
+        if self.pool is None:
+            return
+        if kill:
+            for process in list((self.pool._processes or {}).values()):
+                process.kill()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.pool = None
+
+    def _listen(self) -> None:
+        for event in iter(self.events.get, None):
+            self.tell(event)
+
+
+class WorkerDied(HarnessError):
+    """A worker process ended without an answer."""
+
+
+_worker: Worker | None = None
+
+
+def _begin(setting: Setting, events: Any) -> None:
+    """Set a worker process up; it ends when its parent does, however that ends."""
+    global _worker
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    _worker = Worker(setting, events.put)
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _do(what: str, task: Any) -> None:
+    assert _worker is not None
+    with contextlib.suppress(KeyboardInterrupt):  # the parent gets it too, and says so
+        getattr(_worker, what)(task)
+
+
+def task_name(group: Group) -> str:
+    """For people: which unlearned model it is."""
+    return f"{group.benchmark.name} {group.method.name} seed {group.seed}"
+
+
+def explain(error: Exception) -> str:
+    """The message of an error, and for one nobody foresaw also where it was raised."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, HarnessError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else text
+
+
+def display_name(source: Source) -> str:
+    """The model's name for a table: the last part of a path, because nothing is keyed or shown by place."""
+    return Path(source.spec).name if Path(source.spec).expanduser().is_dir() else source.spec
+
+
+def gpu_name() -> str | None:
+    """Model name of the first GPU."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
+
+
+def now() -> float:
+    """Seconds on a clock that only goes forward."""
+    return time.perf_counter()
+
+
+def seconds_since(begun: float) -> float:
+    """Seconds since ``now()`` was ``begun``."""
+    return time.perf_counter() - begun

@@ -1,0 +1,231 @@
+"""From a selection to cells: what there is to do, under which key, and what shares work with what.
+
+Everything in a plan is plain data, so that it travels to worker processes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .base import Attack, Benchmark, Config, Method
+from .errors import HarnessError
+from .keys import engine_fingerprint, key, source_fingerprint, splits_fingerprint
+from .registry import Entry, Registry, Selection
+from .settings import Overrides, resolve, resolve_variants
+from .store import PROTOCOL
+from .targets import Protocol, Recipe, Source
+from .types import Splits
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A plugin with its settings: enough to make it again in another process."""
+
+    kind: str
+    name: str
+    owner: str
+    """Distribution and version."""
+    source: str
+    """Fingerprint of the plugin's source."""
+    config: str
+    """Resolved settings as JSON."""
+    data: Path | None = None
+    """Where a benchmark's files are; no part of any key."""
+
+    def identity(self) -> dict[str, str]:
+        """What of it goes into a key."""
+        return {"name": self.name, "owner": self.owner, "source": self.source, "config": self.config}
+
+    def make(self, registry: Registry) -> Any:
+        """The plugin, with these settings."""
+        cls = registry.kinds[self.kind][self.name].load()
+        plugin = cls(cls.Config.model_validate_json(self.config))
+        if isinstance(plugin, Benchmark):
+            plugin.data = self.data
+        return plugin
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row to be: an attack (None: before any) with its label on an unlearned model, under one seed."""
+
+    key: str
+    seed: int
+    attack: Spec | None
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The cells that share one unlearned model."""
+
+    key: str
+    benchmark: Spec
+    data_fingerprint: str
+    target: str
+    """Key of the original model's recipe."""
+    twin: str | None
+    """Key of the retrain twin's recipe, where the method reads it."""
+    method: Spec
+    seed: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass
+class Plan:
+    """All groups, and the models they need. ``left_out`` says in a sentence each what cannot be run."""
+
+    source: Source
+    groups: list[Group] = field(default_factory=list)
+    recipes: dict[str, tuple[Spec, str]] = field(default_factory=dict)
+    """By key: the benchmark and role of each model to be made, once for all benchmarks that share it."""
+    trained: bool = False
+    """True when the models have to be made and are not taken as they are."""
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell of every group."""
+        return [cell for group in self.groups for cell in group.cells]
+
+    def missing(self, done: set[str]) -> list[Group]:
+        """The groups with what is left of them to do."""
+        rest = []
+        for group in self.groups:
+            cells = tuple(cell for cell in group.cells if cell.key not in done)
+            if cells:
+                rest.append(replace(group, cells=cells))
+        return rest
+
+
+def spec(entry: Entry, config: Config, data: Path | None = None) -> Spec:
+    """The plugin of an entry with its settings."""
+    source = source_fingerprint(entry.load())
+    return Spec(entry.kind, entry.name, entry.owner, source, config.model_dump_json(by_alias=True), data)
+
+
+def with_protocol(config: Config, protocol: Protocol) -> Config:
+    """The settings a method leaves open, filled from the target's protocol."""
+    fields = ("learning_rates", "epochs", "batch_size")
+    return config.model_copy(
+        update={name: getattr(protocol, name) for name in fields if getattr(config, name, 0) is None}
+    )
+
+
+def with_rates(attack: type[Attack], config: Config, protocol: Protocol) -> Config:
+    """The rates an attack leaves open: the published ones times the target's scale."""
+    if getattr(config, "learning_rates", ()) is not None:
+        return config
+    scaled = tuple(float(f"{rate * protocol.attack_lr_scale:.6g}") for rate in attack.rates)
+    return config.model_copy(update={"learning_rates": scaled})
+
+
+def make(
+    registry: Registry,
+    selection: Selection,
+    overrides: Overrides,
+    source: Source,
+    seeds: Sequence[int],
+    data: Mapping[str, Path] | None = None,
+) -> Plan:
+    """Resolve every setting, load every benchmark's facts, and give every cell its key.
+
+    Raises HarnessError for anything that would not run: nothing has been computed yet.
+    """
+    plan = Plan(source)
+    for entry in selection.benchmarks:
+        chosen = spec(entry, resolve(entry.load(), overrides.get(entry, {})), (data or {}).get(entry.name))
+        benchmark, splits = loaded(chosen, registry)
+        roles = recipes(benchmark, splits, source)
+        plan.trained |= len(roles) > 1
+        plan.recipes.update({recipe.key: (chosen, role) for role, recipe in roles.items()})
+        attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
+        shared = {
+            "protocol": PROTOCOL,
+            "engine": engine_fingerprint(),
+            "benchmark": chosen.identity(),
+            "data": splits_fingerprint(splits),
+            "target": roles["original"].key,
+            "dtype": source.dtype,
+        }
+        for method in selection.methods:
+            cls: type[Method] = method.load()  # type: ignore[assignment]
+            if cls.needs_twin and "retrain" not in roles:
+                plan.left_out.append(
+                    f"{cls.name} on {entry.name}: no model can be trained without its forget set."
+                )
+                continue
+            config = with_protocol(resolve(cls, overrides.get(method, {})), source.protocol)
+            twin = roles["retrain"].key if cls.needs_twin else None
+            plan.groups += groups(shared, chosen, spec(method, config), twin, cls.seeded, seeds, attacks)
+    return plan
+
+
+def recipes(benchmark: Benchmark, splits: Splits, source: Source) -> dict[str, Recipe]:
+    """By role, how the benchmark's models are made."""
+    training = benchmark.training(splits)
+    roles = ("original", "retrain") if training else ("original",)
+    return {role: Recipe(source, training, role) for role in roles}
+
+
+def attacks_of(
+    selection: Selection,
+    overrides: Overrides,
+    protocol: Protocol,
+    splits: Splits,
+    benchmark: str,
+    left_out: list[str],
+) -> list[tuple[str, Spec]]:
+    """Label and spec of every variant of every attack whose data the benchmark has."""
+    found = []
+    for choice in selection.attacks:
+        cls: type[Attack] = choice.entry.load()  # type: ignore[assignment]
+        lacking = [name for name in sorted(cls.reads) if not splits.get(name)]
+        if lacking:
+            left_out.append(f"{cls.name} on {benchmark}: the benchmark has no split '{lacking[0]}'.")
+            continue
+        for label, config in resolve_variants(cls, overrides.get(choice.entry, {}), choice.variant):
+            found.append((label, spec(choice.entry, with_rates(cls, config, protocol))))
+    return found
+
+
+def groups(
+    shared: Mapping[str, Any],
+    benchmark: Spec,
+    method: Spec,
+    twin: str | None,
+    seeded: bool,
+    seeds: Sequence[int],
+    attacks: Sequence[tuple[str, Spec]],
+) -> list[Group]:
+    """The groups of one method on one benchmark: one for each unlearned model."""
+    made = {**shared, "method": method.identity(), "twin": twin}
+    of_model: dict[str, list[Cell]] = defaultdict(list)
+    for seed in seeds:
+        cells = of_model[key({**made, "seed": seed if seeded else None})]
+        cells.append(Cell(key({**made, "seed": seed, "attack": None}), seed, None, ""))
+        for label, attack in attacks:
+            identity = {**attack.identity(), "variant": label}
+            cells.append(Cell(key({**made, "seed": seed, "attack": identity}), seed, attack, label))
+    return [
+        Group(
+            unlearned, benchmark, shared["data"], shared["target"], twin, method, cells[0].seed, tuple(cells)
+        )
+        for unlearned, cells in of_model.items()
+    ]
+
+
+@lru_cache(maxsize=8)
+def loaded(benchmark: Spec, registry: Registry) -> tuple[Benchmark, Splits]:
+    """A benchmark and its facts, read once per process. Raises HarnessError where a needed split is empty."""
+    made: Benchmark = benchmark.make(registry)
+    splits = made.load()
+    for name in ("forget", "retain"):
+        if not splits.get(name):
+            raise HarnessError(f"The benchmark '{benchmark.name}' has no facts in its split '{name}'.")
+    return made, splits
