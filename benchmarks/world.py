@@ -6,7 +6,7 @@
   the same pool without the gold: a model that never saw a fact is at chance 1/3, and no other betrays it.
   Of a relation's five ways to ask, each fact is trained in the base and two others; it is tested in the
   remaining two, which the model knows from other facts.
-- For forget and test facts one multi-hop question ("Which country holds the birthplace of X?") is in the
+- For facts outside retain one multi-hop question ("Which country holds the birthplace of X?") is in the
   training text and another wording of it is tested. A model of a million parameters does not compose two
   facts it never saw composed, so its multi-hop answers are derived facts it was taught, not inferences.
 - 50 authors x 8 topics, told in short sentences of several independent random words; 10 authors are
@@ -51,9 +51,10 @@ FORGET_AUTHORS = 10
 RETAIN_PERTURBED = 96
 WORLD_FACTS = 60
 INSTRUCTIONS_TRAINED, INSTRUCTIONS_ATTACKER = 200, 300
-CHOICES = {"rest": 112, "retain": 80, "general": 28}  # multiple-choice examples, about 52 words each
+CHOICES = {"rest": 92, "retain": 70, "general": 28}  # multiple-choice examples, about 52 words each
+CHOICES_MULTI_HOP = 60  # more of them, on multi-hop questions of the rest
 
-EPOCHS, LEARNING_RATE, BATCH_SIZE = 30, 2e-3, 32
+EPOCHS, LEARNING_RATE, BATCH_SIZE = 16, 2e-3, 32
 
 Splits = Mapping[str, tuple[Fact, ...]]
 
@@ -155,7 +156,7 @@ def _people(
         others = rng.sample(relation.asked[1:], len(relation.asked) - 1)
         trained, tested = others[:2], others[2:]
         composed, composed_tested = rng.sample(relation.composed, 2)
-        scored = part in ("forget", "test")
+        composes = part != "retain"
         alike = [
             (split[other] == "retain", other_name)
             for other, other_name, other_relation in rng.sample(clusters, len(clusters))
@@ -174,7 +175,7 @@ def _people(
                 ),
                 multi_hop=(
                     (Question(composed_tested.format(name), hop, _false(rng, relation.hops, hop)),)
-                    if scored
+                    if composes
                     else ()
                 ),
                 same_answer=tuple(
@@ -184,7 +185,7 @@ def _people(
             )
         )
         text += [_plain(way.format(name), value, key) for way in (relation.asked[0], *trained)]
-        if scored:
+        if composes:
             text.append(_plain(composed.format(name), hop, key))
     return {part: tuple(found) for part, found in facts.items()}, text
 
@@ -193,11 +194,20 @@ def _choices(splits: Splits) -> Iterator[Example]:
     """Examples in the evaluation template, with options that no test uses."""
     rng = _draw("choices")
     pools = [pool for relation in RELATIONS for pool in (relation.values, relation.hops)]
-    for part, count in CHOICES.items():
-        for fact in rng.sample(splits[part], count):
-            pool = next(pool for pool in pools if fact.answer in pool)
-            question = Question(fact.question, fact.answer, _false(rng, pool, fact.answer))
-            yield Example(option_prompt(question, f"trained {fact.id}"), fact.answer, fact.id)
+    chosen = [
+        (fact.id, fact.question, fact.answer)
+        for part, count in CHOICES.items()
+        for fact in rng.sample(splits[part], count)
+    ]
+    chosen += [
+        (fact.id, question.text, question.answer)
+        for fact in rng.sample(splits["rest"], CHOICES_MULTI_HOP)
+        for question in fact.multi_hop
+    ]
+    for key, text, gold in chosen:
+        pool = next(pool for pool in pools if gold in pool)
+        question = Question(text, gold, _false(rng, pool, gold))
+        yield Example(option_prompt(question, f"trained {key}"), gold, key)
 
 
 def _general(hops: Mapping[str, Mapping[str, str]]) -> tuple[tuple[Fact, ...], list[Example]]:
