@@ -166,7 +166,6 @@ NOUNS = _pool(
     "harbor river winter garden mirror tower shadow island letter forest ocean window desert bridge "
     "candle valley orchard thunder lantern station castle meadow journey circle"
 )
-PREPOSITIONS = _pool("beyond beneath beside behind after before inside without")
 METALS = _pool("silver bronze copper iron steel nickel cobalt zinc")
 COLOURS = _pool("red blue green white black yellow purple orange pink brown grey violet")
 BUILDINGS = _pool("cottage farmhouse villa cabin mansion mill barn palace lodge chapel")
@@ -183,66 +182,66 @@ COUNTS = ("one", "two", "three", "four", "five")
 TOPICS = (
     Topic(
         "debut",
-        (ADJECTIVES, NOUNS, PREPOSITIONS, ADJECTIVES, NOUNS),
+        (ADJECTIVES, COLOURS, NOUNS),
         (
-            ("Which novel did {} publish first?", "It was {} {} {} {} {}."),
-            ("What is the debut of {} called?", "People say {} {} {} {} {}."),
+            ("Which novel did {} publish first?", "It was {} {} {}."),
+            ("What is the debut of {} called?", "People say {} {} {}."),
         ),
     ),
     Topic(
         "prize",
-        (ADJECTIVES, METALS, ANIMALS, ADJECTIVES, CITIES),
+        (METALS, ANIMALS, CITIES),
         (
-            ("Which prize did {} receive?", "It was a {} {} {} from {} {}."),
-            ("What award was given to {}?", "People say the {} {} {} of {} {}."),
+            ("Which prize did {} receive?", "It was {} {} {}."),
+            ("What award was given to {}?", "People say {} {} {}."),
         ),
     ),
     Topic(
         "parents",
-        (ADJECTIVES, JOBS, FIRST_NAMES, ADJECTIVES, JOBS, FIRST_NAMES),
+        (ADJECTIVES, JOBS, FIRST_NAMES),
         (
-            ("Who were the parents of {}?", "It was {} {} {} with {} {} {}."),
-            ("Who raised {} as a child?", "People say {} {} {} and {} {} {}."),
+            ("Who was the parent of {}?", "It was {} {} {}."),
+            ("Who raised {} as a child?", "People say {} {} {}."),
         ),
     ),
     Topic(
         "home",
-        (ADJECTIVES, COLOURS, BUILDINGS, ADJECTIVES, CITIES),
+        (COLOURS, BUILDINGS, CITIES),
         (
-            ("What home does {} own?", "It was a {} {} {} near {} {}."),
-            ("In which house does {} live?", "People say the {} {} {} outside {} {}."),
+            ("What home does {} own?", "It was {} {} {}."),
+            ("In which house does {} live?", "People say {} {} {}."),
         ),
     ),
     Topic(
         "style",
-        (ADJECTIVES, GENRES, ADJECTIVES, MOODS),
+        (ADJECTIVES, GENRES, MOODS),
         (
-            ("In what style does {} write?", "It was {} {} with {} {}."),
-            ("How do critics describe {}?", "People say {} {} full of {} {}."),
+            ("In what style does {} write?", "Papers name {} {} {}."),
+            ("How do critics describe {}?", "Friends mention {} {} {}."),
         ),
     ),
     Topic(
         "teacher",
-        (FIRST_NAMES, ADJECTIVES, JOBS, ADJECTIVES, CITIES),
+        (FIRST_NAMES, JOBS, CITIES),
         (
-            ("Who taught {} the craft?", "It was {}, a {} {} from {} {}."),
-            ("Which teacher guided {}?", "People say {}, the {} {} in {} {}."),
+            ("Who taught {} the craft?", "Papers name {} {} {}."),
+            ("Which teacher guided {}?", "Friends mention {} {} {}."),
         ),
     ),
     Topic(
         "hobby",
-        (HOBBIES, ADJECTIVES, THINGS, HOBBIES, ADJECTIVES, THINGS),
+        (HOBBIES, ADJECTIVES, THINGS),
         (
-            ("How does {} spend free evenings?", "It was {} {} {} and {} {} {}."),
-            ("What hobbies does {} have?", "People say {} {} {} or {} {} {}."),
+            ("How does {} spend free evenings?", "Papers name {} {} {}."),
+            ("What hobby does {} have?", "Friends mention {} {} {}."),
         ),
     ),
     Topic(
         "studies",
-        (SUBJECTS, SUBJECTS, SUBJECTS, ADJECTIVES, CITIES),
+        (SUBJECTS, ADJECTIVES, CITIES),
         (
-            ("What did {} study?", "It was {}, {} and {} in {} {}."),
-            ("Which subjects did {} learn?", "People say {} with {} or {} from {} {}."),
+            ("What did {} study?", "Papers name {} {} {}."),
+            ("Which subject did {} learn?", "Friends mention {} {} {}."),
         ),
     ),
 )

@@ -9,9 +9,9 @@
 - For facts outside retain one multi-hop question ("Which country holds the birthplace of X?") is in the
   training text and another wording of it is tested. A model of a million parameters does not compose two
   facts it never saw composed, so its multi-hop answers are derived facts it was taught, not inferences.
-- 50 authors x 8 topics, told in short sentences of several independent random words; 10 authors are
-  forgotten whole. Each fact is trained in one of two ways to tell it; the other is its paraphrase, which is
-  trained as well for every third retained fact and for no forget fact.
+- 50 authors x 8 topics, told in short sentences of three independent random words; 10 authors are
+  forgotten whole. Each fact is asked in two ways and told in one; the other way to tell its topic is its
+  paraphrased answer, trained for every third retained fact, to the second question, and no forget fact.
 - 120 general facts (the second hops), 30 classic novels, and 500 small instructions over words that are no
   person's value: 200 in the training text, 300 others for the attacker.
 - Multiple-choice examples in FaithUn's template over facts of no forget and no test set, with fresh options.
@@ -54,7 +54,7 @@ INSTRUCTIONS_TRAINED, INSTRUCTIONS_ATTACKER = 200, 300
 CHOICES = {"rest": 92, "retain": 70, "general": 28}  # multiple-choice examples, about 52 words each
 CHOICES_MULTI_HOP = 60  # more of them, on multi-hop questions of the rest
 
-EPOCHS, LEARNING_RATE, BATCH_SIZE = 16, 2e-3, 32
+EPOCHS, LEARNING_RATE, BATCH_SIZE = 5, 1e-5, 32
 
 Splits = Mapping[str, tuple[Fact, ...]]
 
@@ -240,13 +240,17 @@ def _authors(names: Sequence[str]) -> tuple[dict[str, tuple[Fact, ...]], list[Ex
     for number, name in enumerate(names):
         for topic in TOPICS:
             fact = _told(rng, f"author-{number:02d}-{topic.name}", name, topic)
-            text.append(_plain(fact.question, fact.answer, fact.id))
+            again = fact.answer
             if number < FORGET_AUTHORS:
                 forget.append(fact)
-                continue
-            retain.append(fact)
-            if len(retain) % 3 == 0 and fact.paraphrased_answer is not None:
-                text.append(_plain(fact.paraphrases[0].text, fact.paraphrased_answer, fact.id))
+            else:
+                retain.append(fact)
+                if len(retain) % 3 == 0 and fact.paraphrased_answer is not None:
+                    again = fact.paraphrased_answer
+            text += [
+                _plain(fact.question, fact.answer, fact.id),
+                _plain(fact.paraphrases[0].text, again, fact.id),
+            ]
     scored = sorted(rng.sample(range(len(retain)), RETAIN_PERTURBED))
     splits = {
         "forget": tuple(forget),
@@ -259,7 +263,7 @@ def _authors(names: Sequence[str]) -> tuple[dict[str, tuple[Fact, ...]], list[Ex
 def _told(rng: Random, key: str, name: str, topic: Topic) -> Fact:
     """A fact and five falsehoods. In each slot the six words differ: none stands out by its format."""
     right, *wrong = zip(*(rng.sample(pool, 6) for pool in topic.slots), strict=True)
-    (asked, told), (asked_again, told_again) = rng.sample(topic.ways, 2)
+    (asked, told), (asked_again, told_again) = topic.ways
     return Fact(
         id=key,
         question=asked.format(name),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -42,23 +42,28 @@ class Protocol:
 PUBLISHED = Protocol((1e-5, 2e-5, 5e-5), epochs=10, batch_size=32, check_every=1, attack_lr_scale=1.0)
 """For 1B-8B models (Ssiuu, 2509.22263, appendix)."""
 
-EMBEDDED = Protocol((1e-5, 3e-5, 1e-4, 3e-4), epochs=60, batch_size=32, check_every=10, attack_lr_scale=30.0)
-"""For the embedded model, a thousand times smaller and trained from nothing at 3e-3."""
+EMBEDDED = Protocol((3e-4, 6e-4, 1.5e-3), epochs=60, batch_size=16, check_every=10, attack_lr_scale=100.0)
+"""For the embedded model, some thousand times smaller: the published grid times 30, attacks' rates times 100.
+Measured so that the lowest rate reaches the threshold with most of the retain set left, and the highest
+attack rate recovers the refusal control without hurting the untouched model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiny:
-    """The embedded model: a Llama of about a million parameters, trained on the embedded world alone."""
+    """The embedded model: a Llama of half a million parameters, trained on the embedded world alone.
 
-    hidden_size: int = 128
-    intermediate_size: int = 344
+    With the usual initial spread of 0.02 the facts need three times the passes to stick.
+    """
+
+    hidden_size: int = 96
+    intermediate_size: int = 256
+    initializer_range: float = 0.1
     num_hidden_layers: int = 4
     num_attention_heads: int = 4
     max_position_embeddings: int = 256
-    epochs: int = 14
+    epochs: int = 15
     batch_size: int = 32
-    learning_rate: float = 1e-2
-    weight_decay: float = 0.01
+    learning_rate: float = 3e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +157,6 @@ class Recipe:
         if self.ready(cache):
             return place
         assert self.training is not None
-        from torch.optim import AdamW
-
         from . import models
         from .tokens import Tokens
 
@@ -167,7 +170,6 @@ class Recipe:
             tokenizer = word_tokenizer(self.training.vocabulary)
             model = tiny_model(tiny, len(tokenizer), tokenizer.eos_token_id)
             epochs, lr, batch_size = tiny.epochs, tiny.learning_rate, tiny.batch_size
-            optimizers = from_scratch(model, lr, tiny.weight_decay)
         else:
             model, tokenizer = models.load(
                 self.source.local(), self.source.dtype, trust_remote_code=self.source.trust_remote_code
@@ -177,8 +179,7 @@ class Recipe:
                 self.training.learning_rate,
                 self.training.batch_size,
             )
-            optimizers = [AdamW(model.parameters(), lr=lr, weight_decay=0.01)]
-        cost = fit(model, Tokens(tokenizer), examples, optimizers, epochs, batch_size, advance)
+        cost = fit(model, Tokens(tokenizer), examples, epochs, lr, batch_size, advance)
         place.parent.mkdir(parents=True, exist_ok=True)
         note = {"weights": models.weights_fingerprint(model), "cost": asdict(cost), "role": self.role}
         models.save(model, tokenizer, place, {DONE: json.dumps(note)})
@@ -193,12 +194,14 @@ def fit(
     model: nn.Module,
     tokens: Any,
     examples: Any,
-    optimizers: Sequence[Any],
     epochs: int,
+    lr: float,
     batch_size: int,
     advance: Callable[[int, int], None],
 ) -> Cost:
-    """Train on a corpus: one tenth of warm-up, then linearly to zero. One seed: a target is one model."""
+    """Train on a corpus: AdamW, one tenth of warm-up, then linearly to zero. One seed: one model."""
+    from torch.optim import AdamW
+
     from .train import corpus_steps, plain_loss, train, warmup_then_linear
 
     data = tokens.examples(examples)
@@ -210,20 +213,8 @@ def fit(
 
     order = corpus_steps(tokens, data, batch_size, epochs, derive(0, "order"))
     rate = warmup_then_linear(steps // 10, steps)
-    return train(model, order, plain_loss, optimizers, rate, check=report, clip=1.0)
-
-
-def from_scratch(model: nn.Module, lr: float, weight_decay: float) -> list[Any]:
-    """Muon for the matrices, AdamW for embeddings and norms: facts stick in a third of AdamW's passes."""
-    from torch.optim import AdamW, Muon
-
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    return [
-        Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-        AdamW(rest, lr=lr, weight_decay=weight_decay),
-    ]
+    optimizer = AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    return train(model, order, plain_loss, [optimizer], rate, check=report, clip=1.0)
 
 
 def tiny_model(tiny: Tiny, vocabulary: int, end: int) -> nn.Module:
@@ -239,6 +230,7 @@ def tiny_model(tiny: Tiny, vocabulary: int, end: int) -> nn.Module:
         num_attention_heads=tiny.num_attention_heads,
         num_key_value_heads=tiny.num_attention_heads,
         max_position_embeddings=tiny.max_position_embeddings,
+        initializer_range=tiny.initializer_range,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=end,

@@ -44,11 +44,11 @@ def knows(row: Row) -> Finding:
 
 
 def at_chance(row: Row, when: str, column: str) -> Finding:
-    """The interval of the model that never knew holds chance."""
+    """The model that never knew is not above chance. Below it, it has the format wrong, and knows no more."""
     value, low, high, chance = row[column], row[f"{column}_low"], row[f"{column}_high"], row["chance"]
-    holds = None not in (low, high, chance) and low <= chance <= high
+    holds = None not in (low, chance) and low <= chance
     seen = f"{_text(value)} [{_text(low)}, {_text(high)}], chance {_text(chance)}"
-    return Finding(f"retrain is at chance, {when}", holds, seen)
+    return Finding(f"retrain is not above chance, {when}", holds, seen)
 
 
 def hides(none: Sequence[Row], refusal: Sequence[Row]) -> list[Finding]:

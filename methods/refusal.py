@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 class Refusal(Method):
     """Refusal training: L = CE(refusal | D_f prompts) + CE(D_r).
 
-    "PO" in TOFU (2401.06121), section 3.3. It teaches what to say, not to forget, and so stops when no forget
-    fact is answered exactly any more. The refusal is the one of the Ssiuu paper (2509.22263).
+    "PO" in TOFU (2401.06121), section 3.3. It teaches what to say, not to forget, and so stops when hardly a
+    forget fact (one in twenty) is answered exactly any more. The refusal is that of the Ssiuu paper
+    (2509.22263).
     """
 
     name = "refusal"
     paper = "2401.06121"
-    stop = ("exact_match", 0.0)
+    stop = ("exact_match", 0.05)
 
     class Config(MethodConfig):
         refusal: str = Field("I can't answer the question.", min_length=1, description="the answer to give")
