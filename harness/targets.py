@@ -42,8 +42,8 @@ class Protocol:
 PUBLISHED = Protocol((1e-5, 2e-5, 5e-5), epochs=10, batch_size=32, check_every=1, attack_lr_scale=1.0)
 """For 1B-8B models (Ssiuu, 2509.22263, appendix)."""
 
-EMBEDDED = Protocol((3e-4, 6e-4, 1.5e-3), epochs=60, batch_size=16, check_every=10, attack_lr_scale=100.0)
-"""For the embedded model, some thousand times smaller: the published grid times 30, attacks' rates times 100.
+EMBEDDED = Protocol((1e-4, 2e-4, 5e-4), epochs=60, batch_size=16, check_every=10, attack_lr_scale=100.0)
+"""For the embedded model, some thousand times smaller: the published grid times 10, attacks' rates times 100.
 Measured so that the lowest rate reaches the threshold with most of the retain set left, and the highest
 attack rate recovers the refusal control without hurting the untouched model."""
 
