@@ -205,7 +205,7 @@ def show(plan: Plan, store: Store) -> None:
                 )
             )
         metric = mine[0]["forget_metric"]
-        title = f"{benchmark}: forget {metric} before, and highest under each attack [95 %] (recovery)"
+        title = f"{benchmark}: forget {metric} before, and highest under each attack (recovery) [95 %]"
         say(table(title, ("method", "forget", "retain", "utility", *names), lines))
 
 
@@ -218,8 +218,8 @@ def score(row: dict[str, Any] | None) -> str:
     """A score with its interval and its recovery."""
     if row is None or row["score"] is None:
         return "failed" if row and row["failed"] else "–"
-    interval = f" [{number(row['score_low'])}, {number(row['score_high'])}]"
-    return f"{number(row['score'])}{interval} ({number(row['recovery'])})"
+    interval = f"[{number(row['score_low'])}, {number(row['score_high'])}]"
+    return f"{number(row['score'])} ({number(row['recovery'])})\n{interval}"
 
 
 def build(results: Sequence[Path], out: Path) -> None:

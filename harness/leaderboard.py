@@ -279,6 +279,7 @@ How to read the tables:
   Lower is better.
 - **recovery** is what the attack brought back, as a share of what it finds in a model that forgot nothing
   (`none`), above what it teaches one that never knew (`retrain`): 0 is erased, 1 is only hidden.
+- **exact match** is the share of forget answers that the attacked model reproduces word by word.
 - **worst** is the highest score of the attacks that ran; it orders the methods. Controls come first.
 - A dash is a number that was not measured or cannot be told from noise. Failed cells are listed, not counted.
 """
@@ -329,7 +330,10 @@ def _score(row: dict[str, Any] | None) -> str:
     if row is None or row["score"] is None:
         return "failed" if row and row["failed"] else _text(None)
     scored = f"{row['n_scored']} facts x {row['seeds']} seeds" if row["n_scored"] else f"{row['seeds']} seeds"
-    return f"{_interval(row, 'score')}<br>{scored}<br>recovery {_interval(row, 'recovery')}"
+    lines = [_interval(row, "score"), scored, f"recovery {_interval(row, 'recovery')}"]
+    if row["exact_match"] is not None and row["forget_metric"] != "exact_match":
+        lines.append(f"exact match {_text(row['exact_match'])}")
+    return "<br>".join(lines)
 
 
 def _method(row: dict[str, Any]) -> str:

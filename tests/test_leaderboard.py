@@ -202,9 +202,9 @@ def test_the_readme_of_a_small_world(table):
         "| method | seeds | forgotten | forget | retain | utility | worst | private-data p=0.1 |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         "| none | 3 | 0.000 | 1.000 [0.839, 1.000] | 0.900 | 0.600 | 1.000 "
-        "| 1.000 [0.839, 1.000]<br>20 facts x 3 seeds<br>recovery 1.000 |",
+        "| 1.000 [0.839, 1.000]<br>20 facts x 3 seeds<br>recovery 1.000<br>exact match 1.000 |",
         "| retrain | 3 | 1.000 | 0.100 [0.000, 0.244] | 0.900 | 0.600 | 0.100 "
-        "| 0.100 [0.000, 0.244]<br>20 facts x 3 seeds<br>recovery 0.000 |",
+        "| 0.100 [0.000, 0.244]<br>20 facts x 3 seeds<br>recovery 0.000<br>exact match 0.100 |",
     ]
     assert lines[start + 10].startswith("| gd | 3 | 1.000 | 0.200 [0.008, 0.392] |")
     assert "<br>recovery 0.667 [" in lines[start + 10]
