@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from .tokens import IGNORED, Encoded, Texts, Tokens
 
 
-def answer_logits(model: nn.Module, texts: Texts) -> tuple[Tensor, Tensor]:
+def answer_logits(model: Callable[..., Any], texts: Texts) -> tuple[Tensor, Tensor]:
     """Logits (B, K, V) that predict the answer tokens, and their labels (B, K); K the longest answer.
 
     Nothing else is projected to the vocabulary: with 128k words that tensor would be the biggest of all.
@@ -39,6 +41,19 @@ def nll(model: nn.Module, texts: Texts) -> Tensor:
 def cross_entropy(model: nn.Module, texts: Texts) -> Tensor:
     """CE: the mean of -log pi over the answer tokens of the optimisation step."""
     return nll(model, texts).sum() / texts.tokens
+
+
+def kl_to(model: nn.Module, weights: Mapping[str, Tensor], texts: Texts) -> Tensor:
+    """KL(pi_0 || pi) in nats, averaged over the answer tokens of the step; ``weights`` are those of pi_0.
+
+    The same module runs with the other weights: no second model is built.
+    """
+    logits, labels = answer_logits(model, texts)
+    with torch.no_grad():
+        reference, _ = answer_logits(lambda **kw: functional_call(model, dict(weights), (), kw), texts)
+    chosen = labels != IGNORED
+    now, before = (x[chosen].float().log_softmax(dim=-1) for x in (logits, reference))
+    return nn.functional.kl_div(now, before, reduction="sum", log_target=True) / texts.tokens
 
 
 @torch.no_grad()

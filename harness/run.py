@@ -67,6 +67,8 @@ class Unlearning:
     metrics: list[Metric] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
+    original: models.Weights = field(default_factory=dict)
+    """The original's weights: where every rate starts, and the reference model of methods that need one."""
 
     @property
     def model(self) -> nn.Module:
@@ -116,13 +118,13 @@ class Unlearning:
         if self.forget_score(metric) <= threshold:
             self.notes["forgotten"] = True
             return
+        self.original = models.snapshot(self.model)
         method.prepare(self)
-        original = models.snapshot(self.model)
         forget, retain = self.subject.encode(self.forget), self.subject.encode(self.retain)
         per_epoch = -(-len(forget) // min(self.config.batch_size, len(forget)))
         steps = self.config.epochs * per_epoch
         for rate in self.config.learning_rates:
-            models.restore(self.model, original)
+            models.restore(self.model, self.original)
             method.start(self.model)
             chosen = {id(p) for p in method.trainable(self.model)}
             for parameter in self.model.parameters():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy, nll, reference_nll
+from harness.losses import cross_entropy, kl_to, nll, reference_nll
 
 if TYPE_CHECKING:
     from harness.run import Unlearning
@@ -23,7 +23,7 @@ class NPO(Method):
 
     NPO (2404.05868), equation 3. NLL_sum is the sum over answer tokens, not their mean. Of the reference
     model pi_0 only one number per forget fact is kept. As beta -> 0 the forget term tends to gradient ascent
-    on NLL_sum. ``retain = "none"`` leaves the retain term out.
+    on NLL_sum. The retain term is CE(D_r), or KL(pi_0 || pi) on D_r, or is left out.
     """
 
     name = "npo"
@@ -32,11 +32,12 @@ class NPO(Method):
     class Config(MethodConfig):
         beta: float = Field(0.1, gt=0, description="inverse temperature of the preference loss")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
-        retain: Literal["ce", "none"] = Field("ce", description="retain loss: cross-entropy, or none")
+        retain: Literal["ce", "kl", "none"] = Field("ce", description="retain loss: CE, KL to pi_0, or none")
 
     def prepare(self, job: Unlearning) -> None:
         """Keep NLL_sum^pi_0 of every forget fact."""
         self.reference = reference_nll(job.model, job.tokens, job.subject.encode(job.forget))
+        self.original = job.original
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The preference loss on the forget texts plus the retain term."""
@@ -44,6 +45,9 @@ class NPO(Method):
         now = nll(model, batch.forget)
         reference = self.reference.to(now)[batch.forget.index]
         loss = -(2 / beta) * logsigmoid(beta * (now - reference)).sum() / batch.forget.items
-        if self.config.retain == "ce" and batch.retain is not None:
+        assert batch.retain is not None
+        if self.config.retain == "ce":
             loss = loss + self.config.alpha * cross_entropy(model, batch.retain)
+        elif self.config.retain == "kl":
+            loss = loss + self.config.alpha * kl_to(model, self.original, batch.retain)
         return loss
