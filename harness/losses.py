@@ -49,8 +49,9 @@ def kl_to(model: nn.Module, weights: Mapping[str, Tensor], texts: Texts) -> Tens
     The same module runs with the other weights: no second model is built.
     """
     logits, labels = answer_logits(model, texts)
+    own = {name: weights[name] for name, _ in model.named_parameters()}  # tied ones once
     with torch.no_grad():
-        reference, _ = answer_logits(lambda **kw: functional_call(model, dict(weights), (), kw), texts)
+        reference, _ = answer_logits(lambda **kw: functional_call(model, own, (), kw), texts)
     chosen = labels != IGNORED
     now, before = (x[chosen].float().log_softmax(dim=-1) for x in (logits, reference))
     return nn.functional.kl_div(now, before, reduction="sum", log_target=True) / texts.tokens
