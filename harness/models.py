@@ -38,11 +38,21 @@ def load(
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=DTYPES[dtype], **options)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+        # Weights that are missing or of another shape are only reported: transformers would make them up.
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            place, dtype=DTYPES[dtype], output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    except Exception as error:  # a broken file raises what its reader likes
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"The model '{place}' cannot be loaded: {reason}") from error
-    model.to(default_device())  # type: ignore[arg-type]
+    model, report = loaded
+    absent = sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])])
+    if absent:
+        raise ModelError(
+            f"The model '{place}' cannot be loaded: {len(absent)} weights that its config.json asks for are "
+            f"missing or have another shape, '{absent[0]}' among them."
+        )
+    model.to(default_device())
     return model.eval(), tokenizer
 
 
@@ -95,7 +105,7 @@ def weights_fingerprint(model: nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         data = tensor.detach().to("cpu").contiguous()
         digest.update(f"{name}{tuple(data.shape)}{data.dtype}".encode())
-        digest.update(data.view(torch.uint8).numpy().tobytes() if data.numel() else b"")
+        digest.update(data.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
