@@ -1,0 +1,171 @@
+"""How a prompt is framed, where an answer begins, and what a batch holds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.errors import ModelError
+from harness.tokens import IGNORED, Tokens, answer_tokens
+from harness.train import forget_steps, split
+from harness.types import Example, Prompt
+
+
+@pytest.fixture
+def chat(make_tokenizer):
+    """A tokenizer with a chat template that opens and closes turns."""
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def data(tokens):
+    """Encoded examples whose prompts and answers differ in length."""
+    pairs = [("Ada ?", "Oslo"), ("Where does Bo live ?", "old Rome"), ("Cleo", "Lima Bonn Kiev"), ("x", "")]
+    return tokens.examples([Example(Prompt(question), answer) for question, answer in pairs])
+
+
+def test_without_a_chat_template_a_prompt_is_framed_as_a_question(tokens):
+    assert tokens.frame(Prompt("Who ?")) == "Question: Who ?\nAnswer:"
+
+
+def test_a_literal_prompt_is_given_as_it_is(tokens):
+    assert tokens.frame(Prompt("Ada lives in", literal=True)) == "Ada lives in"
+
+
+def test_with_a_chat_template_every_prompt_is_the_turn_of_the_user(chat):
+    tokens = Tokens(chat)
+    assert tokens.frame(Prompt("Who ?")) == "[user] Who ? [assistant]"
+    assert tokens.frame(Prompt("Who ?", literal=True)) == "[user] Who ? [assistant]"
+
+
+@pytest.mark.parametrize("templated", [False, True])
+def test_prompt_and_answer_together_are_the_tokens_of_the_joint_text(templated, tokenizer, chat):
+    words = chat if templated else tokenizer
+    tokens = Tokens(words)
+    [(prompt, answer)] = tokens.encode([(Prompt("Where does Ada live ?"), "old Rome")])
+    assert list(prompt) == words(tokens.frame(Prompt("Where does Ada live ?"))).input_ids
+    assert words.decode(answer) == "old Rome"
+    glue = "" if templated else " "
+    assert [*prompt, *answer] == words(
+        tokens.frame(Prompt("Where does Ada live ?")) + glue + "old Rome"
+    ).input_ids
+
+
+def test_an_empty_answer_has_no_tokens_of_its_own(tokens):
+    [(prompt, answer)] = tokens.encode([(Prompt("Who ?"), "")])
+    assert prompt
+    assert answer == ()
+
+
+def with_start(tokenizer):
+    """The tokenizer, opening every text with a token of its own."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", tokenizer.bos_token_id)]
+    )
+    return tokenizer
+
+
+def test_a_token_that_opens_every_text_is_given_once(make_tokenizer, chat):
+    tokenizer = with_start(make_tokenizer())
+    [(prompt, answer)] = Tokens(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
+    assert prompt[0] == tokenizer.bos_token_id
+    assert (*prompt, *answer).count(tokenizer.bos_token_id) == 1
+
+
+def test_with_a_chat_template_only_the_template_opens_the_text(chat):
+    chat.chat_template = "<|begin|>" + chat.chat_template
+    tokenizer = with_start(chat)
+    [(prompt, answer)] = Tokens(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
+    assert prompt[0] == tokenizer.bos_token_id
+    assert (*prompt, *answer).count(tokenizer.bos_token_id) == 1
+
+
+def test_a_start_token_that_the_tokenizer_does_not_write_is_not_added(make_tokenizer):
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+    [(prompt, _)] = Tokens(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
+    assert tokenizer.bos_token_id not in prompt
+
+
+def test_a_tokenizer_without_end_is_refused(make_tokenizer):
+    tokenizer = make_tokenizer()
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="no end-of-sequence token"):
+        Tokens(tokenizer)
+
+
+def test_a_tokenizer_without_padding_pads_with_the_end(make_tokenizer):
+    tokenizer = make_tokenizer()
+    tokenizer.pad_token = None
+    tokens = Tokens(tokenizer)
+    assert tokens.pad == tokens.end == tokenizer.eos_token_id
+
+
+def test_an_answer_that_is_learnt_ends_with_the_end_token(tokens):
+    [(prompt, answer)] = tokens.examples([Example(Prompt("Who ?"), "old Rome")])
+    [(same_prompt, bare)] = tokens.encode([(Prompt("Who ?"), "old Rome")])
+    assert prompt == same_prompt
+    assert answer == (*bare, tokens.end)
+
+
+def test_a_decoded_answer_is_without_special_tokens_and_spaces_around(tokens):
+    [(_, answer)] = tokens.examples([Example(Prompt("Who ?"), "old Rome")])
+    assert tokens.decode(answer) == "old Rome"
+
+
+def test_batches_are_padded_on_the_left_and_answers_end_in_the_last_column(tokens, data):
+    texts = tokens.collate(data, [0, 1, 2, 3], items=4, tokens=10)
+    width = max(len(prompt) + len(answer) for prompt, answer in data)
+    assert texts.input_ids.shape == (4, width)
+    assert len(texts) == 4
+    for i, (prompt, answer) in enumerate(data):
+        length = len(prompt) + len(answer)
+        assert texts.input_ids[i].tolist() == [tokens.pad] * (width - length) + [*prompt, *answer]
+        assert texts.attention_mask[i].tolist() == [0] * (width - length) + [1] * length
+        assert texts.position_ids[i, width - length :].tolist() == list(range(length))
+    assert texts.position_ids.min() == 0
+
+
+def test_only_answers_and_their_end_are_labelled(tokens, data):
+    texts = tokens.collate(data, [0, 1, 2, 3], items=4, tokens=10)
+    for i, (_, answer) in enumerate(data):
+        ignored = texts.labels.shape[1] - len(answer)
+        assert texts.labels[i].tolist() == [IGNORED] * ignored + list(answer)
+    assert texts.answer_width == max(len(answer) for _, answer in data)
+
+
+def test_a_batch_holds_what_was_chosen_in_its_order(tokens, data):
+    texts = tokens.collate(data, [2, 0], items=2, tokens=6)
+    assert texts.index.tolist() == [2, 0]
+    [prompt, answer] = data[0]
+    assert texts.input_ids[1, -len(prompt) - len(answer) :].tolist() == [*prompt, *answer]
+
+
+def test_parts_of_a_step_carry_the_counts_of_the_whole_step(tokens, data):
+    parts = split(tokens, data, [3, 1, 0, 2], micro=3)
+    assert [part.index.tolist() for part in parts] == [[3, 1, 0], [2]]
+    assert {part.items for part in parts} == {4}
+    assert {part.tokens for part in parts} == {answer_tokens(data, range(4))} == {1 + 2 + 3 + 4}
+
+
+def test_forget_and_retain_texts_count_each_for_themselves(tokens, data):
+    [step] = forget_steps(tokens, data[:2], data[2:], batch_size=2, steps=1, seed=0, micro=1)
+    assert [batch.forget.items for batch in step] == [batch.retain.items for batch in step] == [2, 2]
+    assert {batch.forget.tokens for batch in step} == {answer_tokens(data, [0, 1])}
+    assert {batch.retain.tokens for batch in step} == {answer_tokens(data, [2, 3])}
+
+
+def test_a_batch_moves_to_a_device_with_all_it_holds(tokens, data):
+    texts = tokens.collate(data, [1, 2], items=7, tokens=9)
+    moved = texts.to(torch.device("meta"))
+    for name in ("input_ids", "attention_mask", "position_ids", "labels", "index"):
+        assert getattr(moved, name).device.type == "meta"
+    assert (moved.items, moved.tokens) == (7, 9)
