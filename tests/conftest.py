@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test may ask a hub
+# Before torch and transformers are imported: no test may ask a hub, and numbers are those of a CPU.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -153,5 +155,20 @@ def tiny(tokenizer: Any) -> Callable[..., Any]:
             torch.manual_seed(seed)
             config = AutoConfig.for_model(family, **(shape | settings))
             return AutoModelForCausalLM.from_config(config).eval()
+
+    return make
+
+
+@pytest.fixture
+def make_subject(tiny: Callable[..., Any], tokens: Any) -> Callable[..., Any]:
+    """``make_subject(benchmark, model=None, **fields)``: a model under test, a tiny one unless given."""
+    from harness.run import Subject
+    from harness.targets import Protocol
+
+    protocol = Protocol((1e-3,), epochs=1, batch_size=4, check_every=1, attack_lr_scale=1.0)
+
+    def make(benchmark: Benchmark, model: Any = None, **fields: Any) -> Any:
+        settings = {"tokens": tokens, "splits": SPLITS, "protocol": protocol} | fields
+        return Subject(model=tiny() if model is None else model, benchmark=benchmark, **settings)
 
     return make
