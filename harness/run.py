@@ -93,6 +93,10 @@ class Unlearning:
     def forget_score(self, metric: str) -> float:
         """The mean of ``metric`` over the forget set, now."""
         samples = self.subject.score(Splits({"forget": self.forget}), [metric])
+        if not samples:
+            raise HarnessError(
+                f"The benchmark '{self.subject.benchmark.name}' has no metric '{metric}' on its forget set."
+            )
         return sum(s.value for s in samples) / len(samples)
 
     def become_retrained(self) -> None:
