@@ -322,7 +322,7 @@ def _instructions(count: int) -> list[Fact]:
 
 
 def _texts(text: Sequence[Example], *benchmarks: Splits) -> Iterator[str]:
-    yield "Question: Answer:"
+    yield "Question: Answer: I can't answer the question."  # so that a refusal is a few tokens, as elsewhere
     for example in text:
         yield example.prompt.text
         yield example.answer

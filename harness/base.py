@@ -147,6 +147,9 @@ class Method(Plugin):
     def start(self, model: torch.nn.Module) -> None:
         """Forget what an earlier rate left behind. Called when a rate starts from the original again."""
 
+    def new_epoch(self, job: Unlearning, epoch: int) -> None:
+        """Prepare a pass over the forget set, the first (0) included: draw samples, choose facts."""
+
     def after_backward(self, model: torch.nn.Module) -> None:
         """Edit the gradients of a whole optimisation step, just before the optimiser sees them."""
 

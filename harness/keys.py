@@ -31,6 +31,7 @@ ENGINE_FILES = (
     "tokens.py",
     "score.py",
     "losses.py",
+    "neurons.py",
     "train.py",
     "targets.py",
     "run.py",

@@ -38,6 +38,11 @@ def nll(model: nn.Module, texts: Texts) -> Tensor:
     return losses.view(labels.shape).sum(dim=1)
 
 
+def lengths(texts: Texts) -> Tensor:
+    """|y| (B,): answer tokens of each text, the end token counted."""
+    return (texts.labels != IGNORED).sum(dim=1)
+
+
 def cross_entropy(model: nn.Module, texts: Texts) -> Tensor:
     """CE: the mean of -log pi over the answer tokens of the optimisation step."""
     return nll(model, texts).sum() / texts.tokens

@@ -7,7 +7,8 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,19 @@ def restore(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
         for name, tensor in model.state_dict().items():
             tensor.copy_(weights[name])
     model.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def restored(parameters: Sequence[nn.Parameter], old: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Some weights as they were, for a forward pass without gradient; back to what they are afterwards."""
+    now = [parameter.data for parameter in parameters]
+    try:
+        for parameter, value in zip(parameters, old, strict=True):
+            parameter.data = value
+        yield
+    finally:
+        for parameter, value in zip(parameters, now, strict=True):
+            parameter.data = value
 
 
 def blocks(model: nn.Module) -> nn.ModuleList:

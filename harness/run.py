@@ -56,6 +56,11 @@ class Subject:
         wanted = [m for m in self.benchmark.measures(splits) if metrics is None or m.metric in metrics]
         return Scorer(self.model, self.tokens, self.max_tokens).measure(wanted)
 
+    def answered(self, facts: Sequence[Fact]) -> set[str]:
+        """Ids of the forget facts the model answers as well as can be: forget metric at 1."""
+        samples = self.score(Splits({"forget": tuple(facts)}), [self.benchmark.forget_metric])
+        return {s.fact_id for s in samples if s.value >= 1.0}
+
 
 @dataclass
 class Unlearning:
@@ -134,10 +139,13 @@ class Unlearning:
             for parameter in self.model.parameters():
                 parameter.requires_grad_(id(parameter) in chosen)
             optimizer = method.optimizer([p for p in self.model.parameters() if p.requires_grad], rate)
+            method.new_epoch(self, 0)
 
             def check(step: int, rate: float = rate) -> bool:
                 self.subject.advance(f"unlearn at {rate:g}", step, steps)
-                if step % self.subject.protocol.check_every and step < steps:
+                if step % per_epoch == 0 and step < steps:
+                    method.new_epoch(self, step // per_epoch)
+                if step % (self.subject.protocol.check_every or per_epoch) and step < steps:
                     return False
                 score = self.forget_score(metric)
                 self.metrics.append(
@@ -197,9 +205,8 @@ class Attacking:
         return self.subject.model
 
     def answered(self, facts: Sequence[Fact]) -> set[str]:
-        """Ids of the facts the model still answers as well as can be: forget metric at 1."""
-        samples = self.subject.score(Splits({"forget": tuple(facts)}), [self.subject.benchmark.forget_metric])
-        return {s.fact_id for s in samples if s.value >= 1.0}
+        """Ids of the facts the model still answers."""
+        return self.subject.answered(facts)
 
     def score_only(self, facts: Sequence[Fact]) -> None:
         """Choose the facts the attack is scored on, before the first checkpoint.

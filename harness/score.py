@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .keys import derive
 from .models import generation_ends, share_structure
 from .stats import mean_interval
 from .tokens import Tokens
-from .types import Answer, Generate, LogLikelihood, Measure, Metric, Request, Sample, TokenScores
+from .types import Answer, Generate, LogLikelihood, Measure, Metric, Prompt, Request, Sample, TokenScores
 
 SHARED_PREFIX = 8
 """Fewest tokens in common for which running a shared beginning once is worth another call."""
@@ -203,6 +204,54 @@ class Scorer:
             for length, requests in batch[row].generations.items():
                 text = self.tokens.decode(ids[:length])
                 answers.update(dict.fromkeys(requests, text))
+
+    @torch.inference_mode()
+    def draw(
+        self, prompts: Sequence[Prompt], n: int, max_new_tokens: int, seed: int, temperature: float = 1.0
+    ) -> list[list[tuple[int, ...]]]:
+        """``n`` sampled answers to each prompt as token ids without the end token; the same for a seed.
+
+        Each prompt has its own stream of random numbers, so no answer depends on what else is asked.
+        """
+        asked = [Asked(head) for head, _ in self.tokens.encode([(prompt, "") for prompt in prompts])]
+        order = sorted(range(len(asked)), key=lambda row: len(asked[row].prompt))
+        answers: list[list[tuple[int, ...]]] = [[] for _ in prompts]
+        done = 0
+        for batch in batches([asked[row] for row in order], self.max_tokens):
+            rows = order[done : done + len(batch)]
+            done += len(batch)
+            uniform = torch.cat([uniforms(seed, prompts[row], n, max_new_tokens) for row in rows])
+            logits, cache = self._prefill([entry.prompt for entry in batch])
+            cache.batch_repeat_interleave(n)
+            written = self._sampled(logits.repeat_interleave(n, dim=0), cache, uniform, temperature)
+            for i, row in enumerate(rows):
+                answers[row] = written[i * n : (i + 1) * n]
+        return answers
+
+    def _sampled(
+        self, logits: Tensor, cache: Any, uniform: Tensor, temperature: float
+    ) -> list[tuple[int, ...]]:
+        """An answer for each row of logits (R, V), by inverting the distribution at ``uniform`` (R, steps)."""
+        written: list[list[int]] = [[] for _ in range(len(logits))]
+        going = set(range(len(logits)))
+        for step in range(uniform.shape[1]):
+            cumulative = (logits.double().cpu() / temperature).softmax(dim=-1).cumsum(dim=-1)
+            drawn = torch.searchsorted(cumulative, uniform[:, step : step + 1] * cumulative[:, -1:])[:, 0]
+            for row, token in enumerate(drawn.tolist()):
+                if token in self.ends:
+                    going.discard(row)
+                elif row in going:
+                    written[row].append(token)
+            if not going:
+                break
+            logits = self._forward(drawn[:, None], cache).logits[:, -1].float()
+        return [tuple(ids) for ids in written]
+
+
+def uniforms(seed: int, prompt: Prompt, n: int, steps: int) -> Tensor:
+    """Random numbers (n, steps) in [0, 1) for the samples of one prompt."""
+    generator = torch.Generator().manual_seed(derive(seed, "attack", prompt.text))
+    return torch.rand(n, steps, generator=generator, dtype=torch.float64)
 
 
 LOGITS_LIMIT = 2**27

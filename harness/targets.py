@@ -35,11 +35,12 @@ class Protocol:
     learning_rates: tuple[float, ...]
     epochs: int
     batch_size: int
-    check_every: int
+    check_every: int | None
+    """Steps between checks of the forgetting threshold; None checks after each pass over the forget set."""
     attack_lr_scale: float
 
 
-PUBLISHED = Protocol((1e-5, 2e-5, 5e-5), epochs=10, batch_size=32, check_every=1, attack_lr_scale=1.0)
+PUBLISHED = Protocol((1e-5, 2e-5, 5e-5), epochs=10, batch_size=32, check_every=None, attack_lr_scale=1.0)
 """For 1B-8B models (Ssiuu, 2509.22263, appendix)."""
 
 EMBEDDED = Protocol((1e-4, 2e-4, 5e-4), epochs=60, batch_size=16, check_every=10, attack_lr_scale=100.0)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .errors import ModelError
-from .types import Example, Prompt
+from .types import Example, Fact, Prompt
 
 IGNORED = -100
 """Label of every position that is no answer token, as in transformers."""
@@ -127,6 +127,11 @@ class Tokens:
             labels[i, begin + len(prompt) :] = torch.tensor(answer)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         return Texts(ids, mask, positions, labels, torch.tensor(list(index)), items, tokens)
+
+
+def answers_instead(tokens: Tokens, facts: Sequence[Fact], answer: str) -> list[Encoded]:
+    """The questions of ``facts`` with another answer, such as a refusal."""
+    return tokens.examples([Example(Prompt(fact.question), answer, fact.id) for fact in facts])
 
 
 def answer_tokens(data: Sequence[Encoded], index: Sequence[int]) -> int:

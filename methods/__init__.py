@@ -12,6 +12,14 @@ METHODS = {
     "ga": "harness.methods.ga:GradientAscent",
     "gd": "harness.methods.gd:GradientDifference",
     "npo": "harness.methods.npo:NPO",
+    "simnpo": "harness.methods.simnpo:SimNPO",
+    "dpo": "harness.methods.dpo:DPO",
+    "rmu": "harness.methods.rmu:RMU",
+    "simu": "harness.methods.simu:Simu",
+    "simu-random": "harness.methods.simu:SimuRandom",
+    "bst": "harness.methods.bst:BST",
+    "bss": "harness.methods.bss:BSS",
+    "klue": "harness.methods.klue:KLUE",
     "ssiuu": "harness.methods.ssiuu:Ssiuu",
 }
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from harness.base import Method, MethodConfig
 from harness.losses import cross_entropy
-from harness.tokens import Batch
-from harness.types import Example, Prompt
+from harness.tokens import answers_instead
 
 if TYPE_CHECKING:
     from harness.run import Unlearning
+    from harness.tokens import Batch
 
 
 class Refusal(Method):
@@ -34,9 +34,7 @@ class Refusal(Method):
     def prepare(self, job: Unlearning) -> None:
         """Pair every forget question with the refusal."""
         self.tokens = job.tokens
-        self.data = job.tokens.examples(
-            [Example(Prompt(f.question), self.config.refusal) for f in job.forget]
-        )
+        self.data = answers_instead(job.tokens, job.forget, self.config.refusal)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """L = CE(refusal) + CE(D_r)."""

@@ -110,8 +110,9 @@ def main() -> None:
         same = sum(a == b for a, b in texts)
         print(
             f"{name}: {len(measures)} measures, {sum(map(len, by_metric.values()))} requests, "
-            f"{len(found['one_pass'])} distinct; one pass is {times['obvious'] / times['one_pass']:.1f} times as "
-            f"fast; largest difference of a log-probability {worst:.1e}; {same} of {len(texts)} texts the same"
+            f"{len(found['one_pass'])} distinct; one pass is {times['obvious'] / times['one_pass']:.1f} "
+            f"times as fast; log-probabilities differ by {worst:.1e} at most; "
+            f"{same} of {len(texts)} texts are the same"
         )
 
 

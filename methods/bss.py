@@ -1,0 +1,73 @@
+"""BS-S: bootstrapping on the model's own answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.base import Method, MethodConfig
+from harness.losses import cross_entropy
+from harness.score import Scorer
+from harness.tokens import answer_tokens
+from harness.types import Prompt
+
+from .bst import belief_loss
+
+if TYPE_CHECKING:
+    from harness.run import Unlearning
+    from harness.tokens import Batch, Encoded
+
+
+class BSS(Method):
+    """Gradient ascent on the true answers and on answers sampled from the model.
+
+    L = (1 - lambda) L(D_f) + lambda L(D^_f) + alpha CE(D_r)
+
+    BS-S of 2510.19422 (ICLR 2026). D^_f holds N answers to each forget prompt, drawn at temperature 1, anew
+    every two epochs (on-policy) or once (off-policy), and kept per forget fact. L is gradient ascent or BS-T,
+    which the paper found the best base.
+    """
+
+    name = "bss"
+    paper = "2510.19422"
+
+    class Config(MethodConfig):
+        lambda_: float = Field(0.5, ge=0, le=1, alias="lambda", description="weight of the sampled answers")
+        n: int = Field(3, ge=1, description="N, sampled answers per forget prompt")
+        base: Literal["bst", "ga"] = Field("bst", description="L: BS-T, or plain gradient ascent")
+        policy: Literal["on", "off"] = Field("on", description="draw anew every resample epochs, or once")
+        resample: int = Field(2, ge=1, description="epochs between draws when on-policy")
+        max_new_tokens: int = Field(64, ge=1, description="longest sampled answer, tokens")
+        belief: float = Field(0.2, ge=0, le=1, description="lambda of BS-T as the base")
+        k: int = Field(20, ge=1, description="tokens in a belief of BS-T as the base")
+        alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
+
+    def new_epoch(self, job: Unlearning, epoch: int) -> None:
+        """Draw N answers to every forget prompt when they are due."""
+        if epoch and (self.config.policy == "off" or epoch % self.config.resample):
+            return
+        self.tokens = job.tokens
+        prompts = [Prompt(fact.question) for fact in job.forget]
+        longest = self.config.max_new_tokens
+        drawn = Scorer(job.model, job.tokens).draw(prompts, self.config.n, longest, job.seed + epoch)
+        heads = [head for head, _ in job.tokens.encode([(prompt, "") for prompt in prompts])]
+        self.samples: list[list[Encoded]] = [
+            [(head, (*answer, job.tokens.end)) for answer in answers]
+            for head, answers in zip(heads, drawn, strict=True)
+        ]
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """(1 - lambda) L(D_f) + lambda L(D^_f) + alpha CE(D_r)."""
+        assert batch.retain is not None
+        chosen = [sample for i in batch.forget.index.tolist() for sample in self.samples[i]]
+        every = range(len(chosen))
+        # The share of the step that this micro-batch is, so that parts of a step add up.
+        share = len(batch.forget) / batch.forget.items
+        texts = self.tokens.collate(chosen, every, len(chosen), round(answer_tokens(chosen, every) / share))
+        belief = self.config.belief if self.config.base == "bst" else 0.0
+        true = belief_loss(model, batch.forget, belief, self.config.k)
+        sampled = belief_loss(model, texts.to(batch.forget.index.device), belief, self.config.k)
+        forget = (1 - self.config.lambda_) * true + self.config.lambda_ * sampled
+        return forget + self.config.alpha * cross_entropy(model, batch.retain)

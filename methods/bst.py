@@ -1,0 +1,58 @@
+"""BS-T: bootstrapping on the model's token beliefs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.base import Method, MethodConfig
+from harness.losses import answer_logits, cross_entropy
+from harness.tokens import IGNORED
+
+if TYPE_CHECKING:
+    from harness.tokens import Batch, Texts
+
+
+def belief_loss(model: nn.Module, texts: Texts, belief: float, k: int) -> Tensor:
+    """sum_i <t_i, log pi(.|x, y_<i)> over answer tokens, divided by their number in the step.
+
+    t_i = lambda q + (1 - lambda) onehot(y_i), q the model's own top-k distribution, renormalised and held
+    constant. For ``belief`` (lambda) 0 it is -CE, bit for bit.
+    """
+    logits, labels = answer_logits(model, texts)
+    flat, target = logits.flatten(0, 1).float(), labels.flatten()
+    hard = -nn.functional.cross_entropy(flat, target, ignore_index=IGNORED, reduction="none")
+    hard = hard.view(labels.shape).sum(dim=1).sum() / texts.tokens
+    if belief == 0:
+        return hard
+    logprobs = flat[target != IGNORED].log_softmax(dim=-1)
+    top = logprobs.detach().topk(min(k, logprobs.shape[-1]), dim=-1)
+    q = top.values.softmax(dim=-1)
+    soft = (q * logprobs.gather(-1, top.indices)).sum() / texts.tokens
+    return (1 - belief) * hard + belief * soft
+
+
+class BST(Method):
+    """Gradient ascent on the true answer and on what the model believes instead of it.
+
+    L = E_{D_f} mean_i <t_i, log pi(.|x, y_<i)> + alpha CE(D_r),   t_i = lambda q + (1 - lambda) onehot(y_i)
+
+    BS-T of 2510.19422 (ICLR 2026); q is pi restricted to its k likeliest tokens, renormalised, held constant.
+    lambda = 0 is exactly GD. Open: the paper sums over tokens, its code averages; here the mean, as in GD.
+    """
+
+    name = "bst"
+    paper = "2510.19422"
+
+    class Config(MethodConfig):
+        lambda_: float = Field(0.2, ge=0, le=1, alias="lambda", description="share of the model's belief")
+        k: int = Field(20, ge=1, description="tokens in a belief")
+        alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Ascent on the soft-label cross-entropy plus alpha CE(D_r)."""
+        assert batch.retain is not None
+        forget = belief_loss(model, batch.forget, self.config.lambda_, self.config.k)
+        return forget + self.config.alpha * cross_entropy(model, batch.retain)

@@ -1,0 +1,53 @@
+"""Direct preference optimisation with a refusal as the preferred answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from harness.base import Method, MethodConfig
+from harness.losses import cross_entropy, nll, reference_nll
+from harness.tokens import answers_instead
+
+if TYPE_CHECKING:
+    from harness.run import Unlearning
+    from harness.tokens import Batch
+
+
+class DPO(Method):
+    """Direct preference optimisation: the refusal w is preferred to the true answer l.
+
+    L = -(2/beta) mean log sigma(beta [(NLL_w^pi_0 - NLL_w) - (NLL_l^pi_0 - NLL_l)]) + alpha CE(D_r)
+
+    "IdkDPO" in TOFU (2401.06121); the refusal is that of the Ssiuu paper (2509.22263). NLL sums over answer
+    tokens. Of the reference model pi_0 two numbers per forget fact are kept.
+    """
+
+    name = "dpo"
+    paper = "2401.06121"
+
+    class Config(MethodConfig):
+        beta: float = Field(0.1, gt=0, description="inverse temperature of the preference loss")
+        alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
+        refusal: str = Field("I can't answer the question.", min_length=1, description="the preferred answer")
+
+    def prepare(self, job: Unlearning) -> None:
+        """Keep NLL^pi_0 of every true answer and of every refusal."""
+        self.tokens = job.tokens
+        true = job.subject.encode(job.forget)
+        self.refusals = answers_instead(job.tokens, job.forget, self.config.refusal)
+        self.reference_l = reference_nll(job.model, job.tokens, true)
+        self.reference_w = reference_nll(job.model, job.tokens, self.refusals)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The preference loss on refusal and true answer plus alpha CE(D_r)."""
+        assert batch.retain is not None
+        beta, index = self.config.beta, batch.forget.index
+        refused = self.tokens.collate(self.refusals, index.tolist(), batch.forget.items, 1)
+        gain_w = self.reference_w[index] - nll(model, refused.to(index.device))
+        gain_l = self.reference_l[index] - nll(model, batch.forget)
+        forget = -(2 / beta) * logsigmoid(beta * (gain_w - gain_l)).sum() / batch.forget.items
+        return forget + self.config.alpha * cross_entropy(model, batch.retain)

@@ -1,0 +1,88 @@
+"""KLUE: knowledge-localised unlearning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.keys import derive
+from harness.losses import cross_entropy, nll
+from harness.neurons import influence, mask_steps, masks, top_share
+
+from .gd import GradientDifference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.run import Unlearning
+    from harness.tokens import Batch, Encoded
+
+
+class KLUE(GradientDifference):
+    """Gradient difference on the neurons that hold the facts, for facts the model still answers.
+
+    score = A(x, y) - alpha_n mean_{y'} max(A(x, y'), 0), over N mismatched answers y', mean over facts
+
+    KLUE of FaithUn (2502.19207, EMNLP 2025): N = 5, alpha_n = 10, the top 10 % of feed-forward neurons. A is
+    the influence of Ssiuu's equation (open: the paper's own formula is not given there). Mismatched answers
+    are those of other forget facts. Weights into and out of the chosen neurons train.
+    """
+
+    name = "klue"
+    paper = "2502.19207"
+
+    class Config(GradientDifference.Config):
+        n: int = Field(5, ge=1, description="N, mismatched answers per fact")
+        contrast: float = Field(
+            10.0, ge=0, description="weight of the mismatched answers, alpha in the paper"
+        )
+        share: float = Field(0.1, gt=0, le=1, description="share of the feed-forward neurons that train")
+
+    def prepare(self, job: Unlearning) -> None:
+        """Score all feed-forward neurons on the forget set."""
+        data = job.subject.encode(job.forget)
+        generator = torch.Generator().manual_seed(derive(job.seed, "init", "klue"))
+        scores = self.influence(job, data)
+        for _ in range(self.config.n):
+            shift = int(torch.randint(1, max(2, len(data)), (1,), generator=generator))
+            others = [(data[i][0], data[(i + shift) % len(data)][1]) for i in range(len(data))]
+            scores -= self.config.contrast / self.config.n * self.influence(job, others, positive=True)
+        self.chosen = top_share(scores, self.config.share)
+
+    def influence(self, job: Unlearning, data: Sequence[Encoded], positive: bool = False) -> Tensor:
+        """Mean A (L, units) over facts, or that of max(A, 0)."""
+        total = torch.zeros(())
+        for i in range(0, len(data), 32):
+            index = range(i, min(i + 32, len(data)))
+            texts = job.tokens.collate(data, index, 1, 1).to(next(job.model.parameters()).device)
+            each = influence(job.model, texts)
+            total = total + (each.clamp(min=0) if positive else each).sum(dim=0).cpu()
+        return total / len(data)
+
+    def trainable(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """The weights around feed-forward neurons; which entries of them is the optimiser's matter."""
+        self.masks = masks(model, self.chosen.to(next(model.parameters()).device))
+        return self.masks
+
+    def optimizer(self, parameters: Sequence[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        """AdamW that leaves everything but the chosen neurons as it is."""
+        optimizer = super().optimizer(parameters, lr)
+        mask_steps(optimizer, self.masks)
+        return optimizer
+
+    def new_epoch(self, job: Unlearning, epoch: int) -> None:
+        """Find the facts that are still answered."""
+        known = job.subject.answered(job.forget)
+        self.answered = torch.tensor([fact.id in known for fact in job.forget])
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """GD's loss; facts that are no longer answered have no part in the forget term."""
+        assert batch.retain is not None
+        losses = nll(model, batch.forget)
+        known = self.answered.to(losses.device)[batch.forget.index]
+        forget = (losses * known).sum() / batch.forget.tokens
+        return -self.config.gamma * forget + self.config.alpha * cross_entropy(model, batch.retain)

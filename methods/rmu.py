@@ -1,0 +1,88 @@
+"""RMU: representation misdirection for unlearning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.base import Method, MethodConfig
+from harness.keys import derive
+from harness.models import blocks, restored
+from harness.neurons import feed_forward, hidden
+from harness.tokens import IGNORED
+
+if TYPE_CHECKING:
+    from harness.run import Unlearning
+    from harness.tokens import Batch, Texts
+
+
+class RMU(Method):
+    """Push the hidden states of forget texts to a random vector, and hold those of retain texts.
+
+    L = MSE(h_l(x_f), c u) + alpha MSE(h_l(x_r), h_l^0(x_r)),   u uniform in [0,1)^d, normalised to length 1
+
+    RMU of WMDP (2403.03218), section 4. Only the last feed-forward map (``down_proj``) of layers l-2..l
+    trains, and nothing above layer l runs; h^0 needs only the old matrices of those layers. Published for 32
+    layers: l = 7, c = 20 (6.5 for Zephyr), alpha 100 to 1200, rate 5e-5. Both follow the model here (open):
+    l by relative depth, c as a multiple of the mean length of h_l on the forget set. Means are taken over
+    answer positions and dimensions.
+    """
+
+    name = "rmu"
+    paper = "2403.03218"
+
+    class Config(MethodConfig):
+        depth: float = Field(7 / 32, ge=0, lt=1, description="l as a share of the layers; at least layer 2")
+        strength: float = Field(2.0, gt=0, description="c as a multiple of the mean length of h_l")
+        alpha: float = Field(100.0, ge=0, description="weight of the retain loss")
+
+    def prepare(self, job: Unlearning) -> None:
+        """Choose l, draw u, and keep the old matrices."""
+        layers = blocks(job.model)
+        self.layer = min(max(round(self.config.depth * len(layers)), 2), len(layers) - 1)
+        low = max(0, self.layer - 2)
+        self.trained = [last_weight(layer) for layer in layers[low : self.layer + 1]]
+        self.old = [weight.detach().clone() for weight in self.trained]
+        data = job.subject.encode(job.forget)
+        texts = job.tokens.collate(data, range(len(data)), 1, 1).to(self.old[0].device)
+        with torch.no_grad():
+            states = hidden(job.model, texts, self.layer)[answered(texts)]
+        length = states.norm(dim=-1).mean().item()
+        generator = torch.Generator().manual_seed(derive(job.seed, "init", "rmu"))
+        u = torch.rand(states.shape[-1], generator=generator).to(states)
+        self.target = self.config.strength * length * u / u.norm()
+        job.notes.update(layer=self.layer, c=self.config.strength * length, mean_length=length)
+
+    def trainable(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """The last feed-forward maps of layers l-2..l."""
+        return self.trained
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """MSE(h_l(x_f), c u) + alpha MSE(h_l(x_r), h_l^0(x_r))."""
+        assert batch.retain is not None
+        with torch.no_grad(), restored(self.trained, self.old):
+            before = hidden(model, batch.retain, self.layer)
+        forget = (hidden(model, batch.forget, self.layer) - self.target)[answered(batch.forget)]
+        retain = (hidden(model, batch.retain, self.layer) - before)[answered(batch.retain)]
+        return mean_square(forget, batch.forget) + self.config.alpha * mean_square(retain, batch.retain)
+
+
+def last_weight(layer: nn.Module) -> nn.Parameter:
+    """The weight of the layer's last feed-forward map."""
+    weight = feed_forward(layer).out.weight
+    assert isinstance(weight, nn.Parameter)
+    return weight
+
+
+def answered(texts: Texts) -> Tensor:
+    """Bool (B, T): the positions that hold answer tokens."""
+    return texts.labels != IGNORED
+
+
+def mean_square(difference: Tensor, texts: Texts) -> Tensor:
+    """Mean of the squares of (N, d) over dimensions and over the answer tokens of the step."""
+    return difference.float().pow(2).mean(dim=-1).sum() / texts.tokens

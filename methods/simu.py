@@ -1,0 +1,148 @@
+"""SIMU: selective influence machine unlearning, and its control with random neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from harness.keys import derive
+from harness.losses import answer_logits
+from harness.models import blocks, linear_modules
+from harness.neurons import feed_forward, integrated_influence, mask_steps, masks, one_token_each
+from harness.tokens import IGNORED
+
+from .gd import GradientDifference
+from .sophia import Sophia
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.run import Unlearning
+    from harness.tokens import Batch, Encoded
+
+
+class Simu(GradientDifference):
+    """Second-order gradient difference on attention and on the neurons critical for the forget set.
+
+    Att(l,k) = (1/m) sum_{j=1..m} sum_i beta^k_{l,i} dP_i(a_j)/da_j,   critical: Att > t max_k Att per layer
+
+    SIMU (2510.07822). Stage 1 scores neurons k of layer l by scaling their activation beta to
+    a_j = (j/m) beta; a sample i is one answer token. P is the token's probability, as in the method's
+    ancestor DEPN (open: with cross-entropy the sign would turn). Stage 2 is GD with Sophia; trained are all
+    attention projections and the critical columns of the last feed-forward map, and masked entries see
+    neither moments nor weight decay. Neurons critical for the retain set as well ("dual") stay in the mask,
+    as the paper found better.
+    """
+
+    name = "simu"
+    paper = "2510.07822"
+
+    class Config(GradientDifference.Config):
+        alpha: float = Field(2.0, ge=0, description="weight of the retain loss (SOUL on TOFU)")
+        m: int = Field(5, ge=1, description="steps of the integrated attribution; the paper has 3 or 5")
+        t: float = Field(0.1, ge=0, le=1, description="threshold, as a share of the layer's maximum (open)")
+        dual: Literal["keep", "drop"] = Field("keep", description="neurons critical for both sets")
+        hessian: Literal["gauss-newton", "squared"] = Field(
+            "gauss-newton",
+            description="Sophia-G: sampled labels every 10 steps; or SOUL: the gradient squared",
+        )
+        rho: float = Field(0.04, gt=0, description="scale of the curvature")
+        weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
+
+    def prepare(self, job: Unlearning) -> None:
+        """Stage 1: find the critical neurons."""
+        self.chosen = self.choose(job)
+        self.generator = torch.Generator().manual_seed(derive(job.seed, "init", "simu"))
+        job.notes["critical_share"] = self.chosen.float().mean().item()
+        self.notes = job.notes
+
+    def choose(self, job: Unlearning) -> Tensor:
+        """Bool (L, units): the neurons that train."""
+        critical = self.critical(job, job.subject.encode(job.forget))
+        if self.config.dual == "drop":
+            critical &= ~self.critical(job, job.subject.encode(job.retain))
+        return critical
+
+    def critical(self, job: Unlearning, data: Sequence[Encoded]) -> Tensor:
+        """Bool (L, units): Att > t max_k Att of the layer."""
+        rows = one_token_each(data)
+        device = next(job.model.parameters()).device
+        scores = torch.zeros(())
+        for i in range(0, len(rows), 64):
+            texts = job.tokens.collate(rows, range(i, min(i + 64, len(rows))), 1, 1).to(device)
+            scores = scores + integrated_influence(job.model, texts, self.config.m).cpu()
+        return scores > self.config.t * scores.amax(dim=1, keepdim=True)
+
+    def start(self, model: nn.Module) -> None:
+        """Begin counting steps."""
+        self.step = 0
+        self.estimates: dict[nn.Parameter, Tensor] = {}
+
+    def trainable(self, model: nn.Module) -> Iterable[nn.Parameter]:
+        """Attention projections, and the last feed-forward maps (of those, the critical columns)."""
+        self.masks = masks(model, self.chosen.to(next(model.parameters()).device), into=False)
+        attention = [
+            parameter
+            for block in blocks(model)
+            for module in linear_modules(block).values()
+            if module is not feed_forward(block).out and module not in feed_forward(block).into
+            for parameter in module.parameters()
+        ]
+        return [*attention, *self.masks]
+
+    def optimizer(self, parameters: Sequence[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        """Sophia that leaves everything but the critical neurons as it is."""
+        self.sophia = Sophia(parameters, lr, rho=self.config.rho, weight_decay=self.config.weight_decay)
+        mask_steps(self.sophia, self.masks)
+        return self.sophia
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """GD's loss; every tenth step also Sophia-G's estimate, from labels drawn from the model."""
+        if self.config.hessian == "gauss-newton" and self.step % 10 == 0:
+            self._estimate(model, batch)
+        return super().loss(model, batch)
+
+    def _estimate(self, model: nn.Module, batch: Batch) -> None:
+        """Add up the gradient of the cross-entropy with sampled labels over the step's micro-batches."""
+        trained = [p for p in model.parameters() if p.requires_grad]
+        for texts in filter(None, (batch.forget, batch.retain)):
+            logits, labels = answer_logits(model, texts)
+            flat = logits[labels != IGNORED].float()
+            drawn = torch.multinomial(flat.detach().softmax(dim=-1).cpu(), 1, generator=self.generator)[:, 0]
+            loss = nn.functional.cross_entropy(flat, drawn.to(flat.device), reduction="sum") / texts.tokens
+            for parameter, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
+                before = self.estimates.get(parameter)
+                self.estimates[parameter] = gradient if before is None else before + gradient
+        self.drawn = batch.forget.tokens
+
+    @torch.no_grad()
+    def after_backward(self, model: nn.Module) -> None:
+        """Hand the curvature to Sophia: B g^2 of the sampled labels, or the square of the gradient."""
+        if self.config.hessian == "squared":
+            self.estimates, self.drawn = {p: p.grad for p in model.parameters() if p.grad is not None}, 1
+        masked = {p: self.drawn * g.square() * self.masks.get(p, 1) for p, g in self.estimates.items()}
+        self.sophia.observe(masked)
+        self.estimates = {}
+        self.step += 1
+        if self.sophia.seen:
+            self.notes["clipped_share"] = self.sophia.clipped / self.sophia.seen
+
+
+class SimuRandom(Simu):
+    """SIMU with as many neurons in each layer, chosen at random: does localisation matter?
+
+    The control that 2505.16252 asks for.
+    """
+
+    name = "simu-random"
+    paper = "2505.16252"
+
+    def choose(self, job: Unlearning) -> Tensor:
+        """As many neurons in each layer as are critical, at random."""
+        critical = super().choose(job)
+        generator = torch.Generator().manual_seed(derive(job.seed, "init", "simu-random"))
+        return torch.stack([row[torch.randperm(len(row), generator=generator)] for row in critical])
