@@ -84,10 +84,12 @@ def save(model: nn.Module, tokenizer: Any, place: Path, notes: Mapping[str, str]
         tokenizer.save_pretrained(aside)
         for name, text in notes.items():
             (aside / name).write_text(text)
-        if place.exists():  # another process was faster, with the same content
-            shutil.rmtree(aside)
-        else:
-            os.replace(aside, place)
+        if place.exists() and all((place / name).is_file() for name in notes):
+            shutil.rmtree(aside)  # another process was faster, with the same content
+            return
+        if place.exists():  # the rest of a model of which a part was deleted
+            shutil.rmtree(place)
+        os.replace(aside, place)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
         if not place.exists():
