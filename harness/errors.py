@@ -33,6 +33,11 @@ class DataError(HarnessError):
     def __init__(self, path: Path | str, problem: str, line: int | None = None) -> None:
         where = f"{path}, line {line}" if line is not None else f"{path}"
         super().__init__(f"{where}: {problem}")
+        self._made_of = path, problem, line
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[Path | str, str, int | None]]:
+        """It travels from a worker process, where exceptions are rebuilt from their arguments."""
+        return type(self), self._made_of
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -220,18 +222,15 @@ class Pool:
     def __init__(self, setting: Setting, jobs: int, tell: Tell) -> None:
         self.setting, self.jobs, self.tell = setting, jobs, tell
         self.context = get_context("spawn")
-        self.events = self.context.Queue()
         self.pool: ProcessPoolExecutor | None = None
-        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.telling: Connection | None = None
+        self.listener: threading.Thread | None = None
 
     def __enter__(self) -> Pool:
-        self.listener.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._stop(kill=kind is not None)
-        self.events.put(None)
-        self.listener.join()
 
     def each(self, what: str, tasks: list[Any]) -> None:
         """Do all tasks. A task whose worker dies twice fails; a HarnessError of a task ends everything."""
@@ -279,10 +278,18 @@ class Pool:
 
     def _submit(self, what: str, task: Any) -> Future[None]:
         if self.pool is None:
-            self.pool = ProcessPoolExecutor(
-                self.jobs, self.context, initializer=_begin, initargs=(self.setting, self.events)
-            )
-        return self.pool.submit(_do, what, task)
+            # A pipe and a lock for each pool: a worker that is killed while it tells leaves them unusable.
+            heard, self.telling = self.context.Pipe(duplex=False)
+            arguments = (self.setting, os.getpid(), self.telling, self.context.Lock())
+            self.pool = ProcessPoolExecutor(self.jobs, self.context, initializer=_begin, initargs=arguments)
+            self.listener = threading.Thread(target=self._listen, args=(heard,), daemon=True)
+            self.listener.start()
+        # Workers are born deaf to Ctrl-C: this process hears it, and ends them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return self.pool.submit(_do, what, task)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def _stop(self, kill: bool) -> None:
         if self.pool is None:
@@ -292,10 +299,15 @@ class Pool:
                 process.kill()
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.pool = None
+        assert self.telling is not None
+        assert self.listener is not None
+        self.telling.close()  # the last one that could write: the listener comes to the end
+        self.listener.join()
 
-    def _listen(self) -> None:
-        for event in iter(self.events.get, None):
-            self.tell(event)
+    def _listen(self, heard: Connection) -> None:
+        with heard, contextlib.suppress(EOFError, OSError):
+            while True:
+                self.tell(heard.recv())
 
 
 class WorkerDied(HarnessError):
@@ -305,14 +317,20 @@ class WorkerDied(HarnessError):
 _worker: Worker | None = None
 
 
-def _begin(setting: Setting, events: Any) -> None:
+def _begin(setting: Setting, parent: int, telling: Connection, lock: Any) -> None:
     """Set a worker process up; it ends when its parent does, however that ends."""
     global _worker
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
-    _worker = Worker(setting, events.put)
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+    def tell(event: Event) -> None:
+        with lock, contextlib.suppress(OSError):  # nobody listens any more: the parent has ended
+            telling.send(event)
+
+    _worker = Worker(setting, tell)
 
 
 def _follow(parent: int) -> None:
+    # The parent says who it is: one that was killed before this worker began is not the parent any more.
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -320,8 +338,7 @@ def _follow(parent: int) -> None:
 
 def _do(what: str, task: Any) -> None:
     assert _worker is not None
-    with contextlib.suppress(KeyboardInterrupt):  # the parent gets it too, and says so
-        getattr(_worker, what)(task)
+    getattr(_worker, what)(task)
 
 
 def task_name(group: Group) -> str:

@@ -27,6 +27,7 @@ import pytest
 
 import harness.cli
 import harness.command
+import harness.execute
 from harness.store import Store
 
 STUB = '''
@@ -337,8 +338,6 @@ class Child:
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
             if not spawn:
-                import harness.execute
-
                 harness.execute.get_context = lambda kind: multiprocessing.get_context("fork")
             sys.argv = ["harness", *arguments]
             harness.cli.main()
