@@ -62,16 +62,20 @@ def hides(none: Sequence[Row], refusal: Sequence[Row]) -> list[Finding]:
 
 
 def apart(none: Sequence[Row], retrain: Sequence[Row]) -> list[Finding]:
-    """Under each attack the intervals of the original and of its twin do not meet."""
-    twins = {(row["attack"], row["variant"]): row for row in retrain}
+    """Under each attack the intervals of the original and of its twin do not meet; nothing without a twin."""
+    if not retrain:
+        return []
+    originals, twins = (
+        {(row["attack"], row["variant"]): row for row in rows if row["attack"] != "none"}
+        for rows in (none, retrain)
+    )
+    lacking = dict.fromkeys(("score", "score_low", "score_high"))
     findings = []
-    for row in none:
-        twin = twins.get((row["attack"], row["variant"]))
-        if row["attack"] == "none" or twin is None:
-            continue
-        low, high = row["score_low"], twin["score_high"]
+    for attack, row in {**twins, **originals}.items():
+        original, twin = originals.get(attack, lacking), twins.get(attack, lacking)
+        low, high = original["score_low"], twin["score_high"]
         holds = None not in (low, high) and low > high
-        seen = f"{_text(row['score'])} from {_text(low)}, {_text(twin['score'])} up to {_text(high)}"
+        seen = f"{_text(original['score'])} from {_text(low)}, {_text(twin['score'])} up to {_text(high)}"
         findings.append(Finding(f"original and retrain differ, {_attack(row)}", holds, seen))
     return findings
 
