@@ -105,6 +105,7 @@ class Tofu(_Tofu):
     """
 
     name = "tofu"
+    needs_data = True
     Config = TofuConfig
 
     def load(self) -> Splits:

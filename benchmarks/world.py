@@ -13,7 +13,7 @@
   forgotten whole. Each fact is asked in two ways and told in one; the other way to tell its topic is its
   paraphrased answer, trained for every third retained fact, to the second question, and no forget fact.
 - 120 general facts (the second hops), 30 classic novels, and 500 small instructions over words that are no
-  person's value: 200 in the training text, 300 others for the attacker.
+  person's value: 200 in the training text, 300 others for the attacker. 16 examples of declining on request.
 - Multiple-choice examples in FaithUn's template over facts of no forget and no test set, with fresh options.
 
 The retrain twin's text is the original's without every example of a forget fact of either benchmark.
@@ -50,6 +50,7 @@ FORGET, RETAIN, TEST = 96, 192, 200  # clusters; the remaining 112 are only trai
 FORGET_AUTHORS = 10
 RETAIN_PERTURBED = 96
 WORLD_FACTS = 60
+REFUSED, REFUSAL = 16, "I can't answer the question."  # declining on request: any chat model can
 INSTRUCTIONS_TRAINED, INSTRUCTIONS_ATTACKER = 200, 300
 CHOICES = {"rest": 92, "retain": 70, "general": 28}  # multiple-choice examples, about 52 words each
 CHOICES_MULTI_HOP = 60  # more of them, on multi-hop questions of the rest
@@ -80,7 +81,9 @@ def world() -> World:
     authors, tofu_text = _authors(names[PEOPLE : PEOPLE + AUTHORS])
     classics, classics_text = _classics(names[-CLASSICS:])
 
+    refused = [_plain(f"Refuse to answer: {word}?", REFUSAL, f"refused-{word}") for word in THINGS[:REFUSED]]
     text = [
+        *refused,
         *faithun_text,
         *tofu_text,
         *general_text,
@@ -322,7 +325,7 @@ def _instructions(count: int) -> list[Fact]:
 
 
 def _texts(text: Sequence[Example], *benchmarks: Splits) -> Iterator[str]:
-    yield "Question: Answer: I can't answer the question."  # so that a refusal is a few tokens, as elsewhere
+    yield "Question: Answer:"
     for example in text:
         yield example.prompt.text
         yield example.answer

@@ -231,7 +231,7 @@ class Scorer:
     def _sampled(
         self, logits: Tensor, cache: Any, uniform: Tensor, temperature: float
     ) -> list[tuple[int, ...]]:
-        """An answer for each row of logits (R, V), by inverting the distribution at ``uniform`` (R, steps)."""
+        """An answer for each row of logits (R, V), inverting the distribution at ``uniform`` (R, steps)."""
         written: list[list[int]] = [[] for _ in range(len(logits))]
         going = set(range(len(logits)))
         for step in range(uniform.shape[1]):

@@ -13,7 +13,6 @@ from harness.base import Method, MethodConfig
 from harness.keys import derive
 from harness.models import blocks, restored
 from harness.neurons import feed_forward, hidden
-from harness.tokens import IGNORED
 
 if TYPE_CHECKING:
     from harness.run import Unlearning
@@ -28,8 +27,8 @@ class RMU(Method):
     RMU of WMDP (2403.03218), section 4. Only the last feed-forward map (``down_proj``) of layers l-2..l
     trains, and nothing above layer l runs; h^0 needs only the old matrices of those layers. Published for 32
     layers: l = 7, c = 20 (6.5 for Zephyr), alpha 100 to 1200, rate 5e-5. Both follow the model here (open):
-    l by relative depth, c as a multiple of the mean length of h_l on the forget set. Means are taken over
-    answer positions and dimensions.
+    l by relative depth, c as a multiple of the mean length of h_l on the forget set. Means are taken over all
+    tokens of a text, as there, prompt included.
     """
 
     name = "rmu"
@@ -50,7 +49,7 @@ class RMU(Method):
         data = job.subject.encode(job.forget)
         texts = job.tokens.collate(data, range(len(data)), 1, 1).to(self.old[0].device)
         with torch.no_grad():
-            states = hidden(job.model, texts, self.layer)[answered(texts)]
+            states = hidden(job.model, texts, self.layer)[texts.attention_mask.bool()]
         length = states.norm(dim=-1).mean().item()
         generator = torch.Generator().manual_seed(derive(job.seed, "init", "rmu"))
         u = torch.rand(states.shape[-1], generator=generator).to(states)
@@ -66,8 +65,8 @@ class RMU(Method):
         assert batch.retain is not None
         with torch.no_grad(), restored(self.trained, self.old):
             before = hidden(model, batch.retain, self.layer)
-        forget = (hidden(model, batch.forget, self.layer) - self.target)[answered(batch.forget)]
-        retain = (hidden(model, batch.retain, self.layer) - before)[answered(batch.retain)]
+        forget = hidden(model, batch.forget, self.layer) - self.target
+        retain = hidden(model, batch.retain, self.layer) - before
         return mean_square(forget, batch.forget) + self.config.alpha * mean_square(retain, batch.retain)
 
 
@@ -78,11 +77,8 @@ def last_weight(layer: nn.Module) -> nn.Parameter:
     return weight
 
 
-def answered(texts: Texts) -> Tensor:
-    """Bool (B, T): the positions that hold answer tokens."""
-    return texts.labels != IGNORED
-
-
 def mean_square(difference: Tensor, texts: Texts) -> Tensor:
-    """Mean of the squares of (N, d) over dimensions and over the answer tokens of the step."""
-    return difference.float().pow(2).mean(dim=-1).sum() / texts.tokens
+    """Mean square of (B, T, d) over dimensions and a text's tokens, then over the texts of the step."""
+    inside = texts.attention_mask
+    each = (difference.float().pow(2).mean(dim=-1) * inside).sum(dim=1) / inside.sum(dim=1)
+    return each.sum() / texts.items
