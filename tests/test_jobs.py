@@ -56,12 +56,12 @@ def config(**more):
 
 @pytest.fixture
 def follow(make_subject, toy_benchmark, tiny):
-    """Run the protocol on a scripted forget score with threshold 0.3; returns job, method and script."""
+    """Run the protocol on a scripted forget score with threshold 0.25; returns job, method and script."""
 
     def follow(score, check_every=1, make=Followed, **more):
         script = Script(score)
         protocol = Protocol((), epochs=0, batch_size=0, check_every=check_every, attack_lr_scale=1.0)
-        subject = make_subject(toy_benchmark(script), tiny(), protocol=protocol)
+        subject = make_subject(toy_benchmark(script, stop=0.25), tiny(), protocol=protocol)
         method = make(script, config(**more))
         return unlearn(subject, method, seed=0), method, script
 
@@ -73,7 +73,7 @@ def points(job):
 
 
 def test_the_lowest_rate_that_reaches_the_threshold_is_taken(follow):
-    job, method, _ = follow(lambda rate, step: 0.3 if rate and rate >= 1e-3 and step >= 2 else 1.0)
+    job, method, _ = follow(lambda rate, step: 0.25 if rate and rate >= 1e-3 and step >= 2 else 1.0)
     assert job.notes["forgotten"] is True
     assert job.notes["learning_rate"] == 1e-3
     assert job.notes["steps"] == 2
@@ -81,17 +81,15 @@ def test_the_lowest_rate_that_reaches_the_threshold_is_taken(follow):
 
 
 def test_a_rate_stops_at_the_first_check_at_or_below_the_threshold(follow):
-    job, _, _ = follow(lambda rate, step: 1.0 - 0.2 * step)
-    assert points(job) == [(1e-4, step, pytest.approx(1.0 - 0.2 * step)) for step in (1, 2, 3, 4)]
-    assert job.notes["steps"] == 4
-    assert job.cost.steps == 4
+    job, _, _ = follow(lambda rate, step: 1.0 - 0.25 * step)
+    assert points(job) == [(1e-4, step, 1.0 - 0.25 * step) for step in (1, 2, 3)]
+    assert job.notes["steps"] == 3
+    assert job.cost.steps == 3
 
 
 def test_the_curve_of_every_rate_tried_is_kept(follow):
-    job, _, _ = follow(lambda rate, step: 0.3 if rate == 1e-3 and step == 1 else 0.9)
-    assert points(job) == [(1e-4, step, pytest.approx(0.9)) for step in range(1, 7)] + [
-        (1e-3, 1, pytest.approx(0.3))
-    ]
+    job, _, _ = follow(lambda rate, step: 0.25 if rate == 1e-3 and step == 1 else 0.9)
+    assert points(job) == [(1e-4, step, pytest.approx(0.9)) for step in range(1, 7)] + [(1e-3, 1, 0.25)]
     assert {(m.split, m.metric, m.n) for m in job.metrics} == {("forget", "exact_match", 12)}
 
 
@@ -118,7 +116,7 @@ def test_a_threshold_that_is_never_reached_is_said_and_the_highest_rate_is_left(
 
 
 def test_what_is_forgotten_already_is_left_alone(follow, tiny):
-    job, method, _ = follow(lambda rate, step: 0.3)
+    job, method, _ = follow(lambda rate, step: 0.25)
     assert job.notes["forgotten"] is True
     assert (job.notes["steps"], job.notes["learning_rate"], job.cost.steps) == (0, None, 0)
     assert (method.began, method.prepared, job.metrics) == ([], 0, [])
@@ -143,7 +141,7 @@ def test_a_method_may_stop_at_another_metric_and_value(follow):
 
 def test_the_threshold_is_that_of_the_benchmark(follow):
     job, _, _ = follow(lambda rate, step: 1.0)
-    assert (job.notes["stop_metric"], job.notes["stop_at"]) == ("exact_match", 0.3)
+    assert (job.notes["stop_metric"], job.notes["stop_at"]) == ("exact_match", 0.25)
 
 
 def test_a_metric_to_stop_at_that_the_benchmark_does_not_have_is_named(follow):

@@ -104,6 +104,34 @@ def test_scores_are_those_of_asking_one_by_one(family, tiny, tokens):
         np.testing.assert_allclose(answer.logprobs, expected[request].logprobs, atol=1e-4, rtol=0)
 
 
+class Numbers(Tokens):
+    """Texts are token ids in figures: what was generated can be asked for, token by token."""
+
+    def frame(self, prompt):
+        return prompt.text
+
+    def encode(self, pairs):
+        return [(tuple(map(int, p.text.split())), tuple(map(int, text.split()))) for p, text in pairs]
+
+    def decode(self, ids):
+        return " ".join(map(str, ids))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2"])
+def test_every_token_of_what_a_model_says_by_itself_is_a_hit(family, tiny, tokenizer):
+    numbers = Numbers(tokenizer)
+    double = tiny(family, **FAMILIES[family]).double()
+    scorer = Scorer(double, numbers)
+    prompts = [Prompt(f"{tail} {' '.join(map(str, range(20, 40)))} {tail}") for tail in (5, 6, 7, 8)]
+    said = scorer.answer([Generate(prompt, 6) for prompt in prompts])
+    asked = {LogLikelihood(g.prompt, text, end=False): len(text.split()) for g, text in said.items()}
+    found = scorer.answer(asked)
+    assert {r: found[r].hits.tolist() for r in asked} == {r: [True] * n for r, n in asked.items()}
+    assert max(asked.values()) > 2
+    wrong = LogLikelihood(prompts[0], f"{said[Generate(prompts[0], 6)]} 9 9", end=False)
+    assert_same(scorer.answer([*asked, wrong]), {r: one_by_one(double, numbers, r) for r in [*asked, wrong]})
+
+
 def test_the_prompts_of_these_tests_share_a_beginning_longer_than_the_windows(tokens):
     asked = [entry.prompt for entry in collect(tokens, everything())]
     longest = [prompt for prompt in asked if len(prompt) == max(map(len, asked))]
