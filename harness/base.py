@@ -130,6 +130,9 @@ class Method(Plugin):
     seeded: ClassVar[bool] = True
     """False when the result does not depend on the seed; its seeds then share one unlearned model."""
 
+    rate_scale: ClassVar[float] = 1.0
+    """The method's published learning rate over the 1e-5 of the shared grid."""
+
     stop: ClassVar[tuple[str, float] | None] = None
     """Metric of split ``forget`` and value at which to stop instead of the benchmark's threshold."""
 

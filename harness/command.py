@@ -187,39 +187,41 @@ def rows_of(plan: Plan, store: Store) -> list[dict[str, Any]]:
 
 
 def show(plan: Plan, store: Store) -> None:
-    """The rows of this run as tables, one for each benchmark."""
+    """The rows of this run as tables, one for each benchmark: a line for each method and for each attack."""
     rows = rows_of(plan, store)
     for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
         mine = [row for row in rows if row["benchmark"] == benchmark]
-        before = {row["method"]: row for row in mine}
-        attacks = sorted({(row["attack"], row["variant"]) for row in mine if row["attack"] != "none"})
-        names = [" ".join(filter(None, attack)) for attack in attacks]
-        lines = []
-        for method, row in before.items():
-            scores = {(r["attack"], r["variant"]): r for r in mine if r["method"] == method}
-            lines.append(
-                (
-                    method,
-                    *(number(row[n]) for n in ("forget_before", "retain_before", "utility_before")),
-                    *(score(scores.get(attack)) for attack in attacks),
-                )
-            )
-        metric = mine[0]["forget_metric"]
-        title = f"{benchmark}: forget {metric} before, and highest under each attack (recovery) [95 %]"
-        say(table(title, ("method", "forget", "retain", "utility", *names), lines))
+        lines = [
+            line(row)
+            for method in dict.fromkeys(row["method"] for row in mine)
+            for row in sorted((row for row in mine if row["method"] == method), key=attack_order)
+        ]
+        title = f"{benchmark}: forget {mine[0]['forget_metric']} before, and highest under each attack"
+        say(table(title, ("method", "forget", "95 %", "recovery", "retain", "utility"), lines))
+
+
+def attack_order(row: dict[str, Any]) -> tuple[bool, str, str]:
+    """What was measured before any attack comes first."""
+    return row["attack"] != "none", row["attack"], row["variant"]
+
+
+def line(row: dict[str, Any]) -> tuple[str, ...]:
+    """A row of the leaderboard, narrow enough for eighty columns."""
+    if row["attack"] == "none":
+        name, column = row["method"], "forget_before"
+        rest = ("", number(row["retain_before"]), number(row["utility_before"]))
+    else:
+        name, column = "  " + " ".join(filter(None, (row["attack"], row["variant"]))), "score"
+        rest = (number(row["recovery"]), "", "")
+    if row[column] is None:
+        return name, "failed" if row["failed"] else number(None), "", "", "", ""
+    interval = f"{number(row[f'{column}_low'])} to {number(row[f'{column}_high'])}"
+    return name, number(row[column]), interval, *rest
 
 
 def number(value: float | None) -> str:
     """Two digits, or a dash for what was not measured."""
     return "–" if value is None else f"{value:.2f}"
-
-
-def score(row: dict[str, Any] | None) -> str:
-    """A score with its interval and its recovery."""
-    if row is None or row["score"] is None:
-        return "failed" if row and row["failed"] else "–"
-    interval = f"[{number(row['score_low'])}, {number(row['score_high'])}]"
-    return f"{number(row['score'])} ({number(row['recovery'])})\n{interval}"
 
 
 def build(results: Sequence[Path], out: Path) -> None:

@@ -109,11 +109,12 @@ def spec(entry: Entry, config: Config, data: Path | None = None) -> Spec:
     return Spec(entry.kind, entry.name, entry.owner, source, config.model_dump_json(by_alias=True), data)
 
 
-def with_protocol(config: Config, protocol: Protocol) -> Config:
+def with_protocol(method: type[Method], config: Config, protocol: Protocol) -> Config:
     """The settings a method leaves open, filled from the target's protocol."""
-    fields = ("learning_rates", "epochs", "batch_size")
+    rates = tuple(float(f"{rate * method.rate_scale:.6g}") for rate in protocol.learning_rates)
+    filled = {"learning_rates": rates, "epochs": protocol.epochs, "batch_size": protocol.batch_size}
     return config.model_copy(
-        update={name: getattr(protocol, name) for name in fields if getattr(config, name, 0) is None}
+        update={name: value for name, value in filled.items() if getattr(config, name, 0) is None}
     )
 
 
@@ -160,7 +161,7 @@ def make(
                     f"{cls.name} on {entry.name}: no model can be trained without its forget set."
                 )
                 continue
-            config = with_protocol(resolve(cls, overrides.get(method, {})), source.protocol)
+            config = with_protocol(cls, resolve(cls, overrides.get(method, {})), source.protocol)
             twin = roles["retrain"].key if cls.needs_twin else None
             plan.groups += groups(shared, chosen, spec(method, config), twin, cls.seeded, seeds, attacks)
     return plan

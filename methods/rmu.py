@@ -33,11 +33,12 @@ class RMU(Method):
 
     name = "rmu"
     paper = "2403.03218"
+    rate_scale = 5.0  # 5e-5: three matrices have to do it
 
     class Config(MethodConfig):
         depth: float = Field(7 / 32, ge=0, lt=1, description="l as a share of the layers; at least layer 2")
-        strength: float = Field(2.0, gt=0, description="c as a multiple of the mean length of h_l")
-        alpha: float = Field(100.0, ge=0, description="weight of the retain loss")
+        strength: float = Field(5.0, gt=0, description="c as a multiple of the mean length of h_l")
+        alpha: float = Field(20.0, ge=0, description="weight of the retain loss")
 
     def prepare(self, job: Unlearning) -> None:
         """Choose l, draw u, and keep the old matrices."""
