@@ -14,6 +14,8 @@ from typing import Any
 from harness.errors import DataError
 from harness.types import Fact, Question
 
+from .tofu_files import read_text
+
 QUESTION_FILES = ("FaithUn_Dataset.json", "FaithUnBench.json")
 INDEX_FILES = {
     "forget": "forget_set_split.txt",
@@ -32,9 +34,9 @@ def read_clusters(directory: Path) -> list[Fact]:
     if path is None:
         raise DataError(directory, f"expected one of the files {', '.join(QUESTION_FILES)}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(path, f"not JSON: {error}", getattr(error, "lineno", None)) from error
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(path, f"not JSON: {error.msg}", error.lineno) from error
     if not isinstance(content, dict) or not content:
         raise DataError(path, f"expected an object of entities such as 'Q76', found {_shape(content)}")
     clusters: list[Fact] = []
@@ -52,7 +54,7 @@ def read_indices(directory: Path, count: int) -> dict[str, list[int]]:
         if not path.is_file():
             raise DataError(path, "this index file is missing beside the others")
         indices[split] = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():
                 continue
             if not line.strip().isdecimal() or int(line) >= count:

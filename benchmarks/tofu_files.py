@@ -54,20 +54,30 @@ def read_records(directory: Path | None, name: str) -> list[Record]:
     if not path.is_file():
         raise DataError(path, "this file is missing; it holds one JSON object a line")
     records = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(path, f"not a JSON object: {error.msg}", number) from error
-            if not isinstance(fields, dict):
-                raise DataError(path, f"expected a JSON object, found {type(fields).__name__}", number)
-            records.append(Record(str(path), number, fields))
+    # Not splitlines(): JSON strings may hold other line separators of Unicode as they are.
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(path, f"not a JSON object: {error.msg}", number) from error
+        if not isinstance(fields, dict):
+            raise DataError(path, f"expected a JSON object, found {type(fields).__name__}", number)
+        records.append(Record(str(path), number, fields))
     if not records:
         raise DataError(path, "the file holds no record")
     return records
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises DataError where it cannot be read or is no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"not a text in UTF-8: {error}") from error
+    except OSError as error:
+        raise DataError(path, f"it cannot be read: {error.strerror or error}") from error
 
 
 def to_facts(records: list[Record], perturbed: int, paraphrased: bool) -> tuple[Fact, ...]:
@@ -116,12 +126,12 @@ def _alpaca(source: str | None) -> Iterator[Record]:
             yield Record(hub_id, number, dict(row))
         return
     path = Path(source)
+    if not path.is_file():
+        raise DataError(path, "this file is missing; it holds a JSON list in Alpaca's schema")
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(path, "this file is missing; it holds a JSON list in Alpaca's schema") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(path, f"not JSON: {error}", getattr(error, "lineno", None)) from error
+        rows = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(path, f"not JSON: {error.msg}", error.lineno) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(path, "expected a JSON list of objects with instruction, input and output")
     for number, row in enumerate(rows, 1):
