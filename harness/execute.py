@@ -151,6 +151,7 @@ class Worker:
             source.protocol,
             made["retrain"].place(self.setting.cache) if "retrain" in made else None,
             source.dtype,
+            source.trust_remote_code,
             self.setting.micro_batch,
             advance=lambda what, done, total: self.tell(Event(name, what, done, total)),
         )

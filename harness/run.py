@@ -41,6 +41,7 @@ class Subject:
     protocol: Protocol
     retrain: Path | None = None
     dtype: str = "float32"
+    trust_remote_code: bool = False
     micro_batch: int | None = None
     """Largest micro-batch; changes memory, not results."""
     max_tokens: int = 4096
@@ -110,7 +111,9 @@ class Unlearning:
             raise HarnessError(
                 "This benchmark cannot train a model without its forget set: there is no twin."
             )
-        twin, _ = models.load(self.subject.retrain, self.subject.dtype)
+        twin, _ = models.load(
+            self.subject.retrain, self.subject.dtype, trust_remote_code=self.subject.trust_remote_code
+        )
         models.restore(self.model, twin.state_dict())
 
     def lowest_rate(self, method: Method) -> None:
