@@ -89,10 +89,12 @@ class Source:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError
 
+        kinds = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
         try:
-            return Path(
-                snapshot_download(self.spec, revision=self.revision, ignore_patterns=["*.bin", "*.h5"])
-            )
+            place = Path(snapshot_download(self.spec, revision=self.revision, allow_patterns=kinds))
+            if not any(place.glob("*.safetensors")):  # an old upload
+                snapshot_download(self.spec, revision=self.revision, allow_patterns=["*.bin"])
+            return place
         except HFValidationError as error:
             raise ModelError(
                 f"There is no model directory '{self.spec}', and it is no hub id either."
