@@ -231,6 +231,18 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_much(world, jobs):
     assert kept.items() <= committed(world.path()).items()
 
 
+@needs_proc
+def test_ctrl_c_while_real_workers_start_prints_no_traceback_of_theirs(world):
+    world.switch("patient")
+    child = world.start("patient,none", "none", "stub", "--jobs", 2, controls=False, spawn=True)
+    eventually(lambda: len(child.group()) > 1, "no worker was started", 60)
+    child.interrupt()
+    ended = child.wait()
+    assert ended.code == 130
+    assert ended.err.strip() == f"Interrupted: 0 cells are kept in {world.path()}. Run again to go on."
+    eventually(lambda: not child.group(), "workers outlive the run that was interrupted", 10)
+
+
 def test_an_error_about_data_travels_from_a_worker():
     error = DataError("facts.json", "no answer", 3)
     assert str(pickle.loads(pickle.dumps(error))) == str(error) == "facts.json, line 3: no answer"
