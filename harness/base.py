@@ -39,6 +39,10 @@ class MethodConfig(Config):
     epochs: int | None = Field(None, ge=1, description="budget, in passes over the forget set")
     batch_size: int | None = Field(None, ge=1, description="forget facts per optimiser step")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
+    lora_r: int | None = Field(
+        None, ge=1, description="rank of LoRA adapters; None trains the weights themselves"
+    )
+    lora_alpha: int | None = Field(None, ge=1, description="LoRA's alpha; None is twice the rank")
     warmup_epochs: float = Field(1.0, ge=0, description="passes over which the rate rises linearly from 0")
 
 
@@ -129,6 +133,9 @@ class Method(Plugin):
 
     seeded: ClassVar[bool] = True
     """False when the result does not depend on the seed; its seeds then share one unlearned model."""
+
+    lora: ClassVar[bool] = True
+    """False when the definition says which parameters train, or looks at each of them."""
 
     rate_scale: ClassVar[float] = 1.0
     """The method's published learning rate over the 1e-5 of the shared grid."""

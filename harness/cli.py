@@ -120,6 +120,9 @@ def run(
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with a model.")] = False,
     micro_batch: Annotated[int | None, typer.Option(min=1, help="Split steps to save memory.")] = None,
+    lora: Annotated[
+        str | None, typer.Option(help="Train LoRA adapters: r=16 or r=16,alpha=32. Needs peft.")
+    ] = None,
     controls: Annotated[bool, typer.Option(help="Add none, retrain and refusal to every table.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> None:
@@ -143,6 +146,7 @@ def run(
             revision=revision,
             trust_remote_code=trust_remote_code,
             micro_batch=micro_batch,
+            lora=lora,
             controls=controls,
             dry_run=dry_run,
         )

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from . import leaderboard, verdict
-from .base import CONTROLS
+from .base import CONTROLS, MethodConfig
 from .cli import say, table
 from .errors import ConfigError, StoreError
 from .execute import Setting, display_name, execute
 from .plan import Plan, make
 from .progress import Shown
-from .registry import Registry
+from .registry import Registry, Selection
 from .settings import parse
 from .store import Store
 from .targets import TINY, Source, cache_directory
@@ -44,6 +44,7 @@ class Wanted:
     revision: str | None = None
     trust_remote_code: bool = False
     micro_batch: int | None = None
+    lora: str | None = None
     controls: bool = True
     dry_run: bool = False
 
@@ -71,7 +72,7 @@ def prepare(wanted: Wanted) -> tuple[Plan, Store]:
     if wanted.controls:
         methods = ",".join([*CONTROLS, methods])
     selection = registry.select(methods, wanted.attacks, wanted.benchmarks)
-    overrides = parse(wanted.settings, selection, registry)
+    overrides = parse([*wanted.settings, *lora_settings(wanted.lora, selection)], selection, registry)
     source = Source(wanted.model, wanted.dtype, wanted.revision, wanted.trust_remote_code)
     if wanted.model != TINY:
         from . import models
@@ -82,6 +83,23 @@ def prepare(wanted: Wanted) -> tuple[Plan, Store]:
     for broken in registry.broken:
         say(f"Left out: {broken}", stderr=True)
     return plan, Store(wanted.results)
+
+
+def lora_settings(text: str | None, selection: Selection) -> list[str]:
+    """``--lora r=16,alpha=32`` as settings of every method that trains.
+
+    Raises ConfigError for anything else, and for methods whose definition leaves no room for LoRA.
+    """
+    if text is None:
+        return []
+    given = dict(part.partition("=")[::2] for part in text.split(","))
+    if "r" not in given or given.keys() - {"r", "alpha"}:
+        raise ConfigError(f"--lora {text}: write r=16, or r=16,alpha=32.")
+    training = [entry for entry in selection.methods if issubclass(entry.load().Config, MethodConfig)]
+    unfit = [entry.name for entry in training if not entry.load().lora]  # type: ignore[attr-defined]
+    if unfit:
+        raise ConfigError(f"--lora {text}: the definition of {', '.join(unfit)} says which weights train.")
+    return [f"{entry.name}.lora_{name}={value}" for entry in training for name, value in given.items()]
 
 
 def data_directories(given: Sequence[str], takers: Sequence[Any]) -> dict[str, Path]:

@@ -32,6 +32,7 @@ ENGINE_FILES = (
     "score.py",
     "losses.py",
     "neurons.py",
+    "lora.py",
     "train.py",
     "targets.py",
     "run.py",

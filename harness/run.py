@@ -6,7 +6,8 @@ A plugin sees the engine only through the two jobs here, :class:`Unlearning` and
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from . import models, train
 from .base import Attack, Benchmark, Method
 from .errors import HarnessError
 from .keys import derive
+from .lora import adapters
 from .score import Scorer, summarise
 from .targets import Protocol
 from .tokens import Encoded, Tokens
@@ -138,28 +140,23 @@ class Unlearning:
         for rate in self.config.learning_rates:
             models.restore(self.model, self.original)
             method.start(self.model)
-            chosen = {id(p) for p in method.trainable(self.model)}
-            for parameter in self.model.parameters():
-                parameter.requires_grad_(id(parameter) in chosen)
-            optimizer = method.optimizer([p for p in self.model.parameters() if p.requires_grad], rate)
-            method.new_epoch(self, 0)
+            with self._trainable(method) as chosen:
+                optimizer = method.optimizer(chosen, rate)
+                method.new_epoch(self, 0)
 
-            def check(step: int, rate: float = rate) -> bool:
-                self.subject.advance(f"unlearn at {rate:g}", step, steps)
-                if step % per_epoch == 0 and step < steps:
-                    method.new_epoch(self, step // per_epoch)
-                if step % (self.subject.protocol.check_every or per_epoch) and step < steps:
-                    return False
-                score = self.forget_score(metric)
-                self.metrics.append(
-                    Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate)
-                )
-                self.notes["forgotten"] = score <= threshold
-                return self.notes["forgotten"]
+                def check(step: int, rate: float = rate) -> bool:
+                    self.subject.advance(f"unlearn at {rate:g}", step, steps)
+                    if step % per_epoch == 0 and step < steps:
+                        method.new_epoch(self, step // per_epoch)
+                    if step % (self.subject.protocol.check_every or per_epoch) and step < steps:
+                        return False
+                    score = self.forget_score(metric)
+                    point = Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate)
+                    self.metrics.append(point)
+                    self.notes["forgotten"] = score <= threshold
+                    return self.notes["forgotten"]
 
-            cost = train.train(
-                self.model,
-                train.forget_steps(
+                order = train.forget_steps(
                     self.tokens,
                     forget,
                     retain,
@@ -167,18 +164,35 @@ class Unlearning:
                     steps,
                     derive(self.seed, "order"),
                     self.subject.micro_batch,
-                ),
-                method.loss,
-                [optimizer],
-                train.warmup(round(self.config.warmup_epochs * per_epoch)),
-                method.after_backward,
-                check,
-            )
+                )
+                warm = train.warmup(round(self.config.warmup_epochs * per_epoch))
+                cost = train.train(
+                    self.model, order, method.loss, [optimizer], warm, method.after_backward, check
+                )
             self.cost += cost
             self.notes.update(learning_rate=rate, steps=cost.steps)
             if self.notes["forgotten"]:
                 break
-        self.model.requires_grad_(True)
+
+    @contextmanager
+    def _trainable(self, method: Method) -> Iterator[list[nn.Parameter]]:
+        """The parameters that train: LoRA adapters, merged afterwards, or those the method chooses."""
+        if self.config.lora_r is not None:
+            if not method.lora:
+                raise HarnessError(
+                    f"The definition of '{method.name}' leaves no room for LoRA: unset lora_r."
+                )
+            rank, alpha = self.config.lora_r, self.config.lora_alpha or 2 * self.config.lora_r
+            with adapters(self.model, rank, alpha, derive(self.seed, "init")) as chosen:
+                yield chosen
+            return
+        own = {id(p) for p in method.trainable(self.model)}
+        try:
+            for parameter in self.model.parameters():
+                parameter.requires_grad_(id(parameter) in own)
+            yield [p for p in self.model.parameters() if p.requires_grad]
+        finally:
+            self.model.requires_grad_(True)
 
 
 @dataclass

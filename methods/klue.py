@@ -33,6 +33,7 @@ class KLUE(GradientDifference):
     """
 
     name = "klue"
+    lora = False
     paper = "2502.19207"
 
     class Config(GradientDifference.Config):

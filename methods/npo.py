@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from harness.base import Method, MethodConfig
+from harness.errors import HarnessError
 from harness.losses import cross_entropy, kl_to, nll, reference_nll
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class NPO(Method):
         """Keep NLL_sum^pi_0 of every forget fact."""
         self.reference = reference_nll(job.model, job.tokens, job.subject.encode(job.forget))
         self.original = job.original
+        if self.config.retain == "kl" and self.config.lora_r is not None:
+            raise HarnessError("npo.retain=kl needs the weights of pi_0 under their names: leave LoRA out.")
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The preference loss on the forget texts plus the retain term."""

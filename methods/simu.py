@@ -39,6 +39,7 @@ class Simu(GradientDifference):
     """
 
     name = "simu"
+    lora = False
     paper = "2510.07822"
 
     class Config(GradientDifference.Config):

@@ -29,6 +29,7 @@ class Ssiuu(GradientDifference):
     """
 
     name = "ssiuu"
+    lora = False
     paper = "2509.22263"
 
     class Config(GradientDifference.Config):
