@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.base import Method, MethodConfig
+from harness.keys import derive
 from harness.losses import cross_entropy
 from harness.score import Scorer
 from harness.tokens import answer_tokens
@@ -51,23 +52,25 @@ class BSS(Method):
         self.tokens = job.tokens
         prompts = [Prompt(fact.question) for fact in job.forget]
         longest = self.config.max_new_tokens
-        drawn = Scorer(job.model, job.tokens).draw(prompts, self.config.n, longest, job.seed + epoch)
+        seed = derive(job.seed, "init", "bss", str(epoch))
+        drawn = Scorer(job.model, job.tokens).draw(prompts, self.config.n, longest, seed)
         heads = [head for head, _ in job.tokens.encode([(prompt, "") for prompt in prompts])]
         self.samples: list[list[Encoded]] = [
             [(head, (*answer, job.tokens.end)) for answer in answers]
             for head, answers in zip(heads, drawn, strict=True)
         ]
+        every = [sample for samples in self.samples for sample in samples]
+        self.tokens_per_fact = answer_tokens(every, range(len(every))) / len(self.samples)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """(1 - lambda) L(D_f) + lambda L(D^_f) + alpha CE(D_r)."""
         assert batch.retain is not None
         chosen = [sample for i in batch.forget.index.tolist() for sample in self.samples[i]]
-        every = range(len(chosen))
-        # The share of the step that this micro-batch is, so that parts of a step add up.
-        share = len(batch.forget) / batch.forget.items
-        texts = self.tokens.collate(chosen, every, len(chosen), round(answer_tokens(chosen, every) / share))
+        texts = self.tokens.collate(chosen, range(len(chosen)), len(chosen), 1)
         belief = self.config.belief if self.config.base == "bst" else 0.0
         true = belief_loss(model, batch.forget, belief, self.config.k)
         sampled = belief_loss(model, texts.to(batch.forget.index.device), belief, self.config.k)
+        # A micro-batch does not know what the rest of its step sampled; with the mean over D^_f parts add up.
+        sampled = sampled / (self.tokens_per_fact * batch.forget.items)
         forget = (1 - self.config.lambda_) * true + self.config.lambda_ * sampled
         return forget + self.config.alpha * cross_entropy(model, batch.retain)
