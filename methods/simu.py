@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -57,7 +57,7 @@ class Simu(GradientDifference):
     def prepare(self, job: Unlearning) -> None:
         """Stage 1: find the critical neurons."""
         self.chosen = self.choose(job)
-        self.generator = torch.Generator().manual_seed(derive(job.seed, "init", "simu"))
+        self.seed = job.seed
         job.notes["critical_share"] = self.chosen.float().mean().item()
         self.notes = job.notes
 
@@ -99,7 +99,12 @@ class Simu(GradientDifference):
         """Sophia that leaves everything but the critical neurons as it is."""
         self.sophia = Sophia(parameters, lr, rho=self.config.rho, weight_decay=self.config.weight_decay)
         mask_steps(self.sophia, self.masks)
+        self.sophia.register_step_post_hook(self._note)
         return self.sophia
+
+    def _note(self, *args: Any) -> None:
+        if self.sophia.seen:
+            self.notes["clipped_share"] = self.sophia.clipped / self.sophia.seen
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """GD's loss; every tenth step also Sophia-G's estimate, from labels drawn from the model."""
@@ -110,15 +115,26 @@ class Simu(GradientDifference):
     def _estimate(self, model: nn.Module, batch: Batch) -> None:
         """Add up the gradient of the cross-entropy with sampled labels over the step's micro-batches."""
         trained = [p for p in model.parameters() if p.requires_grad]
-        for texts in filter(None, (batch.forget, batch.retain)):
+        for part, texts in (("forget", batch.forget), ("retain", batch.retain)):
+            assert texts is not None
             logits, labels = answer_logits(model, texts)
-            flat = logits[labels != IGNORED].float()
-            drawn = torch.multinomial(flat.detach().softmax(dim=-1).cpu(), 1, generator=self.generator)[:, 0]
-            loss = nn.functional.cross_entropy(flat, drawn.to(flat.device), reduction="sum") / texts.tokens
+            chosen = labels != IGNORED
+            pi = logits.detach().float().softmax(dim=-1).cpu()
+            drawn = [
+                self._draw(pi[row][chosen[row].cpu()], part, index)
+                for row, index in enumerate(texts.index.tolist())
+            ]
+            flat, target = logits[chosen].float(), torch.cat(drawn).to(logits.device)
+            loss = nn.functional.cross_entropy(flat, target, reduction="sum") / texts.tokens
             for parameter, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
                 before = self.estimates.get(parameter)
                 self.estimates[parameter] = gradient if before is None else before + gradient
         self.drawn = batch.forget.tokens
+
+    def _draw(self, pi: Tensor, part: str, index: int) -> Tensor:
+        """A label for each answer token of one text, the same however a step is cut into micro-batches."""
+        seed = derive(self.seed, "init", "simu", part, str(self.step), str(index))
+        return torch.multinomial(pi, 1, generator=torch.Generator().manual_seed(seed))[:, 0]
 
     @torch.no_grad()
     def after_backward(self, model: nn.Module) -> None:
@@ -129,8 +145,6 @@ class Simu(GradientDifference):
         self.sophia.observe(masked)
         self.estimates = {}
         self.step += 1
-        if self.sophia.seen:
-            self.notes["clipped_share"] = self.sophia.clipped / self.sophia.seen
 
 
 class SimuRandom(Simu):

@@ -13,7 +13,8 @@ class Sophia(torch.optim.Optimizer):
     """theta <- theta - lr clip(m_t / max(rho H_t, eps), 1), with decoupled weight decay.
 
     m is the moving average of gradients, H that of a diagonal Gauss-Newton estimate (Sophia, 2305.14342,
-    algorithm 3). Whoever has an estimate gives it to :meth:`observe`. ``clipped`` and ``seen`` count entries.
+    algorithm 3). Whoever has an estimate gives it to :meth:`observe`. ``clipped`` and ``seen`` count entries
+    that move: those without any moment, such as masked ones, are not seen.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Sophia(torch.optim.Optimizer):
                 state["m"].lerp_(parameter.grad, 1 - group["betas"][0])
                 ratio = state["m"] / (group["rho"] * state["H"]).clamp(min=group["eps"])
                 self.clipped += int((ratio.abs() > 1).sum())
-                self.seen += ratio.numel()
+                self.seen += int(ratio.count_nonzero())
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(ratio.clamp(-1, 1), alpha=-group["lr"])
 
