@@ -163,6 +163,10 @@ class Method(Plugin):
     def after_backward(self, model: torch.nn.Module) -> None:
         """Edit the gradients of a whole optimisation step, just before the optimiser sees them."""
 
+    def log(self) -> dict[str, float]:
+        """Return what was measured on the way, for the cell's notes. Called when a rate is done."""
+        return {}
+
     def trainable(self, model: torch.nn.Module) -> Iterable[torch.nn.Parameter]:
         """Return the parameters that train."""
         return model.parameters()

@@ -170,7 +170,7 @@ class Unlearning:
                     self.model, order, method.loss, [optimizer], warm, method.after_backward, check
                 )
             self.cost += cost
-            self.notes.update(learning_rate=rate, steps=cost.steps)
+            self.notes.update(learning_rate=rate, steps=cost.steps, **method.log())
             if self.notes["forgotten"]:
                 break
 

@@ -252,6 +252,18 @@ def test_ssiuu_adds_its_regulariser_to_the_gradient(influence, lambda_, anchor, 
     train(model, steps, method.loss, [optimizer], after_backward=after_backward)
     assert len(past) == 4
     assert min(sizes) > 1e-3  # the regulariser is no rounding error here
+    assert method.log()["regulariser_ratio"] == pytest.approx(sum(sizes) / len(sizes), rel=1e-4)
+
+
+def test_ssiuu_with_the_mean_over_a_batch_of_two_is_its_sum_with_a_quarter_of_lambda(
+    tiny, make_subject, toy_benchmark
+):
+    more = {"influence": "log-probability", "batch_size": 2}
+    summed = Ssiuu(settings(Ssiuu, lambda_=0.25, **more))
+    mean = Ssiuu(settings(Ssiuu, lambda_=1.0, batch="mean", **more))
+    left, right = (run(m, make_subject, toy_benchmark, tiny().double()) for m in (summed, mean))
+    for name, weight in left.items():
+        torch.testing.assert_close(weight, right[name], rtol=1e-9, atol=1e-12)
 
 
 def run(method, make_subject, toy_benchmark, model, micro=None):
