@@ -42,13 +42,16 @@ def sizes(linear: Any) -> tuple[int, int]:
 def feed_forward(block: nn.Module) -> FeedForward:
     """Find the feed-forward part: its last linear module, and the siblings that are as wide as its input.
 
+    Attention comes first in every family, so what belongs to the first linear module's parent is not it.
     Raises ModelError where a layer has no such pair (a mixture of experts).
     """
     found = linear_modules(block)
     if not found:
         raise ModelError(f"{type(block).__name__} has no linear modules.")
-    *_, (path, out) = found.items()
-    parent = path.rpartition(".")[0]
+    paths = list(found)
+    out, parent = found[paths[-1]], paths[-1].rpartition(".")[0]
+    if parent == paths[0].rpartition(".")[0]:
+        raise ModelError(f"{type(block).__name__} has no feed-forward part of two linear maps.")
     into = [m for p, m in found.items() if p.rpartition(".")[0] == parent and sizes(m)[1] == sizes(out)[0]]
     into = [m for m in into if m is not out]
     if not into:

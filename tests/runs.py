@@ -322,6 +322,8 @@ class Child:
 
     def __init__(self, folder: Path, *arguments: object, spawn: bool = False) -> None:
         self.printed = [folder / f"{name}-{time.monotonic_ns()}" for name in ("out", "err")]
+        for path in self.printed:  # before the fork: the child may be killed before it writes a word
+            path.touch()
         self.code: int | None = None
         sys.stdout.flush()
         sys.stderr.flush()

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import harness.benchmarks
@@ -72,16 +71,12 @@ def test_four_benchmarks_are_registered_by_name():
         assert getattr(sys.modules[module], attribute).name == name
 
 
-def test_listing_imports_no_torch_and_loading_a_mini_is_fast():
+def test_loading_a_mini_imports_no_torch():
     program = (
         "import sys, harness.benchmarks.faithun, harness.benchmarks.tofu as t; t.TofuMini().load();"
         "assert not {'torch', 'transformers', 'datasets', 'rouge_score'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-    harness.benchmarks.world.world.cache_clear()
-    start = time.process_time()
-    FaithUnMini().load()
-    assert time.process_time() - start < 0.3
 
 
 # --- measures of the embedded worlds

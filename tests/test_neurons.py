@@ -106,7 +106,6 @@ def test_a_layer_with_one_linear_map_is_refused():
         feed_forward(nn.Sequential(nn.Linear(4, 8)))
 
 
-@pytest.mark.xfail(strict=True, reason="attention is taken for it: experts are no linear modules any more")
 def test_a_mixture_of_experts_is_refused(tokenizer):
     config = AutoConfig.for_model(
         "mixtral",
