@@ -328,6 +328,14 @@ def test_a_seed_draws_the_same_again_and_another_seed_something_else(model, toke
     assert len(set(first[0])) > 1
 
 
+def test_each_prompt_has_random_numbers_of_its_own(prompts):
+    from harness.score import uniforms
+
+    streams = {tuple(uniforms(0, prompt, 2, 3).flatten().tolist()) for prompt in prompts}
+    assert len(streams) == len(prompts)
+    assert all(0 <= u < 1 for stream in streams for u in stream)
+
+
 def test_drawing_leaves_the_global_random_state_alone(model, tokens, prompts):
     before = torch.get_rng_state()
     Scorer(model, tokens).draw(prompts[:2], 2, 3, seed=0)
