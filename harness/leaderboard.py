@@ -368,9 +368,9 @@ def _compared(rows: list[dict[str, Any]]) -> list[str]:
         best, *others = sorted(found, key=lambda row: (row["score"], _method(row)))
         same = [_method(row) for row in others if row["score_low"] <= best["score_high"]]
         if same:
+            told = ", ".join([_method(best), *same])
             lines.append(
-                f"{attack}: {_method(best)} has the lowest score and is not distinguishable from "
-                f"{', '.join(same)}: their intervals overlap."
+                f"{attack}: {told} are not distinguishable: their intervals overlap the lowest one's."
             )
         elif others:
             lines.append(
