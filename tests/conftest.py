@@ -15,6 +15,8 @@ import pytest
 
 from harness.base import Benchmark
 from harness.metrics import probability
+from harness.run import Unlearning
+from harness.train import forget_steps
 from harness.types import Fact, Generate, LogLikelihood, Measure, Prompt, Splits
 
 WORDS = """\
@@ -172,3 +174,31 @@ def make_subject(tiny: Callable[..., Any], tokens: Any) -> Callable[..., Any]:
         return Subject(model=tiny() if model is None else model, benchmark=benchmark, **settings)
 
     return make
+
+
+# Four toy facts of each set, as the equations of the methods meet them.
+
+
+@pytest.fixture
+def model(tiny):
+    """A random model in float64."""
+    return tiny().double()
+
+
+@pytest.fixture
+def job(model, make_subject, toy_benchmark):
+    """Unlearning of the toy facts with that model."""
+    return Unlearning(make_subject(toy_benchmark(), model), config=None, seed=0)
+
+
+@pytest.fixture
+def data(job):
+    """Forget and retain texts: answers of two tokens (a word and the end) and of three."""
+    return job.subject.encode(job.forget[:4]), job.subject.encode(job.retain[:4])
+
+
+@pytest.fixture
+def batch(job, data):
+    """All of them as one step."""
+    [[batch]] = forget_steps(job.tokens, *data, 4, 1, seed=0)
+    return batch

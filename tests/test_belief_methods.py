@@ -32,31 +32,6 @@ from harness.types import Generate, Prompt
 N = 4
 
 
-@pytest.fixture
-def model(tiny):
-    """A random model in float64."""
-    return tiny().double()
-
-
-@pytest.fixture
-def job(model, make_subject, toy_benchmark):
-    """Unlearning of the toy facts with that model."""
-    return Unlearning(make_subject(toy_benchmark(), model), config=None, seed=0)
-
-
-@pytest.fixture
-def data(job):
-    """Forget and retain texts: answers of two tokens (a word and the end) and of three."""
-    return job.subject.encode(job.forget[:N]), job.subject.encode(job.retain[:N])
-
-
-@pytest.fixture
-def batch(job, data):
-    """All of them as one step."""
-    [[batch]] = forget_steps(job.tokens, *data, N, 1, seed=0)
-    return batch
-
-
 def beliefs(model, examples, belief, k):
     """Sum over answer tokens of <t_i, log pi>, and their number; t_i as the paper writes it."""
     total, count = 0.0, 0

@@ -35,12 +35,6 @@ N = 4
 
 
 @pytest.fixture
-def model(tiny):
-    """A random model in float64."""
-    return tiny().double()
-
-
-@pytest.fixture
 def job(model, make_subject, toy_benchmark, toy_splits):
     """Unlearning of four of the toy facts, all of which that model is said to know."""
     splits = Splits({name: facts[:N] for name, facts in toy_splits.items()})

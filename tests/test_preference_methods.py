@@ -29,31 +29,6 @@ N = 4
 REFUSAL = "I can't answer the question."
 
 
-@pytest.fixture
-def model(tiny):
-    """A random model in float64."""
-    return tiny().double()
-
-
-@pytest.fixture
-def job(model, make_subject, toy_benchmark):
-    """Unlearning of the toy facts with that model."""
-    return Unlearning(make_subject(toy_benchmark(), model), config=None, seed=0)
-
-
-@pytest.fixture
-def data(job):
-    """Forget and retain texts: answers of two tokens (a word and the end) and of three."""
-    return job.subject.encode(job.forget[:N]), job.subject.encode(job.retain[:N])
-
-
-@pytest.fixture
-def batch(job, data):
-    """All of them as one step."""
-    [[batch]] = forget_steps(job.tokens, *data, N, 1, seed=0)
-    return batch
-
-
 def log_sigma(x):
     return -torch.log(1 + torch.exp(-x))
 
