@@ -53,7 +53,7 @@ attack rate recovers the refusal control without hurting the untouched model."""
 class Tiny:
     """The embedded model: a Llama of half a million parameters, trained on the embedded world alone.
 
-    With the usual initial spread of 0.02 the facts need three times the passes to stick.
+    With the usual initial spread of 0.02 the same passes teach it next to no facts.
     """
 
     hidden_size: int = 96
