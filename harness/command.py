@@ -52,8 +52,7 @@ class Wanted:
 def run(wanted: Wanted) -> None:
     """Plan, say what will be done, do what is missing, and show the table."""
     plan, store = prepare(wanted)
-    statuses = store.statuses()
-    done = {key for key, status in statuses.items() if status == "ok"}
+    done = store.done()
     cache = wanted.cache or cache_directory()
     describe(plan, done, wanted, cache)
     if wanted.dry_run:
@@ -179,29 +178,27 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def chosen(store: Store, keys: Sequence[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """The cells, metrics and samples under these keys."""
+    own = pa.array(keys, pa.string())
+    every = (store.cells(), store.metrics(), store.samples())
+    return tuple(part.filter(pa.compute.is_in(part["key"], own)) for part in every)  # type: ignore[return-value]
+
+
 def tables(stores: Sequence[Store]) -> tuple[pa.Table, pa.Table, pa.Table]:
     """The cells, metrics and samples of several results directories, a cell in two of them once."""
     seen: set[str] = set()
     parts = []
     for store in stores:
-        cells = store.cells()
-        fresh = pa.array([key not in seen for key in cells["key"].to_pylist()], pa.bool_())
-        seen.update(cells["key"].to_pylist())
-        cells = cells.filter(fresh)
-        own = cells["key"].combine_chunks()
-        parts.append(
-            (cells, *(t.filter(pa.compute.is_in(t["key"], own)) for t in (store.metrics(), store.samples())))
-        )
+        fresh = store.statuses().keys() - seen
+        seen |= fresh
+        parts.append(chosen(store, sorted(fresh)))
     return tuple(pa.concat_tables(column) for column in zip(*parts, strict=True))  # type: ignore[return-value]
 
 
 def rows_of(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """The leaderboard's rows of the cells of this plan."""
-    keys = pa.array([cell.key for cell in plan.cells])
-    parts = (
-        t.filter(pa.compute.is_in(t["key"], keys)) for t in (store.cells(), store.metrics(), store.samples())
-    )
-    return leaderboard.build(*parts).to_pylist()
+    return leaderboard.build(*chosen(store, [cell.key for cell in plan.cells])).to_pylist()
 
 
 def show(plan: Plan, store: Store) -> None:
@@ -267,7 +264,7 @@ def check(
     wanted = Wanted(methods=",".join(CONTROLS), benchmarks=name, model=model, seeds=seeds)
     wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs)
     plan, store = prepare(wanted)
-    done = {key for key, status in store.statuses().items() if status == "ok"}
+    done = store.done()
     describe(plan, done, wanted, cache or cache_directory())
     carry_out(plan, done, wanted, cache or cache_directory())
     findings = verdict.judge(rows_of(plan, store))

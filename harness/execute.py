@@ -272,7 +272,7 @@ class Pool:
             raise HarnessError(str(error).replace("this cell", "the training of a target"))
         worker = Worker(self.setting, self.tell)
         store = Store(self.setting.results)
-        finished = {key for key, status in store.statuses().items() if status == "ok"}
+        finished = store.done()
         for cell in task.cells:
             if cell.key not in finished:
                 worker._commit(store, worker._row(task, cell, now(), ""), error)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import stats
+from .base import CONTROLS
 from .errors import StoreError
 from .keys import key
 from .store import parquet_bytes, write_atomically
@@ -22,7 +23,6 @@ from .store import parquet_bytes, write_atomically
 TARGET = ("benchmark", "data_fingerprint", "model", "target_key", "dtype")
 METHOD = ("method", "method_plugin", "method_config")
 ATTACK = ("attack", "variant", "attack_plugin", "attack_config")
-CONTROLS = ("none", "retrain", "refusal")
 EXACT = ("forget", "exact_match")
 
 FLOAT, INT, TEXT = pa.float64(), pa.int64(), pa.string()

@@ -136,17 +136,21 @@ class Store:
             for key in self._keys()
         }
 
+    def done(self) -> set[str]:
+        """The keys of the cells that are ok: those a run need not do again."""
+        return {key for key, status in self.statuses().items() if status == "ok"}
+
     def cells(self) -> pa.Table:
         """All committed cells, failed ones too, by key."""
         return self._table("cells", CELLS, self._keys())
 
     def metrics(self) -> pa.Table:
         """The metrics of all cells that are ok, by key and then as committed."""
-        return self._table("metrics", METRICS, self._ok())
+        return self._table("metrics", METRICS, sorted(self.done()))
 
     def samples(self) -> pa.Table:
         """The per-fact values of all cells that are ok, by key and then as committed."""
-        return self._table("samples", SAMPLES, self._ok())
+        return self._table("samples", SAMPLES, sorted(self.done()))
 
     def commit(self, row: CellRow, outcome: Outcome | None = None) -> None:
         """Write a cell, replacing one with the same key. Killed at any moment, it is all there or not at all.
@@ -166,9 +170,6 @@ class Store:
 
     def _keys(self) -> list[str]:
         return sorted(path.stem for path in (self.root / "cells").glob("*.parquet"))
-
-    def _ok(self) -> list[str]:
-        return [key for key, status in self.statuses().items() if status == "ok"]
 
     def _table(self, table: str, schema: pa.Schema, keys: list[str]) -> pa.Table:
         parts = [_read(self._path(table, key), schema) for key in keys]
