@@ -30,6 +30,8 @@ ENGINE_FILES = (
     "membership.py",
     "models.py",
     "tokens.py",
+    "asked.py",
+    "decode.py",
     "score.py",
     "losses.py",
     "neurons.py",

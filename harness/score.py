@@ -3,83 +3,29 @@
 Every metric says what it wants to know; here duplicates are dropped, requests about the same prompt share its
 key-value cache, prompts that begin alike share their beginning, and only the last position of a prompt and
 the positions of an answer are projected to the vocabulary. Batches hold prompts of exactly one length, so
-nothing is ever padded on the left and no score depends on what else is in the batch.
+no prompt is padded and no score depends on what else is in the batch.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .asked import Asked, batches, collect
+from .decode import Waiting, fits, greedy
 from .keys import derive
 from .metrics import by_metric
 from .models import generation_ends, share_structure
 from .stats import mean_interval
 from .tokens import Tokens
-from .types import Answer, Generate, LogLikelihood, Measure, Metric, Prompt, Request, Sample, TokenScores
+from .types import Answer, LogLikelihood, Measure, Metric, Prompt, Request, Sample, TokenScores
 
 SHARED_PREFIX = 8
 """Fewest tokens in common for which running a shared beginning once is worth another call."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """Everything that is asked about one prompt.
-
-    Of each continuation, the requests with how many of its tokens they are about: one that another begins
-    with is answered by the beginning of that one's answer.
-    """
-
-    prompt: tuple[int, ...]
-    continuations: dict[tuple[int, ...], list[tuple[LogLikelihood, int]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    generations: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
-
-
-def collect(tokens: Tokens, requests: Iterable[Request]) -> list[Asked]:
-    """Requests by prompt, each distinct continuation once, sorted so that batches are alike in length."""
-    distinct = list(dict.fromkeys(requests))
-    pairs = [(r.prompt, r.continuation if isinstance(r, LogLikelihood) else "") for r in distinct]
-    asked: dict[tuple[int, ...], Asked] = {}
-    for request, (prompt, continuation) in zip(distinct, tokens.encode(pairs), strict=True):
-        entry = asked.setdefault(prompt, Asked(prompt))
-        if isinstance(request, Generate):
-            entry.generations[request.max_new_tokens].append(request)
-        else:
-            ids = (*continuation, tokens.end) if request.end else continuation
-            entry.continuations[ids].append((request, len(ids)))
-    for entry in asked.values():
-        merge_beginnings(entry.continuations)
-    return sorted(asked.values(), key=lambda entry: (len(entry.prompt), entry.prompt))
-
-
-def merge_beginnings(continuations: dict[tuple[int, ...], list[tuple[LogLikelihood, int]]]) -> None:
-    """Ask the longer one for what a shorter one asks, wherever it begins with that."""
-    for short in sorted(continuations, key=len):
-        for longer in continuations:
-            if len(longer) > len(short) and longer[: len(short)] == short:
-                continuations[longer] += continuations.pop(short)
-                break
-
-
-def batches(asked: Sequence[Asked], max_tokens: int) -> Iterator[list[Asked]]:
-    """Runs of prompts of equal length, up to ``max_tokens`` prompt tokens each."""
-    batch: list[Asked] = []
-    for entry in asked:
-        full = batch and (len(batch) + 1) * len(entry.prompt) > max_tokens
-        if batch and (full or len(entry.prompt) != len(batch[0].prompt)):
-            yield batch
-            batch = []
-        batch.append(entry)
-    if batch:
-        yield batch
 
 
 class Scorer:
@@ -98,11 +44,17 @@ class Scorer:
         was_training = self.model.training
         self.model.eval()
         answers: dict[Request, Answer] = {}
+        pool: list[Waiting] = []
         for batch in batches(collect(self.tokens, requests), self.max_tokens):
             logits, cache = self._prefill([entry.prompt for entry in batch])
             self._continue(batch, logits, cache, answers)
-            self._generate(batch, logits, cache, answers)
+            more = self._wait(batch, logits, cache, answers)
+            if more and not fits(self.model, [*pool, more], self.max_tokens):
+                self._decode(pool, answers)
+                pool = []
+            pool += [more] if more else []
             advance(len(batch))
+        self._decode(pool, answers)
         self.model.train(was_training)
         return answers
 
@@ -176,84 +128,74 @@ class Scorer:
         mine.batch_select_indices(rows.to(self.device))
         logits = self._forward(ids[:, :-1], mine, keep=width - 1).logits.float()
         targets = ids[:, 1:].to(self.device)
-        every = log_softmax(logits)
-        values = every.gather(-1, targets[..., None])[..., 0].tolist()
+        # Not log_softmax(): that would write a second tensor as large as the logits.
+        values = (logits.gather(-1, targets[..., None])[..., 0] - logits.logsumexp(dim=-1)).tolist()
         right = (logits.argmax(dim=-1) == targets).tolist()
         for i in range(len(chunk)):
             logprobs[i] += values[i]
             hits[i] += right[i]
         for i in spreads:  # one at a time: these are as large as the logits
-            spreads[i] += spread(every[i]).tolist()
+            spreads[i] += spread(log_softmax(logits[i])).tolist()
 
     def _chunks(self, todo: Sequence[Any], prompt: int, vocabulary: int) -> Iterator[list[Any]]:
-        """Continuations in order of length, few enough that neither caches nor logits outgrow a batch."""
+        """Continuations in order of length: alike, and few enough for the limits of caches and logits."""
         chunk: list[Any] = []
+        real = 0
         for item in todo:
             width = len(item[1])
             size = len(chunk) + 1
             if chunk and (
-                size * (prompt + width) > 4 * self.max_tokens or size * width * vocabulary > LOGITS_LIMIT
+                size * (prompt + width) > 4 * self.max_tokens
+                or size * width * vocabulary > LOGITS_LIMIT
+                or size * width - (real + width) > PADDING
             ):
                 yield chunk
-                chunk = []
+                chunk, real = [], 0
             chunk.append(item)
+            real += width
         if chunk:
             yield chunk
 
-    def _generate(
-        self, batch: Sequence[Asked], logits: Tensor, cache: Any, answers: dict[Request, Answer]
-    ) -> None:
-        """Greedy decoding of all prompts that want it, in step; finished rows leave the batch.
+    def _known(self, entry: Asked, answers: Mapping[Request, Answer]) -> list[int] | None:
+        """The greedy answer without its end, where a continuation has shown it.
 
         A continuation of which every token, the end token too, turned out to be the argmax is what greedy
         decoding would write: nothing is decoded for that prompt.
         """
-        written = {row: self._known(entry, answers) for row, entry in enumerate(batch) if entry.generations}
-        limit = {row: max(batch[row].generations) for row in written}
-        rows = [row for row, ids in written.items() if not ids]
-        if rows:
-            self._decode(rows, limit, logits, cache, written)
-        for row, ids in written.items():
-            for length, requests in batch[row].generations.items():
-                text = self.tokens.decode(ids[:length])
-                answers.update(dict.fromkeys(requests, text))
-
-    def _known(self, entry: Asked, answers: Mapping[Request, Answer]) -> list[int]:
-        """The greedy answer without its end, where a continuation has shown it; else nothing."""
         for ids, asked in entry.continuations.items():
             if ids[-1:] and ids[-1] in self.ends and self.ends.isdisjoint(ids[:-1]):
                 scores = next(answers[request] for request, n in asked if n == len(ids))
                 if isinstance(scores, TokenScores) and scores.hits.all():
                     return list(ids[:-1])
-        return []
+        return None
 
-    def _decode(
-        self,
-        rows: list[int],
-        limit: Mapping[int, int],
-        logits: Tensor,
-        cache: Any,
-        written: Mapping[int, list[int]],
-    ) -> None:
-        """Append to ``written`` what follows the prompt of each of the rows, token by token."""
+    def _wait(
+        self, batch: Sequence[Asked], logits: Tensor, cache: Any, answers: dict[Request, Answer]
+    ) -> Waiting | None:
+        """What of a batch is to be decoded; answers that are known are given at once."""
+        rows = []
+        for row, entry in enumerate(batch):
+            if entry.generations:
+                if (known := self._known(entry, answers)) is None:
+                    rows.append(row)
+                else:
+                    self._write(entry, known, answers)
+        if not rows:
+            return None
         mine = share_structure(cache)
         mine.batch_select_indices(torch.tensor(rows, device=self.device))
-        last = logits[rows].argmax(dim=-1)
-        while True:
-            keep = []
-            for i, (row, token) in enumerate(zip(rows, last.tolist(), strict=True)):
-                if token in self.ends:
-                    continue
-                written[row].append(token)
-                if len(written[row]) < limit[row]:
-                    keep.append(i)
-            if not keep:
-                break
-            if len(keep) < len(rows):
-                mine.batch_select_indices(torch.tensor(keep, device=self.device))
-                last, rows = last[keep], [rows[i] for i in keep]
-            output = self._forward(last[:, None], mine)
-            last = output.logits[:, -1].argmax(dim=-1)
+        return Waiting([batch[row] for row in rows], logits[rows].argmax(dim=-1), mine)
+
+    def _decode(self, waiting: Sequence[Waiting], answers: dict[Request, Answer]) -> None:
+        """Greedy decoding of all prompts that wait, in step."""
+        written = greedy(self.model, waiting, self.ends) if waiting else []
+        entries = [entry for part in waiting for entry in part.asked]
+        for entry, ids in zip(entries, written, strict=True):
+            self._write(entry, ids, answers)
+
+    def _write(self, entry: Asked, ids: Sequence[int], answers: dict[Request, Answer]) -> None:
+        for length, requests in entry.generations.items():
+            answers.update(dict.fromkeys(requests, self.tokens.decode(ids[:length])))
 
     @torch.inference_mode()
     def draw(
@@ -303,6 +245,9 @@ def uniforms(seed: int, prompt: Prompt, n: int, steps: int) -> Tensor:
     generator = torch.Generator().manual_seed(derive(seed, "attack", prompt.text))
     return torch.rand(n, steps, generator=generator, dtype=torch.float64)
 
+
+PADDING = 256
+"""Most tokens of padding in a call that scores continuations: about what another call costs."""
 
 LOGITS_LIMIT = 2**27
 """Most numbers in one tensor of logits: half a gigabyte in float32."""

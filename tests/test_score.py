@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness.score import SHARED_PREFIX, Scorer, collect, spread, summarise
+from harness.asked import Asked, collect
+from harness.decode import Waiting, greedy
+from harness.score import SHARED_PREFIX, Scorer, spread, summarise
 from harness.tokens import Tokens
 from harness.train import forget_steps, plain_loss, train
 from harness.types import Example, Generate, LogLikelihood, Measure, Prompt, Sample, TokenScores
@@ -291,6 +293,71 @@ def test_a_row_that_has_said_enough_is_not_run_further(model, tokens):
     assert widths == sorted(widths, reverse=True)
     assert widths[0] <= 2
     assert len(widths) <= 4
+
+
+@pytest.mark.parametrize(("family", "mixes"), [("llama", True), ("gpt2", True), ("mistral", False)])
+def test_prompts_of_several_lengths_are_decoded_in_step_where_a_model_can(family, mixes, tiny, tokens):
+    model = tiny(family, **FAMILIES[family])
+    never_ends(model, tokens)
+    asked = [Generate(prompt, 6) for prompt in PROMPTS]
+    lengths = {len(ids) for ids, _ in tokens.encode([(prompt, "") for prompt in PROMPTS])}
+    steps = [rows for rows, length in rows_run(model, tokens, asked) if length == 1]
+    assert len(lengths) > 2
+    assert steps == [len(PROMPTS)] * 5 if mixes else len(steps) == 5 * len(lengths)
+
+
+def never_ends(model, tokens):
+    """Make the end token the least likely of all, so that answers run to their limit."""
+    head = model.get_output_embeddings()
+    plain = head.forward
+
+    def forward(states):
+        logits = plain(states)
+        logits[..., tokens.end] = -1e4
+        return logits
+
+    head.forward = forward
+
+
+def test_what_is_decoded_together_is_no_larger_than_a_batch(model, tokens):
+    never_ends(model, tokens)
+    asked = [Generate(prompt, 4) for prompt in PROMPTS]
+    longest = max(len(ids) for ids, _ in tokens.encode([(prompt, "") for prompt in PROMPTS]))
+    shapes = []
+    hook = model.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append((len(kwargs["input_ids"]), kwargs.get("attention_mask"))),
+        with_kwargs=True,
+    )
+    Scorer(model, tokens, max_tokens=3 * longest).answer(asked)
+    hook.remove()
+    mixed = [rows * (mask.shape[1] - 4) for rows, mask in shapes if mask is not None]
+    assert mixed
+    assert max(mixed) <= 3 * longest
+
+
+def test_decoding_in_step_keeps_the_caches_it_was_given(model, tokens):
+    caches = []
+    for ids in ([[1, 2, 3], [3, 2, 1]], [[2, 3, 1, 1, 2]]):
+        output = model(input_ids=torch.tensor(ids), use_cache=True)
+        asked = [Asked(tuple(row), generations={4: []}) for row in ids]
+        caches.append(Waiting(asked, output.logits[:, -1].argmax(-1), output.past_key_values))
+    before = [(c.cache.layers[0].keys.clone(), c.cache.layers[1].values.clone()) for c in caches]
+    with torch.inference_mode():
+        first, second = greedy(model, caches, ends=()), greedy(model, caches, ends=())
+    assert first == second
+    for c, (keys, values) in zip(caches, before, strict=True):
+        assert torch.equal(c.cache.layers[0].keys, keys)
+        assert torch.equal(c.cache.layers[1].values, values)
+
+
+def test_continuations_of_unlike_lengths_are_not_padded_to_the_longest(model, tokens, monkeypatch):
+    prompt = Prompt("Where does Ada live ?")
+    texts = [" ".join([town] * 2) for town in ("Oslo", "Rome", "Lima")]
+    texts += [" ".join([town] * 9) for town in ("Bonn", "Kiev", "Riga")]
+    asked = [LogLikelihood(prompt, text, end=False) for text in texts]
+    assert rows_run(model, tokens, asked)[1:] == [(6, 8)]
+    monkeypatch.setattr("harness.score.PADDING", 6)
+    assert rows_run(model, tokens, asked)[1:] == [(3, 1), (3, 8)]
 
 
 def test_generation_stops_at_the_end_token_and_leaves_it_out(tiny, tokens):
