@@ -17,7 +17,7 @@ STEPS = (5, 10)
 
 
 def attacked(method, seed, values, rate, **changes):
-    """A cell of an attack that trains: ``values`` by (step, rate), of the forget metric; step 0 has no rate."""
+    """A cell of an attack that trains: ``values`` by (step, rate), of the forget metric."""
     notes = {"learning_rate": rate}
     row, outcome = cell(method, "private-data", seed, 10, notes, **changes)
     points = [
