@@ -68,10 +68,12 @@ ROW = (
     *("attack", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack"),
     *(f"{n}{end}" for n in ("worst", "score", "recovery", "exact_match") for end in ("", "_low", "_high")),
     *("forget_before", "forget_before_low", "forget_before_high", "forgotten"),
-    *("retain_before", "utility_before", "lm_eval", "lm_eval_original", "n_scored"),
+    *("retain_before", "utility_before", "lm_eval", "n_scored"),
     *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
 )
 """Columns of the leaderboard that the page holds."""
+KEPT = ("retain_before", "utility_before", "lm_eval")
+"""Those of which a guard asks how much of the original's is left."""
 
 Rows = list[dict[str, Any]]
 
@@ -91,10 +93,11 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     targets: dict[tuple, Rows] = {}
     for row in rows:
         targets.setdefault(tuple(row[name] for name in TARGET), []).append(row)
-    made = ("target", "method", "control", "label", "counts")
+    made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in KEPT))
     columns: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
     for index, own in enumerate(targets.values()):
         metric = markdown.target_metric(own)
+        original = next((r for r in own if (r["method"], r["attack"]) == ("none", "none")), {})
         for row in own:
             shown = row | {
                 "target": index,
@@ -104,6 +107,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
                 "counts": markdown.comparable(row, metric),
                 # Where nothing trained nobody looked at the memory; no model needs 0.
                 "peak_memory_mib": row["peak_memory_mib"] or None,
+                **{f"{name}_kept": _kept(row[name], original.get(name)) for name in KEPT},
             }
             for name, values in columns.items():
                 values.append(shown[name])
@@ -116,6 +120,10 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
         "rows": columns,
         "curves": _curves(curves, places),
     }
+
+
+def _kept(own: float | None, original: float | None) -> int | None:
+    return None if own is None or not original or original < 0 else ranking.share(own, original)
 
 
 def _target(rows: Rows) -> dict[str, Any]:

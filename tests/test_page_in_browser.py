@@ -245,7 +245,8 @@ def test_ties_guards_and_controls_can_be_told(view):
     }
     ranks = dict(zip(view.methods(), view.column("rank"), strict=True))
     assert (ranks["a"], ranks["b"], ranks["c"], ranks["gd"]) == ("=1", "=1", "3", "–")
-    assert "gd has no rank: retain 71 % of the original's." in view.all("#standing .compared li")
+    assert "gd has no rank: retain 89 % of the original's." in view.all("#standing .compared li")
+    assert view.all("#standing tr[data-method=gd] td[data-column=retain_before] small") == ["(89 %)"]
 
 
 def test_filters_narrow_every_section_and_stand_in_the_address(view):
@@ -324,7 +325,7 @@ return shown.map((e) => {
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("cells", ["score", "recovery", "seconds"])
 def test_all_text_has_contrast_in_light_and_dark(view, dark, cells):
-    view(dark=dark, cells=cells, pick="world/1/gd").one("details summary").click()
+    view(dark=dark, cells=cells, pick="world/tiny/gd").one("details summary").click()
     back = view.js("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (max(back) < 60) == dark
     assert view.js(CONTRAST) == []
@@ -355,6 +356,18 @@ def test_a_header_tells_what_it_means(view):
     assert "(score - retrain's) / (original's - retrain's)" in said
     assert "Good: lower." in said
     assert "Over 20 facts and 2 to 3 seeds." in said
+    header = view.one("#standing th[data-column=retain_before] button")
+    ActionChains(view.driver).move_to_element(header).perform()
+    assert "Over 3 seeds." in view.one("#tip").text  # of retained facts the table does not know the number
+
+
+@pytest.mark.parametrize(("x", "y"), [("utility_before", "recovery"), ("retain_before", "score")])
+def test_every_point_of_the_scatter_is_that_of_the_file(view, tables, x, y):
+    rows = [row for row in tables[0].to_pylist() if row["attack"] == "private-data"]
+    names = {"utility_before": "utility", "retain_before": "retain"}
+    wanted = {f"{r['method']}, {names[x]} {text(r[x], x)}, {y} {text(r[y], y)}" for r in rows}
+    assert set(view(benchmark="world", x=x, y=y).all("#tradeoff .point[aria-label]", "e.ariaLabel")) == wanted
+    assert len(view.all("#tradeoff .whisker")) == sum(row[f"{y}_low"] is not None for row in rows)
 
 
 def test_a_point_of_the_scatter_highlights_its_row(view):

@@ -3,7 +3,8 @@
 const D = JSON.parse(document.getElementById("data").textContent);
 
 const rows = D.rows.signature.map((_, i) =>
-  Object.fromEntries(Object.entries(D.rows).map(([name, values]) => [name, values[i]])));
+  Object.fromEntries(Object.entries(D.rows).map(([name, values]) => [name, values[i]])),
+);
 const curves = D.curves.map((curve) => ({ ...curve, row: rows[curve.row] }));
 const targets = D.targets.map((target, index) => ({ ...target, index, methods: methodsOf(index) }));
 
@@ -12,7 +13,13 @@ function methodsOf(index) {
   const found = new Map();
   for (const row of rows.filter((r) => r.target === index)) {
     if (!found.has(row.method)) {
-      found.set(row.method, { name: row.method, target: index, control: row.control, attacks: new Map(), place: found.size });
+      found.set(row.method, {
+        name: row.method,
+        target: index,
+        control: row.control,
+        attacks: new Map(),
+        place: found.size,
+      });
     }
     const method = found.get(row.method);
     if (row.attack === "none") method.before = row;
@@ -25,8 +32,17 @@ function methodsOf(index) {
 // ---- state: everything a link to a view must hold, and nothing that is as at first ----
 
 const FIRST = {
-  benchmark: "", model: "", attack: "", protocol: "", q: "",
-  sort: "", cells: "score", x: "utility_before", y: "recovery", methods: "", pick: "",
+  benchmark: "",
+  model: "",
+  attack: "",
+  protocol: "",
+  q: "",
+  sort: "",
+  cells: "score",
+  x: "utility_before",
+  y: "recovery",
+  methods: "",
+  pick: "",
 };
 let state = read();
 
@@ -47,14 +63,18 @@ const SVG = "http://www.w3.org/2000/svg";
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "tip") tips.set(node, value), node.setAttribute("data-tip", "");
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (name === "tip") (tips.set(node, value), node.setAttribute("data-tip", ""));
+    else if (value !== null && value !== undefined && value !== false)
+      node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return node;
 }
 const el = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
-const svg = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+const svg = (name, attributes, ...children) =>
+  fill(document.createElementNS(SVG, name), attributes, children);
 
 // ---- numbers: what is missing is a dash ----
 
@@ -69,14 +89,14 @@ function text(value, kind) {
   return value.toFixed(3);
 }
 const interval = (row, name, kind) =>
-  missing(row[`${name}_low`]) ? "" : `${text(row[`${name}_low`], kind)} to ${text(row[`${name}_high`], kind)}`;
+  missing(row[`${name}_low`])
+    ? ""
+    : `${text(row[`${name}_low`], kind)} to ${text(row[`${name}_high`], kind)}`;
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const spread = (values) => {
   const found = [...new Set(values.filter((v) => !missing(v)))].sort((a, b) => a - b);
-  return found.length ? found.length === 1 ? `${found[0]}` : `${found[0]} to ${found.at(-1)}` : DASH;
+  return found.length ? (found.length === 1 ? `${found[0]}` : `${found[0]} to ${found.at(-1)}`) : DASH;
 };
-const behind = (row) =>
-  [missing(row.n_scored) ? "" : plural(row.n_scored, "fact"), plural(row.seeds, "seed")].filter(Boolean).join(" × ");
 
 // ---- the tooltip: over anything with `tip`, by mouse, by keyboard, and pinned by a click ----
 
@@ -94,7 +114,10 @@ function showTip(node, pin = false) {
     el("strong", {}, title),
     ...lines.filter(Boolean).map((line) => el("p", {}, line)),
     ...(signature
-      ? [el("code", {}, signature), el("button", { type: "button", onclick: () => copy(signature, "signature") }, "Copy signature")]
+      ? [
+          el("code", {}, signature),
+          el("button", { type: "button", onclick: () => copy(signature, "signature") }, "Copy signature"),
+        ]
       : []),
   );
   hideTip();
@@ -119,7 +142,12 @@ function hideTip() {
 }
 
 const tipOf = (event) => event.target.closest?.("[data-tip]");
-const leave = () => { if (!pinned) { clearTimeout(leaving); leaving = setTimeout(hideTip, 150); } };
+const leave = () => {
+  if (!pinned) {
+    clearTimeout(leaving);
+    leaving = setTimeout(hideTip, 150);
+  }
+};
 document.addEventListener("pointerover", (event) => {
   if (box.contains(event.target)) clearTimeout(leaving);
   else if (tipOf(event)) showTip(tipOf(event));
@@ -131,11 +159,17 @@ document.addEventListener("focusin", (event) => {
   else hideTip();
 });
 document.addEventListener("focusout", leave);
-document.addEventListener("scroll", () => { if (!pinned) hideTip(); }, true);
+document.addEventListener(
+  "scroll",
+  () => {
+    if (!pinned) hideTip();
+  },
+  true,
+);
 document.addEventListener("click", (event) => {
   if (box.contains(event.target)) return;
   const node = tipOf(event);
-  if (node && tips.get(node)().signature) showTip(node, true);
+  if (node?.isConnected && tips.get(node)().signature) showTip(node, true);
   else if (pinned) hideTip();
 });
 document.addEventListener("keydown", (event) => {
@@ -192,6 +226,7 @@ function neighbour(items, here, pressed) {
   if (!turn) return { Home: items[0], End: items.at(-1) }[pressed];
   // In a table to the same column of the next line, in a chart to the next of the same step or method.
   const column = items[here].dataset.column;
-  for (let i = here + turn; i >= 0 && i < items.length; i += turn) if (items[i].dataset.column === column) return items[i];
+  for (let i = here + turn; i >= 0 && i < items.length; i += turn)
+    if (items[i].dataset.column === column) return items[i];
   return null;
 }
