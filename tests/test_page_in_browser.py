@@ -290,6 +290,14 @@ def test_a_link_to_what_is_not_here_says_so(view):
     assert view.all("#standing .empty") == ["No method fits these filters."]
 
 
+def test_choices_in_an_address_that_there_are_not_are_as_if_not_made(view):
+    before = view().js("return document.querySelector('main').innerHTML")
+    view(cells="constructor", x="toString", y="nothing", sort="worst.sideways", constructor="1")
+    assert view.js("return document.querySelector('main').innerHTML") == before
+    view(methods="%,nobody")
+    assert view.all("#curves .curve", "e.dataset.method") == ["none", "retrain"]
+
+
 @pytest.mark.parametrize(
     "state", [{}, {"attack": "private-data p=0.1", "methods": "gd,npo", "cells": "recovery"}]
 )

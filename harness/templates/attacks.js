@@ -11,8 +11,8 @@ const HEAT = {
 };
 
 function attackTable(target) {
-  const [title, kind] = HEAT[state.cells] ?? HEAT.score;
-  const name = HEAT[state.cells] ? state.cells : "score";
+  const name = state.cells;
+  const [title, kind] = HEAT[name];
   const labels = attacksOf(target).filter((label) => !state.attack || label === state.attack);
   const methods = sorted(shownMethods(target));
   const own = target.methods

@@ -18,8 +18,8 @@ function chosenMethods() {
   if (state.methods)
     return state.methods
       .split(",")
-      .map(decodeURIComponent)
-      .filter((name) => drawable.includes(name));
+      .map((told) => drawable.find((name) => encodeURIComponent(name) === told))
+      .filter(Boolean);
   const names = [
     ...new Set(
       visible()

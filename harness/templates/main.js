@@ -27,11 +27,11 @@ function facts(target) {
 
 const legendOf = (id, ...parts) =>
   document.getElementById(`${id}-legend`).replaceChildren(...parts.flat(Infinity));
-const key = (className, children, words) =>
+const key = (children, words) =>
   el(
     "span",
     { class: "key" },
-    svg("svg", { class: `forest ${className}`, viewBox: "0 0 24 20", "aria-hidden": "true" }, children),
+    svg("svg", { class: "forest", viewBox: "0 0 24 20", "aria-hidden": "true" }, children),
     words,
   );
 const upright = (className) => svg("line", { class: className, x1: 12, x2: 12, y1: 2, y2: 18 });
@@ -96,15 +96,14 @@ function legends() {
   legendOf(
     "standing",
     key(
-      "",
       [
         svg("line", { class: "interval", x1: 1, x2: 23, y1: 10, y2: 10 }),
         svg("circle", { class: "dot", cx: 12, cy: 10, r: 4 }),
       ],
       "worst score, 95 % interval",
     ),
-    key("", upright("chance"), "chance"),
-    twin ? key("", upright("twin"), "the retrain twin's worst") : [],
+    key(upright("chance"), "chance"),
+    twin ? key(upright("twin"), "the retrain twin's worst") : [],
     el(
       "span",
       {},
@@ -113,16 +112,16 @@ function legends() {
   );
   legendOf(
     "tradeoff",
-    key("", dot("ranked"), "ranked"),
-    key("", dot("guarded"), "not ranked"),
-    key("", dot("control"), "control"),
+    key(dot("ranked"), "ranked"),
+    key(dot("guarded"), "not ranked"),
+    key(dot("control"), "control"),
     el(
       "span",
       {},
       "Bars are 95 % intervals of the upright axis. Down and to the right is better; click a point to highlight its row.",
     ),
   );
-  const [title] = HEAT[state.cells] ?? HEAT.score;
+  const [title] = HEAT[state.cells];
   const step = (i) => el("i", { class: `heat-${i}` });
   legendOf(
     "attacks",
@@ -257,5 +256,6 @@ addEventListener("resize", () => {
     draw();
   }
 });
+state = read();
 draw();
 document.documentElement.dataset.ready = "";

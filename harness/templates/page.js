@@ -44,11 +44,17 @@ const FIRST = {
   methods: "",
   pick: "",
 };
-let state = read();
+let state = FIRST;
 
+// What the address says. A choice that there is not (an old link, a slip of the pen) is as if it were not made;
+// of filters the page says that they fit nothing.
 function read() {
   const given = new URLSearchParams(location.hash.slice(1));
-  return Object.fromEntries(Object.entries(FIRST).map(([name, first]) => [name, given.get(name) ?? first]));
+  const sorts = D.columns.flatMap(({ name }) => [[`${name}.asc`], [`${name}.desc`]]);
+  const choices = { cells: HEAT, x: X, y: Y, sort: Object.fromEntries(sorts) };
+  const known = ([name, value]) =>
+    Object.hasOwn(FIRST, name) && (!Object.hasOwn(choices, name) || Object.hasOwn(choices[name], value));
+  return { ...FIRST, ...Object.fromEntries([...given].filter(known)) };
 }
 
 function hash() {

@@ -4,8 +4,7 @@ const X = { utility_before: "utility", retain_before: "retain", lm_eval: "lm-eva
 const Y = { recovery: "recovery", score: "score", exact_match: "exact match" };
 
 function scatter(target, width) {
-  const xName = X[state.x] ? state.x : FIRST.x;
-  const yName = Y[state.y] ? state.y : FIRST.y;
+  const { x: xName, y: yName } = state;
   const points = shownMethods(target)
     .map((method) => {
       const after = shownRow(method);
