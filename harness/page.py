@@ -99,6 +99,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
         metric = markdown.target_metric(own)
         original = next((r for r in own if (r["method"], r["attack"]) == ("none", "none")), {})
         for row in own:
+            reference = original | {"lm_eval": row["lm_eval_original"]}  # the original's, on the same items
             shown = row | {
                 "target": index,
                 "method": markdown.method_label(row),
@@ -107,7 +108,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
                 "counts": markdown.comparable(row, metric),
                 # Where nothing trained nobody looked at the memory; no model needs 0.
                 "peak_memory_mib": row["peak_memory_mib"] or None,
-                **{f"{name}_kept": _kept(row[name], original.get(name)) for name in KEPT},
+                **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in KEPT},
             }
             for name, values in columns.items():
                 values.append(shown[name])

@@ -10,7 +10,7 @@ import pytest
 from boards import EVIL, made
 from runs import harness_cli
 
-from harness import page
+from harness import markdown, page
 from harness.formulas import FORMULAS
 
 
@@ -73,6 +73,12 @@ def test_it_asks_for_nothing_from_outside(tables):
 def test_every_column_says_what_it_means(tables):
     data = held(page.html(*tables))
     assert all(data["help"][column["name"]] for column in data["columns"])
+
+
+def test_the_guide_is_that_of_the_readme(tables):
+    html, (_, _, guide) = page.html(*tables), markdown.INTRO.partition("How to read the tables:")
+    assert html.count("<li>") == guide.count("\n- ") > 5
+    assert "<strong>recovery</strong> is what the attack brought back" in html
 
 
 def test_what_stands_above_a_table_is_said_of_its_target(tables):
