@@ -357,6 +357,21 @@ def test_a_number_tells_its_interval_facts_seeds_and_signature(view, tables):
     assert "signature" in view.one("#said").text
 
 
+def test_a_number_out_of_sight_is_told_and_seen_when_the_arrows_reach_it(view):
+    view(width=360, benchmark="world").js("document.querySelector('#attacks td[data-signature]').focus()")
+    view.press(Keys.END)
+    seen = (
+        "const r = document.activeElement.getBoundingClientRect(); return [r.left, r.right, r.top, r.bottom]"
+    )
+    left, right, top, bottom = view.js(seen)
+    assert 0 <= left < right <= 360
+    assert 0 <= top < bottom <= 900
+    # The scroll event comes with the next frame.
+    view.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    assert view.one("#tip").is_displayed()
+    assert "under sample" in view.one("#tip").text
+
+
 def test_a_header_tells_what_it_means(view):
     header = view(benchmark="world").one("#standing th[data-column=recovery] button")
     ActionChains(view.driver).move_to_element(header).perform()

@@ -133,13 +133,18 @@ function showTip(node, pin = false) {
   if (pin) box.setAttribute("aria-label", title);
   else box.removeAttribute("aria-label");
   node.setAttribute("aria-describedby", "tip");
+  place(node);
+  if (pin) box.querySelector("button")?.focus();
+}
+
+// Below its element, or above where there is no room.
+function place(node) {
   const at = node.getBoundingClientRect();
   const own = box.getBoundingClientRect();
   const room = document.documentElement.clientWidth - own.width - 8;
   box.style.left = `${Math.max(8, Math.min(at.left + at.width / 2 - own.width / 2, room))}px`;
   const below = at.bottom + 6 + own.height < innerHeight || at.top < own.height + 6;
   box.style.top = `${below ? at.bottom + 6 : at.top - own.height - 6}px`;
-  if (pin) box.querySelector("button")?.focus();
 }
 
 function hideTip() {
@@ -165,11 +170,10 @@ document.addEventListener("focusin", (event) => {
   else hideTip();
 });
 document.addEventListener("focusout", leave);
+// Going to an element scrolls to it, too.
 document.addEventListener(
   "scroll",
-  () => {
-    if (!pinned) hideTip();
-  },
+  () => (tipped && (pinned || tipped === document.activeElement) ? place(tipped) : hideTip()),
   true,
 );
 document.addEventListener("click", (event) => {
