@@ -358,7 +358,7 @@ def test_a_number_tells_its_interval_facts_seeds_and_signature(view, tables):
 
 
 def test_a_number_out_of_sight_is_told_and_seen_when_the_arrows_reach_it(view):
-    view(width=360, benchmark="world").js("document.querySelector('#attacks td[data-signature]').focus()")
+    view(width=360, benchmark="world").js("document.querySelector('#standing td[data-signature]').focus()")
     view.press(Keys.END)
     seen = (
         "const r = document.activeElement.getBoundingClientRect(); return [r.left, r.right, r.top, r.bottom]"
@@ -369,7 +369,7 @@ def test_a_number_out_of_sight_is_told_and_seen_when_the_arrows_reach_it(view):
     # The scroll event comes with the next frame.
     view.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
     assert view.one("#tip").is_displayed()
-    assert "under sample" in view.one("#tip").text
+    assert "MiB: " in view.one("#tip").text
 
 
 def test_a_header_tells_what_it_means(view):
