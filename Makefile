@@ -14,10 +14,11 @@ leaderboard: .venv/installed
 	$(BIN)/harness leaderboard build
 
 test: .venv/installed
+	.ci/install-browser
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -224,7 +224,7 @@ def check_benchmark(
         raise typer.Exit(1)
 
 
-leaderboard = typer.Typer(help="Build the leaderboard from results.", no_args_is_help=True)
+leaderboard = typer.Typer(help="Build the leaderboard from results, and look at it.", no_args_is_help=True)
 app.add_typer(leaderboard, name="leaderboard")
 
 
@@ -233,10 +233,20 @@ def leaderboard_build(
     results: Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")] = None,
     out: Annotated[Path, typer.Option(help="Where the leaderboard goes.")] = Path("leaderboard"),
 ) -> None:
-    """Write leaderboard.parquet and README.md from result files alone."""
+    """Write the leaderboard's tables, README.md and index.html from result files alone."""
     from . import command
 
     command.build(results or [Path("results")], out)
+
+
+@leaderboard.command("open")
+def leaderboard_open(
+    directory: Annotated[Path, typer.Argument(help="Where the leaderboard is.")] = Path("leaderboard"),
+) -> None:
+    """Open a leaderboard's index.html in the default browser; builds nothing."""
+    from . import command
+
+    command.open_page(directory)
 
 
 def _show(entry: Entry) -> None:

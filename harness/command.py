@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import hub, leaderboard, markdown, verdict
+from . import curves, hub, leaderboard, markdown, page, verdict
 from .base import CONTROLS, MethodConfig
 from .cli import say, table
 from .errors import ConfigError, StoreError
@@ -297,9 +298,21 @@ def build(results: Sequence[Path], out: Path) -> None:
             raise StoreError(
                 f"There is no results directory {place}; run `harness run` first, or name another."
             )
-    made = leaderboard.build(*tables([Store(place) for place in results]))
+    cells, metrics, samples = tables([Store(place) for place in results])
+    made = leaderboard.build(cells, metrics, samples)
+    risen = curves.build(made, cells, metrics)
     leaderboard.write(made, out)
+    page.write(made, risen, out)
     say(f"{out / 'leaderboard.parquet'} and {out / 'README.md'}: {made.num_rows} rows.")
+    say(f"{out / 'curves.parquet'}: {risen.num_rows} points. {out / page.NAME} shows all of it in a browser.")
+
+
+def open_page(out: Path) -> None:
+    """Show the page of a leaderboard in the default browser, and say where it is."""
+    path = page.find(out)
+    say(str(path))
+    if not webbrowser.open(path.as_uri()):
+        say("No browser could be started here; open that file in one.", stderr=True)
 
 
 def check(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from . import membership as _membership  # noqa: F401  importing describes the formulas
 from . import metrics as _metrics  # noqa: F401
 from .errors import StoreError
-from .formulas import FORMULAS
+from .formulas import FORMULAS, Formula
 from .store import ATTACK, TARGET
 
 ROUNDING = 1e-6
@@ -43,9 +43,14 @@ BY_NAME = {
 Rows = list[dict[str, Any]]
 
 
+def formula_of(metric: str) -> Formula | None:
+    """What computes a metric, or None for a name that only a stranger's benchmark knows."""
+    return FORMULAS.get(BY_NAME.get(metric, metric))
+
+
 def bounds(metric: str) -> tuple[float, float] | None:
-    """Least and highest value of a metric, or None for a name that only a stranger's benchmark knows."""
-    formula = FORMULAS.get(BY_NAME.get(metric, metric))
+    """Least and highest value of a metric, or None as above."""
+    formula = formula_of(metric)
     return (formula.low, formula.high) if formula else None
 
 

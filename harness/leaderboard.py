@@ -169,7 +169,7 @@ def _row(seeds: Seeds, models: Seeds, original: Seeds, retrain: Seeds) -> dict[s
     row["seconds"] = _mean(c["seconds"] for c in ok.values())
     row["steps"] = _mean(c["steps"] for c in ok.values())
     row["peak_memory_mib"] = max((c["peak_memory_mib"] for c in ok.values()), default=None)
-    row["signature"] = _signature(cell, ok)
+    row["signature"] = signature(seeds)
     return row
 
 
@@ -292,7 +292,9 @@ def _difference(own: tuple[str, str], others: set[tuple[str, str]]) -> str | Non
     return json.dumps({name: settings[own].get(name) for name in told})
 
 
-def _signature(cell: Cell, ok: Seeds) -> str:
+def signature(seeds: Seeds) -> str:
+    """What identifies the row of these cells, and which of them worked."""
+    cell, ok = next(iter(seeds.values())), seeds.ok()
     parts = {
         "protocol": cell["protocol"],
         "benchmark": f"{cell['benchmark']}@{key(identity(cell, BENCHMARK))[:8]}",

@@ -53,8 +53,8 @@ def markdown(table: pa.Table) -> str:
         chance = {row["chance"] for row in found if row["chance"] is not None}
         facts = f"Data `{data[:12]}`, target `{target[:12]}`, {dtype}, forget metric {target_metric(found)}, "
         facts += f"chance {' or '.join(_text(value) for value in sorted(chance)) or _text(None)}"
-        facts += "".join(sorted({f", {_tasks(row)}" for row in found if row["lm_eval_tasks"]}))
-        told = f" ({_settings(config)})" if config else ""
+        facts += "".join(sorted({f", {tasks(row)}" for row in found if row["lm_eval_tasks"]}))
+        told = f" ({settings(config)})" if config else ""
         parts.append(f"## {benchmark}: {model}{told}\n\n{facts}.\n")
         sections = (
             (None, _standing(found)),
@@ -82,12 +82,12 @@ def comparable(row: Mapping[str, Any], metric: str | None) -> bool:
 
 def method_label(row: Mapping[str, Any]) -> str:
     """A method, with the settings that tell it from others of its name."""
-    return f"{row['method']} {_settings(row['config'])}".strip()
+    return f"{row['method']} {settings(row['config'])}".strip()
 
 
 def attack_label(row: Mapping[str, Any]) -> str:
     """An attack with its variant, and the settings that tell it from others of its name."""
-    return " ".join(part for part in (row["attack"], row["variant"], _settings(row["attack_config"])) if part)
+    return " ".join(part for part in (row["attack"], row["variant"], settings(row["attack_config"])) if part)
 
 
 def _standing(rows: list[dict[str, Any]]) -> str:
@@ -138,7 +138,7 @@ def _useful(row: dict[str, Any]) -> str:
     return f"{_text(value)} ({value / original:.0%})" if value is not None and original else _text(value)
 
 
-def _tasks(row: dict[str, Any]) -> str:
+def tasks(row: dict[str, Any]) -> str:
     """The tasks behind the lm-eval column, with what a score always carries."""
     told = json.loads(row["lm_eval_tasks"])
     tasks = (
@@ -160,7 +160,8 @@ def _score(row: dict[str, Any] | None, metric: str | None) -> str:
     return "<br>".join(lines)
 
 
-def _settings(config: str | None) -> str:
+def settings(config: str | None) -> str:
+    """The settings of a ``config`` column, for people; empty for null."""
     return ", ".join(f"{name}={value}" for name, value in json.loads(config).items()) if config else ""
 
 

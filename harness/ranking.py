@@ -49,14 +49,19 @@ def guard(
         elif own is None:
             reasons.append(f"{name} not measured")
         elif own < KEPT * original:
-            share = min(round(100 * own / original), round(100 * KEPT) - 1)  # 89.9 is not 90
-            reasons.append(f"{name} {share} % of the original's")
+            reasons.append(f"{name} {share(own, original)} % of the original's")
     if seeds < SEEDS:
         reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {SEEDS} are needed")
     if lacking:
         told = ", ".join(lacking) if len(lacking) <= NAMED else f"{len(lacking)} of the attacks"
         reasons.append(f"not scored under {told}")
     return "; ".join(reasons) or None
+
+
+def share(own: float, original: float) -> int:
+    """What is left of the original's, in per cent. What is not enough never looks as if it were."""
+    rounded = round(100 * own / original)
+    return rounded if own >= KEPT * original else min(rounded, round(100 * KEPT) - 1)  # 89.9 is not 90
 
 
 def worst(scores: Mapping[A, stats.BySeed]) -> tuple[float | None, float | None]:

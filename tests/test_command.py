@@ -301,7 +301,9 @@ class TestResults:
         board = world.folder / "board"
         ended = harness_cli("leaderboard", "build", "--results", there, "--out", board)
         assert (ended.code, ended.err) == (0, "")
-        assert {path.name for path in board.iterdir()} == {"leaderboard.parquet", "README.md"}
+        assert {path.name for path in board.iterdir()} == {
+            *("leaderboard.parquet", "README.md", "curves.parquet", "index.html"),
+        }
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(world):

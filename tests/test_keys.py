@@ -224,7 +224,8 @@ def test_reading_the_source_executes_nothing_that_was_not_loaded(tmp_path, monke
 def test_every_engine_file_either_decides_numbers_or_is_known_not_to():
     shown = "__init__ errors hookspecs plugins registry settings keys store provenance stats plan execute"
     shown += (
-        " formulas cells invariants ranking markdown leaderboard verdict progress cli command hub prepare"
+        " formulas cells invariants ranking markdown leaderboard curves page verdict progress cli command hub"
+        " prepare"
     )
     shown += " utility"  # it decides the numbers of its own cells only, and is in their keys
     others = set(shown.split())

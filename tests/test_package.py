@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -48,6 +49,7 @@ def wheel(tmp_path_factory):
                 (source / folder).mkdir(parents=True, exist_ok=True)
                 (source / folder / file.name).write_bytes(file.read_bytes())
     (source / "harness" / "py.typed").touch()
+    shutil.copytree(ROOT / "harness" / "templates", source / "harness" / "templates")
     for name in ("pyproject.toml", "README.md"):
         (source / name).write_bytes((ROOT / name).read_bytes())
     for stray in ("tests", "docs"):
@@ -82,7 +84,8 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
         for file in (ROOT / folder).iterdir()
         if file.suffix == ".py"
     }
-    assert set(names) == expected | {"harness/py.typed"}
+    templates = {f"harness/templates/{file.name}" for file in (ROOT / "harness" / "templates").iterdir()}
+    assert set(names) == expected | templates | {"harness/py.typed"}
 
 
 def test_the_installed_package_is_the_one_that_runs(installed, site):
