@@ -8,7 +8,7 @@ the upper end of its interval, b the higher one and l its lower end:
 
 ``limit`` corrects for the number M of unlearned models (Bonferroni): z(1 - 0.05 / 2M) / z(1 - 0.05 / 2). The
 rows of one model are not corrected for: they move together, and the intervals are for other facts as well,
-which no rerun draws. ``tests/test_agreement.py`` simulates how often reruns pass and drifts are found.
+which no rerun draws. How often reruns pass and drifts are found: docs/protocol.md, ``tests/perf/reruns.py``.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ OF_MODEL = ("forget_before", "retain_before", "utility_before", "lm_eval")
 OF_ATTACK = ("score", "exact_match")
 """What a cell measures before any attack, and under one."""
 
-OF_TABLE = {True: ("worst",), False: ("recovery",)}
-"""Numbers that hang on other rows, too, of a model (True) and of an attack; compared where both have them."""
+DERIVED = {True: ("worst",), False: ("recovery",)}
+"""What follows from these numbers and those of other rows, of a model (True) and of an attack."""
+
+LOOSE = 2.0
+"""How many times as far derived numbers may be apart. They are no further evidence, and the interval of a
+recovery shrinks to nothing where all facts agree; an error in computing them is still found."""
 
 CONFIGS = ("benchmark_config", "config", "attack_config")
 NAMES = ("benchmark", "model", "dtype", "method", "attack", "variant")
@@ -53,13 +57,13 @@ Spreads = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number of both tables, and how many joint margins they are apart."""
+    """A number of both tables; ``share`` is their difference as a share of what is allowed."""
 
     where: str
     name: str
     committed: float
     rebuilt: float
-    margins: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +104,13 @@ def compare(
     pairs, missing, extra = matched(committed, rebuilt)
     found = Findings(len(pairs), len({_of(MODEL, ours) for _, ours in pairs}))
     for theirs, ours in pairs:
-        found.numbers += _numbers(theirs, ours, spreads or {}, part)
+        found.numbers += _numbers(theirs, ours, spreads or {}, part, found.limit)
         found.differences += _unlike(theirs, ours)
-    found.numbers.sort(key=lambda number: -number.margins)
+    found.numbers.sort(key=lambda number: -number.share)
     found.differences += [
         Difference(number.where, f"{number.name} {number.committed:.3f}, now {number.rebuilt:.3f}")
         for number in found.numbers
-        if number.margins > found.limit
+        if number.share > 1
     ]
     found.differences += [Difference(label(row), "not in the committed table") for row in extra]
     if not part:
@@ -187,14 +191,16 @@ def label(row: Row) -> str:
     return f"{row['benchmark']} {method_label(row)}, {attack}"
 
 
-def _numbers(theirs: Row, ours: Row, spreads: Spreads, part: bool) -> Iterator[Number]:
+def _numbers(theirs: Row, ours: Row, spreads: Spreads, part: bool, limit: float) -> Iterator[Number]:
     of_model = ours["attack"] == "none"
-    names = OF_MODEL if of_model else OF_ATTACK
-    for name in names if part else (*names, *OF_TABLE[of_model]):
+    measured = OF_MODEL if of_model else OF_ATTACK
+    derived = () if part else DERIVED[of_model]
+    for name in (*measured, *derived):
         a, b = theirs[name], ours[name]
         if None not in (a, b):
             least = max(LEAST, spreads.get((ours["signature"], name), 0.0))
-            yield Number(label(ours), name, a, b, margins(theirs, ours, name, least))
+            allowed = limit * LOOSE if name in derived else limit
+            yield Number(label(ours), name, a, b, margins(theirs, ours, name, least) / allowed)
 
 
 def margins(theirs: Row, ours: Row, name: str, least: float = LEAST) -> float:

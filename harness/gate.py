@@ -124,21 +124,21 @@ def show(found: Findings, committed: Path) -> None:
     """Say how much was compared, what came close, and what differs."""
     say(
         f"\n{committed}: {found.rows} rows and {len(found.numbers)} numbers of {found.models} unlearned "
-        f"models compared; two may be {found.limit:.2f} joint margins of their 95 % intervals apart."
+        f"models compared; each pair may be {found.limit:.2f} joint margins of its intervals apart."
     )
-    apart = [number for number in found.numbers if number.margins][:SHOWN]
+    apart = [number for number in found.numbers if number.share][:SHOWN]
     lines = [
         (
             n.where,
             n.name,
             f"{n.committed:.3f}",
             f"{n.rebuilt:.3f}",
-            f"{n.margins:.2f}",
+            f"{n.share:.0%}",
         )
         for n in apart
     ]
     if lines:
-        say(table("furthest apart", ("row", "number", "committed", "rebuilt", "margins"), lines))
+        say(table("furthest apart", ("row", "number", "committed", "rebuilt", "of what is allowed"), lines))
     elif found.numbers:
         say("All numbers are equal.")
     for note in found.notes:
