@@ -117,7 +117,7 @@ def compare(
         found.differences += [Difference(label(row), "not in the results", "run it") for row in missing]
         found.notes += _standing(pairs)
     if changed := sum(_identity(theirs) != _identity(ours) for theirs, ours in pairs):
-        found.notes.append(f"{changed} rows come from other settings or another version of a plugin.")
+        found.notes.append(f"rows from other settings or another version of a plugin: {changed}.")
     return found
 
 

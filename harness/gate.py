@@ -148,7 +148,8 @@ def show(found: Findings, committed: Path) -> None:
     if not found.rows:
         say("Nothing was compared: the results hold no row of this leaderboard.", stderr=True)
     elif found.differences:
-        say(f"{len(found.differences)} differences.", stderr=True)
+        count = len(found.differences)
+        say(f"{count} {'difference' if count == 1 else 'differences'}.", stderr=True)
     else:
         say("They agree.")
 

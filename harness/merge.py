@@ -43,12 +43,15 @@ def merge(out: Path, sources: Sequence[Path]) -> Merged:
         chosen[key] = next(iter(good or [store for store in stores if key in statuses[store]]))
         for other in good[1:]:
             if not _same(chosen[key], other, key):
-                conflicts.append(f"{key[:12]} in {chosen[key].root} and {other.root}")
+                conflicts.append((key, other))
     if conflicts:
+        told = [
+            f"{_name(other, key)} in {chosen[key].root} and {other.root}" for key, other in conflicts[:NAMED]
+        ]
         more = f"; and {len(conflicts) - NAMED} more" if len(conflicts) > NAMED else ""
         raise StoreError(
             "Not merged: the same cells have different numbers, so they were made on different machines or "
-            f"with different versions of a library: {'; '.join(conflicts[:NAMED])}{more}. Keep one of each: "
+            f"with different versions of a library: {'; '.join(told)}{more}. Keep one of each: "
             "move the other's files away from cells/, metrics/ and samples/, or leave out its directory."
         )
     fresh = {key: store for key, store in chosen.items() if store is not stores[0]}
@@ -60,3 +63,10 @@ def merge(out: Path, sources: Sequence[Path]) -> Merged:
 
 def _same(one: Store, other: Store, key: str) -> bool:
     return all(a.equals(b) for a, b in zip(one.numbers(key), other.numbers(key), strict=True))
+
+
+def _name(store: Store, key: str) -> str:
+    """A cell for people: the beginning of its key, what it is, and its seed."""
+    (row,) = store.cell(key).to_pylist()
+    names = (row[name] for name in ("benchmark", "method", "attack", "variant"))
+    return f"{key[:12]} ({' '.join(filter(None, names))} seed {row['seed']})"

@@ -229,7 +229,7 @@ def test_rows_of_one_method_with_several_settings_find_each_other_by_signature()
 def test_other_settings_or_versions_are_noted_and_the_numbers_compared():
     found = compare([row(of="gd@1")], [row(of="gd@2")])
     assert (found.rows, found.differences) == (1, [])
-    assert found.notes == ["1 rows come from other settings or another version of a plugin."]
+    assert found.notes == ["rows from other settings or another version of a plugin: 1."]
 
 
 def test_the_target_and_the_cells_of_a_row_do_not_decide_what_it_measured():

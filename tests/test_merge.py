@@ -97,7 +97,9 @@ def test_different_numbers_under_one_key_are_refused_by_name_and_nothing_is_writ
     before = values(out)
     with pytest.raises(StoreError) as refused:
         merge(out, [a] if into else [a, b])
-    assert f"{'a' * 12} in {out if into else a} and {a if into else b}" in str(refused.value)
+    assert f"{'a' * 12} (world gd none seed 0) in {out if into else a} and {a if into else b}" in str(
+        refused.value
+    )
     assert "leave out" in str(refused.value)
     assert values(out) == before
 
