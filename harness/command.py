@@ -291,14 +291,19 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def build(results: Sequence[Path], out: Path) -> None:
-    """Write the leaderboard of one or more results directories."""
+def opened(results: Sequence[Path]) -> list[Store]:
+    """The stores in these directories. Raises StoreError where there is no such directory."""
     for place in results:
         if not place.is_dir():
             raise StoreError(
                 f"There is no results directory {place}; run `harness run` first, or name another."
             )
-    cells, metrics, samples = tables([Store(place) for place in results])
+    return [Store(place) for place in results]
+
+
+def build(results: Sequence[Path], out: Path) -> None:
+    """Write the leaderboard of one or more results directories."""
+    cells, metrics, samples = tables(opened(results))
     made = leaderboard.build(cells, metrics, samples)
     risen = curves.build(made, cells, metrics)
     leaderboard.write(made, out)

@@ -22,6 +22,7 @@ from .markdown import attack_label, comparable, markdown, method_label, target_m
 from .store import ATTACK, BENCHMARK, METHOD, parquet_bytes, write_atomically
 from .utility import LABEL, SCORE
 
+TABLE = "leaderboard.parquet"
 EXACT = ("forget", "exact_match")
 
 FLOAT, INT, TEXT = pa.float64(), pa.int64(), pa.string()
@@ -321,7 +322,12 @@ def _ordered(entries: list[Entry]) -> list[dict[str, Any]]:
     return [row for *_, row in sorted(entries, key=place)]
 
 
+def pages(table: pa.Table) -> dict[str, bytes]:
+    """By name, the files that people read: the same table gives the same bytes."""
+    return {"README.md": markdown(table).encode()}
+
+
 def write(table: pa.Table, out_dir: Path | str) -> None:
-    """Write ``leaderboard.parquet`` and ``README.md`` to ``out_dir``, each whole or not at all."""
-    write_atomically(Path(out_dir) / "leaderboard.parquet", parquet_bytes(table))
-    write_atomically(Path(out_dir) / "README.md", markdown(table).encode())
+    """Write ``leaderboard.parquet`` and the pages to ``out_dir``, each whole or not at all."""
+    for name, content in {TABLE: parquet_bytes(table), **pages(table)}.items():
+        write_atomically(Path(out_dir) / name, content)

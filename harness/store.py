@@ -178,6 +178,22 @@ class Store:
             self._write("samples", row.key, SAMPLES, outcome.samples)
         self._write("cells", row.key, CELLS, [row])
 
+    def cell(self, key: str) -> pa.Table:
+        """The row of a cell."""
+        return _read(self._path("cells", key), CELLS)
+
+    def numbers(self, key: str) -> tuple[pa.Table, pa.Table]:
+        """Metrics and samples of a cell that is ok."""
+        return _read(self._path("metrics", key), METRICS), _read(self._path("samples", key), SAMPLES)
+
+    def copy(self, key: str, to: Store) -> None:
+        """Commit a cell of this store to another, as :meth:`commit` does."""
+        row = self.cell(key)
+        if row["status"][0].as_py() == "ok":
+            for table, content in zip(("metrics", "samples"), self.numbers(key), strict=True):
+                write_atomically(to._path(table, key), parquet_bytes(content))
+        write_atomically(to._path("cells", key), parquet_bytes(row))
+
     def _path(self, table: str, key: str) -> Path:
         return self.root / table / f"{key}.parquet"
 

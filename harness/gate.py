@@ -1,0 +1,165 @@
+"""What the commands do that hold a committed leaderboard against results."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from . import agreement, command, leaderboard
+from .agreement import Difference, Findings
+from .cli import say, table
+from .draw import JOBS, SETUP, Part, draw
+from .errors import StoreError
+from .merge import merge as merged
+from .store import write_atomically
+
+SHOWN = 5
+"""Numbers shown that agree: the furthest apart."""
+
+RERENDER = "harness leaderboard pages"
+
+
+def check(committed: Path, results: Sequence[Path], part: bool = False) -> bool:
+    """Say whether a committed leaderboard is what the results give, and its pages what its table gives."""
+    theirs = read(committed)
+    tables = command.tables(command.opened(results))
+    ours = leaderboard.build(*tables)
+    found = agreement.compare(theirs.to_pylist(), ours.to_pylist(), agreement.spreads(*tables), part)
+    found.differences += stale(committed, theirs)
+    show(found, committed)
+    return bool(found.rows) and not found.differences
+
+
+def regenerate(committed: Path, minutes: float, seed: int | None) -> bool:
+    """Draw a part of the grid, run it from nothing, and hold it against the committed rows."""
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    rows = read(committed).to_pylist()
+    part = draw(rows, 60 * minutes, seed)
+    describe(part, sum(row["attack"] != "none" for row in rows), minutes, seed)
+    place = Path(tempfile.mkdtemp(prefix="harness-"))
+    cache = place / "cache"
+    wanted = command.Wanted(
+        methods=",".join(part.methods),
+        attacks=",".join(part.attacks),
+        benchmarks=part.benchmark,
+        seeds=part.seeds,
+        results=place / "results",
+        cache=cache,
+        controls=False,
+    )
+    run(wanted, cache)
+    agrees = check(committed, [wanted.results], part=True)
+    if agrees:
+        shutil.rmtree(place)
+    else:
+        say(f"The results are kept in {place}. Draw the same part again with --seed {seed}.", stderr=True)
+    return agrees
+
+
+def run(wanted: command.Wanted, cache: Path) -> None:
+    """Run all cells; no table, which would compare with controls that were not drawn."""
+    plan, _ = command.prepare(wanted)
+    command.describe(plan, set(), wanted, cache)
+    command.carry_out(plan, set(), wanted, cache)
+
+
+def describe(part: Part, rows: int, minutes: float, seed: int) -> None:
+    """Say what was drawn and what it will take."""
+    say(f"drawn with --seed {seed}: {part.benchmark}, seeds: {part.seeds}")
+    say(f"methods: {', '.join(part.methods)}   attacks: {', '.join(part.attacks)}")
+    say(
+        f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {SETUP / 60:.1f} of them for the targets; "
+        f"{part.drawable} of {rows} rows under attacks fit into {minutes:g} minutes and may be drawn\n"
+    )
+
+
+def merge(out: Path, sources: Sequence[Path]) -> None:
+    """Bring the cells of several results directories together."""
+    command.opened(sources)
+    done = merged(out, sources)
+    failed = f"; {done.failed} have failed and will be tried again by the next run" if done.failed else ""
+    say(f"{out}: {done.cells} cells, {done.copied} of them new{failed}.")
+
+
+def pages(place: Path) -> None:
+    """Write the pages of a leaderboard again, from its table."""
+    for name, content in leaderboard.pages(read(place)).items():
+        write_atomically(place / name, content)
+        say(f"{place / name}")
+
+
+def read(place: Path) -> pa.Table:
+    """The table of a leaderboard. Raises StoreError where there is none that this version can read."""
+    path = place / leaderboard.TABLE
+    if not path.is_file():
+        raise StoreError(f"There is no {path}; name the directory of a leaderboard.")
+    try:
+        found = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{path} is damaged or cannot be read ({str(error).splitlines()[0]}); build it again."
+        ) from error
+    if lacking := [name for name in leaderboard.COLUMNS if name not in found.column_names]:
+        raise StoreError(f"{path} lacks the columns {', '.join(lacking)}: build it again with this version.")
+    return found
+
+
+def stale(place: Path, made: pa.Table) -> Iterator[Difference]:
+    """The pages beside a table that are not what the table gives."""
+    for name, content in leaderboard.pages(made).items():
+        path = place / name
+        if not path.is_file():
+            yield Difference(name, "not there", RERENDER)
+        elif path.read_bytes() != content:
+            yield Difference(name, f"not what {leaderboard.TABLE} gives", RERENDER)
+
+
+def show(found: Findings, committed: Path) -> None:
+    """Say how much was compared, what came close, and what differs."""
+    say(
+        f"\n{committed}: {found.rows} rows and {len(found.numbers)} numbers of {found.models} unlearned "
+        f"models compared; each pair may be {found.limit:.2f} joint margins of its intervals apart."
+    )
+    apart = [number for number in found.numbers if number.share][:SHOWN]
+    lines = [
+        (
+            n.where,
+            n.name,
+            f"{n.committed:.3f}",
+            f"{n.rebuilt:.3f}",
+            f"{n.share:.0%}",
+        )
+        for n in apart
+    ]
+    if lines:
+        say(table("furthest apart", ("row", "number", "committed", "rebuilt", "of what is allowed"), lines))
+    elif found.numbers:
+        say("All numbers are equal.")
+    for note in found.notes:
+        say(f"note: {note}")
+    if found.differences:
+        say(table("differences", ("where", "what", "what to do"), gathered(found.differences)))
+    if not found.rows:
+        say("Nothing was compared: the results hold no row of this leaderboard.", stderr=True)
+    elif found.differences:
+        count = len(found.differences)
+        say(f"{count} {'difference' if count == 1 else 'differences'}.", stderr=True)
+    else:
+        say("They agree.")
+
+
+def gathered(differences: Sequence[Difference]) -> list[tuple[str, str, str]]:
+    """A line for each thing to say, with the first row it is said of and the number of others."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for each in differences:
+        where.setdefault((each.what, each.todo), []).append(each.where)
+    return [
+        (first if not others else f"{first} and {len(others)} more", *told)
+        for told, (first, *others) in where.items()
+    ]
