@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run leaderboard test
+.PHONY: run leaderboard docs test
 
 run: .venv/installed
 	$(BIN)/harness run --methods ssiuu,gd --attacks all
@@ -12,6 +12,10 @@ run: .venv/installed
 leaderboard: .venv/installed
 	$(BIN)/harness run --methods all --attacks all
 	$(BIN)/harness leaderboard build
+
+# The documentation, in site/; warnings are errors.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: .venv/installed
 	$(BIN)/ruff check
