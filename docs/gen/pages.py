@@ -130,8 +130,8 @@ def _cost(name: str, rows: list[Row]) -> str:
         peak = number(row["peak_memory_mib"] or None, 0)
         lines.append((_place(row), number(row["steps"], 0), number(row["seconds"], 1), share, peak))
     head = ("benchmark", "steps", "seconds", f"seconds / {REFERENCE}", "peak memory, MiB")
-    made = "## Cost\n\nUnlearning and its evaluation, mean over seeds, one thread of a CPU: "
-    made += "the cell before any attack.\n\n" + table(head, lines)
+    made = "## Cost\n\nUnlearning and its evaluation (the cell before any attack), mean over seeds, on the "
+    made += "[machine](../performance.md) of the committed leaderboard.\n\n" + table(head, lines)
     if measured := _measured(name):
         made += "\nA step alone, on a larger model ([performance](../performance.md)):\n\n" + measured
     return made
