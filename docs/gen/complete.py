@@ -40,9 +40,9 @@ def undocumented(
 
 
 def hooks(specs: ModuleType) -> Iterator[str]:
-    """A hook is a function that pluggy marked."""
-    for name, function in inspect.getmembers(specs, inspect.isfunction):
-        if hasattr(function, f"{hookspecs.PROJECT}_spec") and not docstring(function):
+    """Every hook."""
+    for name, function in reference.specified(specs).items():
+        if not docstring(function):
             yield f"The hook {name} has no docstring; write one in harness/hookspecs.py."
 
 

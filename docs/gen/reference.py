@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Iterator
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,6 @@ from harness import errors as harness_errors
 from harness import hookspecs, leaderboard, store
 from harness.base import Benchmark
 from harness.formulas import described
-from harness.plugins import HOOKS
 from harness.registry import Registry
 from harness.types import Reported
 
@@ -46,13 +46,16 @@ ENGINE = (
 
 def hooks() -> str:
     """Each hook with its signature and docstring."""
-    parts = []
-    for name in HOOKS.values():
-        function = getattr(hookspecs, name)
-        parts.append(
-            f"## {name}\n\n```python\n{name}{inspect.signature(function)}\n```\n\n{docstring(function)}\n"
-        )
-    return "\n".join(parts)
+    return "\n".join(
+        f"## {name}\n\n```python\n{name}{inspect.signature(function)}\n```\n\n{docstring(function)}\n"
+        for name, function in specified(hookspecs).items()
+    )
+
+
+def specified(specs: ModuleType) -> dict[str, FunctionType]:
+    """The hooks of a module: the functions that pluggy marked."""
+    mark = f"{hookspecs.PROJECT}_spec"
+    return {name: f for name, f in vars(specs).items() if isinstance(f, FunctionType) and hasattr(f, mark)}
 
 
 def classes() -> str:
@@ -100,7 +103,12 @@ def cli() -> str:
     parts = []
     for path, command in commands(typer.main.get_command(harness.cli.app)):
         rows = [(code(names), plain(told)) for names, told in parameters(command)]
-        parts += [f"## {path}\n", f"{plain(command.help or '')}\n", table(("option", "what it does"), rows)]
+        told = [text for text in (command.help, command.epilog) if text]
+        parts += [
+            f"## {path}\n",
+            *(f"{plain(text)}\n" for text in told),
+            table(("option", "what it does"), rows),
+        ]
     return "\n".join(parts)
 
 
