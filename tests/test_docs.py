@@ -288,11 +288,17 @@ def test_the_page_of_a_method_has_equation_cost_and_rows(name, site, pages, gene
     page = pages[f"methods/{name}.html"]
     assert {"settings", "cost", "its-rows"} <= page.ids
     rows = [row for row in generator["pages"].leaderboard() if row["method"] == name]
-    assert rows
+    assert (generator["pages"].MISSING.strip() in page.text) == (not rows)
     for row in rows:
         value = row["forget_before" if row["attack"] == "none" else "score"]
         assert value is None or f"{value:.3f}" in page.text
         assert row["attack"] in page.text
+
+
+def test_a_method_without_rows_says_so_and_shows_its_settings(generator):
+    made = generator["pages"].section(registry(Unwritten), "methods/unwritten.md")
+    assert generator["pages"].MISSING in made
+    assert "| `unwritten.weight` | number | `1.0` | weight of the term |" in made
 
 
 def test_every_metric_of_every_benchmark_is_explained(pages, generator):

@@ -29,6 +29,8 @@ Row = dict[str, Any]
 REFERENCE = "gd"
 """The method that costs are set against."""
 
+MISSING = "It is not in the committed leaderboard yet.\n"
+
 
 def section(registry: Registry, uri: str) -> str:
     """What follows the hand-written text of ``methods/gd.md``; nothing for a page that is about no plugin."""
@@ -101,6 +103,12 @@ def where(reported: Reported) -> str:
     return "aggregate" if reported.splits == ("all",) else ", ".join(reported.splits)
 
 
+def wanted(reported: Reported) -> tuple[str, str]:
+    """Which values of a metric are better, and which is ideal, on these splits."""
+    formula = described(reported.formula)
+    return reported.better or formula.better, reported.ideal or formula.ideal
+
+
 def _overview(kind: str, head: list[str], more: Callable[[str], list[str]]) -> str:
     entries = Registry().kinds[kind].values()
     rows = [(f"[`{e.name}`]({e.name}.md)", plain(e.summary()), *more(e.name)) for e in entries]
@@ -119,19 +127,18 @@ def _method(name: str, cls: type[Method]) -> Iterable[str]:
 
 
 def _cost(name: str, rows: list[Row]) -> str:
-    before = {
-        (r["benchmark"], r["model"]): r for r in leaderboard() if _before(r) and r["method"] == REFERENCE
-    }
+    units = [r for r in leaderboard() if _before(r) and r["method"] == REFERENCE and not r["config"]]
+    by_target = {(r["benchmark"], r["target"]): r for r in units}
     lines = []
     for row in filter(_before, rows):
-        unit = before.get((row["benchmark"], row["model"]))
+        unit = by_target.get((row["benchmark"], row["target"]))
         share = number(row["seconds"] / unit["seconds"], 2) if unit else number(None)
         # A process that trained nothing reports no peak of its own.
         peak = number(row["peak_memory_mib"] or None, 0)
         lines.append((_place(row), number(row["steps"], 0), number(row["seconds"], 1), share, peak))
     head = ("benchmark", "steps", "seconds", f"seconds / {REFERENCE}", "peak memory, MiB")
     made = "## Cost\n\nUnlearning and its evaluation (the cell before any attack), mean over seeds, on the "
-    made += "[machine](../performance.md) of the committed leaderboard.\n\n" + table(head, lines)
+    made += "[machine](../performance.md) of the committed leaderboard.\n\n" + (table(head, lines) or MISSING)
     if measured := _measured(name):
         made += "\nA step alone, on a larger model ([performance](../performance.md)):\n\n" + measured
     return made
@@ -150,14 +157,14 @@ def _measured(name: str) -> str:
 
 def _standing(rows: list[Row]) -> Iterable[str]:
     yield "## Its rows\n"
-    yield "From the committed leaderboard; [how to read it](../howto/compare.md).\n"
-    for place, found in groupby(rows, _place):
+    yield "From the committed leaderboard; [how to read it](../howto/compare.md).\n" if rows else MISSING
+    for place, found in groupby(sorted(rows, key=_place), _place):
         cells = list(found)
         for row in filter(_before, cells):
             yield f"### {place}\n"
             facts = {
                 "rank": number(row["rank"]),
-                "guard": row["guard"] or "none" if row["rank"] else row["guard"] or "a control has no rank",
+                "guard": row["guard"] or "–",
                 f"forget {row['forget_metric']}": interval(row, "forget_before"),
                 "retain": number(row["retain_before"]),
                 "utility": number(row["utility_before"]),
@@ -180,11 +187,13 @@ def _attack(name: str, cls: type[Attack]) -> Iterable[str]:
     yield table(list(facts), [list(facts.values())])
     yield settings(name, cls)
     yield "## What it finds\n"
-    yield "From the committed leaderboard; [how to read it](../howto/compare.md).\n"
-    mine = sorted(
-        (r for r in leaderboard() if r["attack"] == name), key=lambda r: (_place(r), attack_label(r))
-    )
-    for (place, label), found in groupby(mine, lambda r: (_place(r), attack_label(r))):
+
+    def setting(row: Row) -> tuple[str, str]:
+        return _place({**row, "config": None}), attack_label(row)
+
+    mine = sorted((row for row in leaderboard() if row["attack"] == name), key=setting)
+    yield "From the committed leaderboard; [how to read it](../howto/compare.md).\n" if mine else MISSING
+    for (place, label), found in groupby(mine, setting):
         yield f"### {place}, {label}\n"
         head = ("method", "score", "recovery", "exact match", "facts scored", "steps", "seconds")
         rows = [
@@ -208,11 +217,9 @@ def _benchmark(name: str, cls: type[Benchmark]) -> Iterable[str]:
     yield "## Metrics\n"
     rows = []
     for reported in cls.reports:
-        formula = described(reported.formula)
         link = f"[`{reported.metric}`](../reference/metrics.md#{anchor(reported.metric)})"
-        better, ideal = reported.better or formula.better, reported.ideal or formula.ideal
-        needs = ", ".join(reported.needs)
-        rows.append((link, where(reported), formula.range, better, ideal, needs))
+        values = described(reported.formula).range, *wanted(reported)
+        rows.append((link, where(reported), *values, ", ".join(reported.needs)))
     yield table(("metric", "measured on", "range", "better", "ideal", "needs"), rows)
     controls = [r for r in leaderboard() if r["benchmark"] == name and _before(r)]
     if controls:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import typer
-from pages import anchor, where
+from pages import anchor, wanted, where
 from text import code, docstring, plain, table
 
 import harness.cli
@@ -85,12 +85,7 @@ def metrics() -> str:
             parts.append(f"{plain(formula.definition)}\n\nIn {plain(formula.range)}. {docstring(function)}\n")
             parts.append(f"Computed by `{function.__module__}.{function.__qualname__}`.\n")
             rows = [
-                (
-                    f"[{name}](../benchmarks/{name}.md)",
-                    where(r),
-                    r.better or formula.better,
-                    r.ideal or formula.ideal,
-                )
+                (f"[{name}](../benchmarks/{name}.md)", where(r), *wanted(r))
                 for name, r in found
                 if r.formula is function
             ]
