@@ -19,6 +19,7 @@ from runs import harness_cli, install, on_path, rows, save_model
 
 import harness
 import harness.cli
+from harness import leaderboard
 from harness.errors import DataError
 from harness.registry import Registry
 from harness.settings import parse
@@ -215,8 +216,10 @@ def run_example(name: str, folder: Path) -> str:
     return done.stdout
 
 
-TESTED = {"bounded", "forget_shots", "my_tofu", "from_python", "parquet_cells", "parquet_pandas",
-          "parquet_duckdb", "parquet_polars"}  # fmt: skip
+TESTED = {
+    *("bounded", "forget_shots", "my_tofu", "from_python"),
+    *("parquet_columns", "parquet_cells", "parquet_pandas", "parquet_duckdb", "parquet_polars"),
+}
 """Examples that a test of this file runs."""
 
 
@@ -226,6 +229,12 @@ def test_the_committed_leaderboard_is_read_with(library):
         pytest.skip(f"{library} is not installed; it comes with the extra 'docs'")
     printed = run_example(f"parquet_{library}", ROOT)
     assert "ssiuu" in printed or "retrain" in printed
+
+
+def test_the_leaderboard_explains_its_columns():
+    lines = run_example("parquet_columns", ROOT).splitlines()
+    assert len(lines) == len(leaderboard.SCHEMA)
+    assert lines[0].startswith("protocol - version of the measurement")
 
 
 def test_the_cells_of_a_run_are_read_with_pandas(world):
