@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run leaderboard regenerate test
+.PHONY: run leaderboard regenerate docs test
 
 run: .venv/installed
 	$(BIN)/harness run --methods ssiuu,gd --attacks all
@@ -21,6 +21,10 @@ leaderboard: .venv/installed
 # A freshly drawn part of it, from nothing, held against the committed rows.
 regenerate: .venv/installed
 	$(BIN)/harness leaderboard regenerate
+
+# The documentation, in site/; warnings are errors.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: .venv/installed
 	.ci/install-browser

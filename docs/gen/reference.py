@@ -1,0 +1,153 @@
+"""The reference: hooks, classes, metrics, command line, tables and errors, from the code alone."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pyarrow as pa
+import typer
+from pages import anchor, wanted, where
+from text import code, docstring, plain, table
+
+import harness.cli
+from harness import errors as harness_errors
+from harness import hookspecs, leaderboard, store
+from harness.base import Benchmark
+from harness.formulas import described
+from harness.registry import Registry
+from harness.types import Reported
+
+TABLES = {
+    "cells": store.CELLS,
+    "metrics": store.METRICS,
+    "samples": store.SAMPLES,
+    "leaderboard.parquet": leaderboard.SCHEMA,
+}
+
+BASES = ("Plugin", "Method", "Attack", "Benchmark")
+CONFIGS = ("Config", "MethodConfig", "TrainingConfig", "FinetuneConfig", "EpochsConfig")
+PLAIN = """
+    Question Fact Splits Prompt Example LogLikelihood Generate TokenScores Measure
+    Sample Metric Reported Training Cost Outcome"""
+ENGINE = (
+    *(f"harness.run.{name}" for name in ("Unlearning", "Attacking", "Subject")),
+    *(f"harness.types.{name}" for name in PLAIN.split()),
+    "harness.tokens.Texts",
+    "harness.tokens.Batch",
+    "harness.losses",
+    "harness.formulas",
+)
+"""What plugins are given, and what they are written in."""
+
+
+def hooks() -> str:
+    """Each hook with its signature and docstring."""
+    return "\n".join(
+        f"## {name}\n\n```python\n{name}{inspect.signature(function)}\n```\n\n{docstring(function)}\n"
+        for name, function in specified(hookspecs).items()
+    )
+
+
+def specified(specs: ModuleType) -> dict[str, FunctionType]:
+    """The hooks of a module: the functions that pluggy marked."""
+    mark = f"{hookspecs.PROJECT}_spec"
+    return {name: f for name, f in vars(specs).items() if isinstance(f, FunctionType) and hasattr(f, mark)}
+
+
+def classes() -> str:
+    """The base classes and their settings; mkdocstrings reads them from the source."""
+    return _documented("harness.base", "The three nouns", BASES) + _documented(
+        "harness.base", "Settings they share", CONFIGS
+    )
+
+
+def engine() -> str:
+    """What a plugin is given and what it is written in."""
+    return "\n".join(f"::: {path}\n" for path in ENGINE)
+
+
+def metrics() -> str:
+    """Each metric of every benchmark: its formulas, and where it is measured."""
+    of: dict[str, list[tuple[str, Reported]]] = defaultdict(list)
+    for entry in Registry().benchmarks.values():
+        cls: type[Benchmark] = entry.load()  # type: ignore[assignment]
+        for reported in cls.reports:
+            of[reported.metric].append((entry.name, reported))
+    parts = []
+    for metric, found in of.items():
+        parts.append(f"## `{metric}` {{: #{anchor(metric)} }}\n")
+        for function in dict.fromkeys(reported.formula for _, reported in found):
+            formula = described(function)
+            parts.append(f"{plain(formula.definition)}\n\nIn {plain(formula.range)}. {docstring(function)}\n")
+            parts.append(f"Computed by `{function.__module__}.{function.__qualname__}`.\n")
+            rows = [
+                (f"[{name}](../benchmarks/{name}.md)", where(r), *wanted(r))
+                for name, r in found
+                if r.formula is function
+            ]
+            parts.append(table(("benchmark", "measured on", "better", "ideal"), rows))
+    return "\n".join(parts)
+
+
+def cli() -> str:
+    """Every command with its arguments and options."""
+    parts = []
+    for path, command in commands(typer.main.get_command(harness.cli.app)):
+        rows = [(code(names), plain(told)) for names, told in parameters(command)]
+        told = [text for text in (command.help, command.epilog) if text]
+        parts += [
+            f"## {path}\n",
+            *(f"{plain(text)}\n" for text in told),
+            table(("option", "what it does"), rows),
+        ]
+    return "\n".join(parts)
+
+
+def commands(command: Any, path: str = "harness") -> Iterator[tuple[str, Any]]:
+    """A command and everything below it, each with the words that call it."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{path} {name}")
+
+
+def parameters(command: Any) -> list[tuple[str, str]]:
+    """Names and help of a command's arguments and options, as ``--help`` has them."""
+    context = typer.Context(command)
+    found = [parameter.get_help_record(context) for parameter in command.params]
+    return [record for record in found if record]
+
+
+def tables() -> str:
+    """The columns of every table, described by the schema that is written into the files."""
+    return "\n".join(
+        f"## {name}\n\n{table(('column', 'type', 'what it is'), columns(s))}" for name, s in TABLES.items()
+    )
+
+
+def columns(schema: pa.Schema) -> list[tuple[str, str, str]]:
+    """Name, type and meaning of every column of a table."""
+    rows = []
+    for field in schema:
+        told = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        unit = f" ({told['unit']})" if told.get("unit") else ""
+        rows.append((code(field.name), str(field.type), plain(told.get("description", "") + unit)))
+    return rows
+
+
+def errors() -> str:
+    """The errors a user can mend."""
+    kinds = [kind for kind in vars(harness_errors).values() if inspect.isclass(kind)]
+    rows = [
+        (code(kind.__name__), plain(docstring(kind)))
+        for kind in kinds
+        if kind.__module__ == harness_errors.__name__
+    ]
+    return "## Errors\n\n" + table(("error", "when"), rows)
+
+
+def _documented(module: str, title: str, names: tuple[str, ...]) -> str:
+    return f"## {title}\n\n" + "".join(f"::: {module}.{name}\n\n" for name in names)

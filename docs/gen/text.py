@@ -1,0 +1,53 @@
+"""Markdown in small pieces."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+HARD = "\N{NO-BREAK SPACE}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; nothing for no rows."""
+    lines = [[cell(value) for value in row] for row in rows]
+    if not lines:
+        return ""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]) + "\n"
+
+
+def cell(value: Any) -> str:
+    """A value inside a table: one line, and no bar that would end it."""
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def code(value: Any) -> str:
+    """As code, unless it is empty."""
+    return f"`{value}`" if str(value) else ""
+
+
+def plain(text: str) -> str:
+    """Text in which nothing is Markdown: descriptions hold <, * and _ of formulas."""
+    for sign in "\\`*_<>[]$":
+        text = text.replace(sign, f"&#{ord(sign)};")
+    return text
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number of a table, or the dash that stands for what was not measured."""
+    if not isinstance(value, float):
+        return "–" if value is None else str(value)
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before a zero
+
+
+def interval(row: dict[str, Any], column: str) -> str:
+    """A value with its 95 % interval where there is one."""
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    told = number(row[column])
+    return told if low is None else f"{told}{HARD}[{number(low)},{HARD}{number(high)}]"
+
+
+def docstring(thing: Any) -> str:
+    """The docstring of this very thing and of none of its bases, without indentation."""
+    return inspect.cleandoc(thing.__doc__ or "")
