@@ -80,7 +80,7 @@ def _facts(cls: type[Plugin]) -> dict[str, str | list[str]]:
     """What the class attributes of a plugin say about it, for people."""
     facts: dict[str, str | list[str]] = {"paper": cls.paper}
     if issubclass(cls, Attack):
-        facts["reads"] = sorted(cls.reads) or "no data"
+        facts["reads"] = sorted(cls.reads)
         facts["variants"] = [label for label in cls.variants if label]
     elif issubclass(cls, Benchmark):
         facts["forget_metric"] = getattr(cls, "forget_metric", "")
@@ -91,7 +91,7 @@ def _facts(cls: type[Plugin]) -> dict[str, str | list[str]]:
         facts["data"] = "from --data or a hub" if cls.needs_data else "from the package"
     elif issubclass(cls, Method) and cls.stop:
         facts["stops_at"] = "{} <= {:g} on the forget split".format(*cls.stop)
-    return {title: text for title, text in facts.items() if text}
+    return {title: text for title, text in facts.items() if text != ""}
 
 
 def _docstring(function: object) -> str:

@@ -19,10 +19,10 @@ from .console import Level, note, say, table, telling
 from .errors import HarnessError
 from .plugins import DISTRIBUTION
 
-EXIT_CODES = """\
-Exit codes: 0 all is done; 1 done, but a cell failed or a check does not hold; 2 something that you can mend,
-and the sentence says what; 130 interrupted.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 all is done; 1 done, but a cell failed or a check does not hold; "
+    "2 stopped, and the sentence says what you can mend; 130 interrupted."
+)
 
 app = typer.Typer(
     help="Tell erasing from hiding: run unlearning methods against attacks that bring the knowledge back.",
@@ -284,7 +284,7 @@ def _show(known: dict[str, Any]) -> None:
     say(Text.assemble((f"{known['kind']} {known['name']}", "bold"), f"  {known['path']}, {owner}"))
     say(f"\n{known['manual']}\n")
     for title, text in known["facts"].items():
-        line = text if isinstance(text, str) else ", ".join(text)
+        line = text if isinstance(text, str) else ", ".join(text) or "none"
         say(Text.assemble((f"{title.replace('_', ' ')}: ", "bold"), line))
     say()
     rows = [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from textwrap import shorten
+
+from rich.markup import escape
 
 from .registry import RESERVED, Registry
 
@@ -17,9 +20,9 @@ def listed(kind: str) -> Callable[[str], Offers]:
         before, comma, begun = incomplete.rpartition(",")
         taken = before.split(",")
         entries = Registry().kinds[kind]
-        words = {} if comma else {word: f"(word) {word} {kind}s" for word in sorted(RESERVED[kind])}
-        for name, about in (words | {name: entry.summary() for name, entry in entries.items()}).items():
+        for name in (*entries, *(() if comma else sorted(RESERVED[kind]))):
             if name.startswith(begun) and name not in taken:
+                about = _line(entries[name].summary()) if name in entries else f"{name} {kind}s"
                 yield f"{before}{comma}{name}", about
 
     return complete
@@ -33,9 +36,14 @@ def named(*kinds: str) -> Callable[[str], Offers]:
         for kind in kinds:
             for name, entry in registry.kinds[kind].items():
                 if name.startswith(incomplete):
-                    yield name, entry.summary()
+                    yield name, _line(entry.summary())
 
     return complete
+
+
+def _line(summary: str) -> str:
+    """One short line: shells take another line for another word. What looks like rich's markup is none."""
+    return escape(shorten(summary, 60, placeholder=" ..."))
 
 
 def among(*words: str) -> Callable[[str], list[str]]:

@@ -48,8 +48,8 @@ def curve_rows(cells: pa.Table, metrics: pa.Table, samples: pa.Table, benchmark:
 
     A row for each ``method``, ``attack`` (both as the leaderboard labels them) and ``step``, with ``mean``,
     ``low``, ``high`` (None for fewer than two seeds or equal ones), ``seeds``, ``metric`` and ``chance``. The
-    rate of a cell that counts is the one that got highest. Steps that not all seeds have are left out: a mean over
-    others would bend the curve.
+    rate of a cell that counts is the one that got highest. Steps that not all seeds have are left
+    out: a mean over others would bend the curve.
     """
     points: dict[str, list[Row]] = defaultdict(list)
     for point in metrics.filter(

@@ -86,7 +86,7 @@ class Results:
         planned = f" of {self._planned}" * (self._planned is not None)
         there = f"{self.cells.num_rows}{planned} cells, {self.failed.num_rows} failed"
         named = (
-            f"{name}s: {', '.join(pc.unique(self.cells[name]).to_pylist()) or '–'}"
+            f"{name}s: {', '.join(sorted(set(self.cells[name].to_pylist()))) or '–'}"
             for name in ("benchmark", "method", "attack")
         )
         return f"<Results: {'; '.join([there, *named])}>"
