@@ -35,7 +35,7 @@ app = typer.Typer(
 def main() -> None:
     """The console script. What the user can mend is printed as ``Error: ...`` and exits with 2."""
     try:
-        app()
+        app(prog_name="harness")
     except HarnessError as error:
         say(Text.assemble(("Error: ", "bold red"), str(error)), stderr=True)
         sys.exit(2)

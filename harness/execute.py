@@ -119,6 +119,7 @@ class Worker:
         name = task_name(group)
         first = group.cells[0]
         begun = now()
+        self.tell(Event(name, "load", 0, 1))
         try:
             subject, weights = self._subject(group.benchmark, name)
             from . import models
