@@ -169,19 +169,14 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
     labelled = {method_label(row): row for row in rows}
     for label in styles:
         row = labelled[label]
-        style = {**styles[label], "linestyle": "", "linewidth": 1.2}
-        style["marker"] = {"none": "*", "retrain": "P"}.get(label, style["marker"])
+        style = {**styles[label], "linestyle": "", "linewidth": 1.2, "markersize": 9}
+        if label in REFERENCES:
+            style["marker"] = {"none": "*", "retrain": "P"}[label]
+        else:
+            style["markeredgecolor"] = "white"
         ends = [[abs(row["worst"] - row[end])] for end in ("worst_low", "worst_high") if row[end] is not None]
         bars = ends if len(ends) == 2 else None
-        axis.errorbar(
-            row["retain_before"],
-            row["worst"],
-            bars,
-            label=TOLD.get(label, label),
-            markersize=9,
-            markeredgecolor="white",
-            **style,
-        )
+        axis.errorbar(row["retain_before"], row["worst"], bars, label=TOLD.get(label, label), **style)
     _chance(axis, {row["chance"] for row in rows})
     notes = [json.loads(cell["notes"]) for cell in cells.to_pylist() if cell["benchmark"] == chosen]
     split, kept = next(note["retain_metric"] for note in notes if "retain_metric" in note)
