@@ -69,11 +69,11 @@ def common(
     context.with_resource(telling(level))
 
 
-As_JSON = Annotated[bool, typer.Option("--json", help="Print JSON; its keys are in docs/cli.md.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON; its keys are in docs/cli.md.")]
 
 
 @app.command("list")
-def list_plugins(as_json: As_JSON = False) -> None:
+def list_plugins(as_json: AsJSON = False) -> None:
     """List the methods, attacks and benchmarks that are installed."""
     from . import about
     from .registry import Registry
@@ -99,7 +99,7 @@ def show(
             help="A method, an attack or a benchmark.", autocompletion=named("method", "attack", "benchmark")
         ),
     ],
-    as_json: As_JSON = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Show what a plugin does, the paper it comes from, and its settings."""
     from . import about

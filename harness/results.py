@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import leaderboard
 from .errors import ConfigError, unknown
-from .markdown import attack_label, method_label
+from .markdown import attack_label, method_label, target_metric
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 Tables = tuple[pa.Table, pa.Table, pa.Table]
+TARGET = ("benchmark", "benchmark_config", "model", "dtype", "data", "target")
+"""The columns of the leaderboard that tell one target's rows from another's."""
+
 NAMES = ("leaderboard", "cells", "metrics", "samples")
 
 
@@ -92,25 +97,31 @@ class Results:
         return f"<Results: {'; '.join([there, *named])}>"
 
     def _repr_html_(self) -> str | None:
-        """The score under each attack as a table, a row for each method."""
+        """For each target the scores as a table: a row for each method, a column for each attack."""
         if not self.cells.num_rows:
             return None
-        board = self.to_pandas()
-        board["label"] = [method_label(row) for row in self.leaderboard.to_pylist()]
-        board["under"] = [attack_label(row) for row in self.leaderboard.to_pylist()]
-        parts = []
-        for (benchmark, model, _, _), rows in board.groupby(
-            ["benchmark", "model", "target", "benchmark_config"], dropna=False, sort=False
-        ):
-            rows["score"] = rows["score"].fillna(rows["forget_before"].where(rows["attack"] == "none"))
-            shown = rows.pivot_table("score", "label", "under", sort=False, dropna=False).round(2)
-            shown = shown.rename(columns={"none": "before"}).rename_axis(index="method", columns=None)
-            metric = rows["forget_metric"].iloc[0]
-            caption = f"{benchmark}, {model}: forget {metric}, before and highest under each attack"
-            parts.append(
-                shown.to_html(na_rep="–", float_format="%.2f").replace(
-                    ">", f"><caption>{caption}</caption>", 1
-                )
-            )
-        failed = f"<p>{self.failed.num_rows} cells failed: see <code>failed</code>.</p>" * bool(self.failed)
-        return "".join(parts) + failed
+        targets: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
+        for row in self.leaderboard.to_pylist():
+            targets[tuple(row[name] for name in TARGET)].append(row)
+        parts = [_table(rows) for rows in targets.values()]
+        if self.failed.num_rows:
+            parts.append(f"<p>{self.failed.num_rows} cells failed: see <code>failed</code>.</p>")
+        return "".join(parts)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The forget metric of one target's rows, before and highest under each attack, as HTML."""
+    from pandas import DataFrame
+
+    metric = target_metric(rows)
+    shown: dict[str, dict[str, float | None]] = defaultdict(dict)
+    for row in rows:
+        own = "" if row["forget_metric"] in (None, metric) else f" ({row['forget_metric']})"
+        before = row["attack"] == "none"
+        column = "before" if before else attack_label(row) + own
+        shown[method_label(row)][column] = row["forget_before"] if before else row["score"]
+    first = rows[0]
+    caption = f"{first['benchmark']}, {first['model']}: forget {metric}, before and highest under each attack"
+    table = DataFrame.from_dict(shown, orient="index", dtype=float).rename_axis(columns="method")
+    text = table.to_html(na_rep="–", float_format="%.2f")
+    return text.replace(">", f"><caption>{escape(caption)}</caption>", 1)
