@@ -5,31 +5,29 @@ Import what is heavy inside the command that needs it: ``harness --help`` and ``
 
 from __future__ import annotations
 
-import inspect
+import json
 import sys
-from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from .complete import among, listed, named
+from .console import Level, note, say, table, telling
 from .errors import HarnessError
 from .plugins import DISTRIBUTION
 
-if TYPE_CHECKING:
-    from .base import Plugin
-    from .registry import Entry
-    from .types import Reported
+EXIT_CODES = (
+    "Exit codes: 0 all is done; 1 done, but a cell failed or a check does not hold; "
+    "2 stopped, and the sentence says what you can mend; 130 interrupted."
+)
 
 app = typer.Typer(
     help="Tell erasing from hiding: run unlearning methods against attacks that bring the knowledge back.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -37,19 +35,12 @@ app = typer.Typer(
 def main() -> None:
     """The console script. What the user can mend is printed as ``Error: ...`` and exits with 2."""
     try:
-        app()
+        app(prog_name="harness")
     except HarnessError as error:
         say(Text.assemble(("Error: ", "bold red"), str(error)), stderr=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def say(what: str | Text | Table = "", stderr: bool = False) -> None:
-    """Print ``what`` as it is: only the tables are fitted to the width of the terminal."""
-    # A console for each call: tests and pipes replace sys.stdout, and the environment may say NO_COLOR.
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    console.print(what, soft_wrap=not isinstance(what, Table))
 
 
 def _version(wanted: bool) -> None:
@@ -60,26 +51,40 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say only what was asked for, and what went wrong.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say which cells run, how long, and how they fail.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options before the command."""
+    if quiet and verbose:
+        raise typer.BadParameter("choose one of --quiet and --verbose.")
+    level = Level.QUIET if quiet else Level.VERBOSE if verbose else Level.NORMAL
+    context.with_resource(telling(level))
+
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON; its keys are in docs/cli.md.")]
 
 
 @app.command("list")
-def list_plugins() -> None:
+def list_plugins(as_json: AsJSON = False) -> None:
     """List the methods, attacks and benchmarks that are installed."""
+    from . import about
     from .registry import Registry
 
     registry = Registry()
-    for title, entries in [
-        ("methods", registry.methods),
-        ("attacks", registry.attacks),
-        ("benchmarks", registry.benchmarks),
-    ]:
+    if as_json:
+        say(json.dumps(about.listing(registry), indent=2))
+        return
+    for kind, entries in registry.kinds.items():
         rows = [(entry.name, entry.summary(), entry.owner) for entry in entries.values()]
-        say(table(title, ("name", "what it is", "from"), rows))
+        say(table(f"{kind}s", ("name", "what it is", "from"), rows))
     if registry.broken:
         say(Text("Left out:", "bold yellow"), stderr=True)
     for broken in registry.broken:
@@ -87,19 +92,41 @@ def list_plugins() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A method, an attack or a benchmark.")]) -> None:
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A method, an attack or a benchmark.", autocompletion=named("method", "attack", "benchmark")
+        ),
+    ],
+    as_json: AsJSON = False,
+) -> None:
     """Show what a plugin does, the paper it comes from, and its settings."""
+    from . import about
     from .registry import Registry
 
-    for entry in Registry().named(name):
-        _show(entry)
+    found = [about.manual(entry) for entry in Registry().named(name)]
+    if as_json:
+        say(json.dumps({"schema": about.SCHEMA, "plugins": found}, indent=2))
+        return
+    for known in found:
+        _show(known)
 
 
 @app.command()
 def run(
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas, or 'all'.")] = "all",
-    attacks: Annotated[str, typer.Option(help="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")] = "all",
-    benchmarks: Annotated[str, typer.Option(help="Benchmarks, or 'all'.")] = "faithun-mini,tofu-mini",
+    methods: Annotated[
+        str, typer.Option(help="Methods, separated by commas, or 'all'.", autocompletion=listed("method"))
+    ] = "all",
+    attacks: Annotated[
+        str,
+        typer.Option(
+            help="Attacks, or 'all', or 'none'; NAME:VARIANT for one.", autocompletion=listed("attack")
+        ),
+    ] = "all",
+    benchmarks: Annotated[
+        str, typer.Option(help="Benchmarks, or 'all'.", autocompletion=listed("benchmark"))
+    ] = "faithun-mini,tofu-mini",
     model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
     settings: Annotated[
@@ -117,7 +144,12 @@ def run(
         int | None, typer.Option(min=1, help="Worker processes. [default: cores; 1 on a GPU]")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each worker, on a CPU.")] = 1,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="float32, bfloat16 or float16.", autocompletion=among("float32", "bfloat16", "float16")
+        ),
+    ] = "float32",
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with a model.")] = False,
     micro_batch: Annotated[int | None, typer.Option(min=1, help="Split steps to save memory.")] = None,
@@ -140,10 +172,10 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> None:
-    """Run methods against attacks; what is there already is not run again."""
+    """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed."""
     from . import command
 
-    command.run(
+    found = command.run(
         command.Wanted(
             methods=methods,
             attacks=attacks,
@@ -168,11 +200,19 @@ def run(
             dry_run=dry_run,
         )
     )
+    if dry_run:
+        return
+    command.show(found.leaderboard.to_pylist())
+    note(f"The cells are in {results}: cells/, metrics/ and samples/ hold a Parquet file for each.")
+    if found.failed.num_rows:
+        raise typer.Exit(1)
 
 
 @app.command()
 def prepare(
-    benchmarks: Annotated[str, typer.Option(help="Benchmarks, or 'all'.")] = "faithun-mini,tofu-mini",
+    benchmarks: Annotated[
+        str, typer.Option(help="Benchmarks, or 'all'.", autocompletion=listed("benchmark"))
+    ] = "faithun-mini,tofu-mini",
     model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     settings: Annotated[
@@ -209,7 +249,7 @@ def prepare(
 
 @app.command("check-benchmark")
 def check_benchmark(
-    name: Annotated[str, typer.Argument(help="A benchmark.")],
+    name: Annotated[str, typer.Argument(help="A benchmark.", autocompletion=named("benchmark"))],
     results: Annotated[Path, typer.Option(help="Where the cells are kept.")] = Path("results"),
     cache: Annotated[Path | None, typer.Option(help="Where targets are kept.")] = None,
     model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
@@ -302,69 +342,26 @@ def leaderboard_pages(
     gate.pages(out)
 
 
-def _show(entry: Entry) -> None:
-    from .base import Benchmark
-    from .settings import settings_of
-
-    cls = entry.load()
-    say(Text.assemble((f"{entry.kind} {entry.name}", "bold"), f"  {entry.path}, {entry.owner}"))
-    say(f"\n{inspect.cleandoc(cls.__doc__ or '')}\n")
-    for title, text in _facts(cls).items():
-        say(Text.assemble((f"{title}: ", "bold"), text))
+def _show(known: dict[str, Any]) -> None:
+    owner = f"{known['owner']} {known['version']}"
+    say(Text.assemble((f"{known['kind']} {known['name']}", "bold"), f"  {known['path']}, {owner}"))
+    say(f"\n{known['manual']}\n")
+    for title, text in known["facts"].items():
+        line = text if isinstance(text, str) else ", ".join(text) or "none"
+        say(Text.assemble((f"{title.replace('_', ' ')}: ", "bold"), line))
     say()
     rows = [
-        (f"{entry.name}.{setting.name}", setting.allowed, setting.default, setting.description)
-        for setting in settings_of(cls).values()
+        (f"{known['name']}.{s['name']}", s["allowed"], s["default"], s["description"])
+        for s in known["settings"]
     ]
     say(table("settings", ("--set", "allowed", "default", "what it is"), rows))
-    if issubclass(cls, Benchmark):
-        metrics = [(reported.metric, _what(reported)) for reported in cls.reports]
+    if known["kind"] == "benchmark":
+        metrics = [(metric["name"], _what(metric)) for metric in known["metrics"]]
         say(table("metrics", ("metric", "what it is"), metrics))
 
 
-def _what(reported: Reported) -> str:
+def _what(metric: dict[str, Any]) -> str:
     """Definition of a metric, and then where it is measured, its range, direction and ideal value."""
-    from .formulas import described
-
-    formula = described(reported.formula)
-    better, ideal = reported.better or formula.better, reported.ideal or formula.ideal
-    where = "aggregate" if reported.splits == ("all",) else f"on {', '.join(reported.splits)}"
-    return f"{formula.definition}\n{where}; in {formula.range}; better: {better}; ideal: {ideal}"
-
-
-def _facts(cls: type[Plugin]) -> Mapping[str, str]:
-    """What the class attributes of a plugin say about it, for people."""
-    from .base import Attack, Benchmark, Method
-
-    facts = {"paper": cls.paper}
-    if issubclass(cls, Attack):
-        facts["reads"] = ", ".join(sorted(cls.reads)) or "no data"
-        facts["variants"] = ", ".join(label for label in cls.variants if label)
-    elif issubclass(cls, Benchmark):
-        for attribute in ("forget_metric", "curve_metrics", "retain_metric"):
-            value = getattr(cls, attribute, ())
-            facts[attribute.replace("_", " ")] = value if isinstance(value, str) else ", ".join(value)
-        facts["threshold"] = _docstring(cls.threshold)
-        facts["chance"] = _docstring(cls.chance)
-        facts["data"] = "from --data or a hub" if cls.needs_data else "from the package"
-    elif issubclass(cls, Method) and cls.stop:
-        facts["stops at"] = "{} <= {:g} on the forget split".format(*cls.stop)
-    return {title: text for title, text in facts.items() if text}
-
-
-def _docstring(function: object) -> str:
-    # Not inspect.getdoc(): the docstring of the base class says nothing about this plugin.
-    return " ".join((function.__doc__ or "").split())
-
-
-def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table | str:
-    """A table in which long cells wrap, so that nothing is cut off in a pipe of 80 columns."""
-    if not rows:
-        return f"{title}: none\n"
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
-    for column in columns:
-        # The first column is a name to copy: it stays in one piece, and the others wrap around it.
-        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+    where = "aggregate" if metric["splits"] == ["all"] else f"on {', '.join(metric['splits'])}"
+    told = f"{where}; in {metric['range']}; better: {metric['better']}; ideal: {metric['ideal']}"
+    return f"{metric['definition']}\n{told}"

@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from . import curves, hub, leaderboard, markdown, page, verdict
 from .base import CONTROLS, MethodConfig
-from .cli import say, table
+from .console import note, say, table
 from .errors import ConfigError, StoreError
 from .execute import Setting, display_name, execute
 from .plan import Plan, make, spec
 from .progress import Shown
 from .registry import Registry, Selection
+from .results import Results
 from .settings import parse, resolve
 from .store import Store
 from .targets import TINY, Source, cache_directory
@@ -28,6 +29,7 @@ from .utility import LABEL, Utility
 
 WIDTH = 80
 DTYPES = ("float32", "bfloat16", "float16")
+COUNTS = ("seeds", "jobs", "threads", "micro_batch", "utility_limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +59,27 @@ class Wanted:
     dry_run: bool = False
 
 
-def run(wanted: Wanted) -> None:
-    """Plan, say what will be done, do what is missing, and show the table."""
+def run(wanted: Wanted) -> Results:
+    """Plan, say what will be done, and do what is missing. All that is there of the plan then.
+
+    Raises HarnessError for everything that is wrong with the options, before anything runs.
+    """
     plan, store = prepare(wanted)
     done = store.done()
     cache = wanted.cache or cache_directory()
     describe(plan, done, wanted, cache)
-    if wanted.dry_run:
-        return
-    carry_out(plan, done, wanted, cache)
-    show(plan, store)
-    say(f"The cells are in {store.root}: cells/, metrics/ and samples/ hold a Parquet file for each.")
+    if not wanted.dry_run:
+        carry_out(plan, done, wanted, cache)
+    keys = [cell.key for cell in plan.cells]
+    return Results(lambda: chosen(store, keys), len(keys))
 
 
 def prepare(wanted: Wanted) -> tuple[Plan, Store]:
     """The plan and the store. Raises HarnessError for everything that is wrong, before anything runs."""
+    for option in COUNTS:
+        count = getattr(wanted, option)
+        if count is not None and (not isinstance(count, int) or count < 1):
+            raise ConfigError(f"--{option.replace('_', '-')} {count}: it must be a whole number from 1 on.")
     if wanted.dtype not in DTYPES:
         raise ConfigError(f"--dtype {wanted.dtype}: it must be one of {', '.join(DTYPES)}.")
     registry = Registry()
@@ -140,8 +148,8 @@ def fetch(wanted: Wanted) -> None:
         else (each.what, each.place, "", "")
         for each in fetched(specs, registry, source, utility_of(wanted), cache)
     ]
-    say(table("prepared", ("what", "where", "revision", "MiB"), rows))
-    say(f"Recorded in {cache / hub.RECORD}; runs with this cache use these revisions, with no network.")
+    note(table("prepared", ("what", "where", "revision", "MiB"), rows))
+    note(f"Recorded in {cache / hub.RECORD}; runs with this cache use these revisions, with no network.")
 
 
 def data_directories(given: Sequence[str], selection: Selection) -> dict[str, Path]:
@@ -167,19 +175,20 @@ def data_directories(given: Sequence[str], selection: Selection) -> dict[str, Pa
 
 def describe(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
     """Say what the run consists of and what is there already."""
+    tell = say if wanted.dry_run else note  # the plan is all that a dry run was asked for
     cells = plan.cells
     there = sum(cell.key in done for cell in cells)
     benchmarks = {group.benchmark.name: None for group in plan.groups}
     methods = {group.method.name: None for group in plan.groups}
     specs = {" ".join(filter(None, (c.attack.name, c.variant))): c.attack for c in cells if c.attack}
     attacks = [name for name, spec in specs.items() if spec.kind != LABEL]
-    say(f"benchmarks: {', '.join(benchmarks)}   model: {display_name(plan.source)}   seeds: {wanted.seeds}")
-    say(f"methods: {', '.join(methods)}")
-    say(f"attacks: {', '.join(attacks) or 'none'}")
+    tell(f"benchmarks: {', '.join(benchmarks)}   model: {display_name(plan.source)}   seeds: {wanted.seeds}")
+    tell(f"methods: {', '.join(methods)}")
+    tell(f"attacks: {', '.join(attacks) or 'none'}")
     for asked in specs.values():
         if asked.kind == LABEL:
-            say(f"utility: {', '.join(json.loads(asked.config)['asked'])} ({asked.owner})")
-    say(f"cells: {len(cells)}, of which {there} are in {wanted.results} already")
+            tell(f"utility: {', '.join(json.loads(asked.config)['asked'])} ({asked.owner})")
+    tell(f"cells: {len(cells)}, of which {there} are in {wanted.results} already")
     needed = {key for group in plan.missing(done) for key in group.models}
     train = [
         role
@@ -187,9 +196,9 @@ def describe(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
         if key in needed and not (cache / "targets" / key).is_dir()
     ]
     if train and plan.trained:
-        say(f"models to train first: {', '.join(train)}")
+        tell(f"models to train first: {', '.join(train)}")
     for sentence in plan.left_out:
-        say(f"left out: {sentence}")
+        tell(f"left out: {sentence}")
 
 
 def carry_out(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
@@ -230,6 +239,16 @@ def chosen(store: Store, keys: Sequence[str]) -> tuple[pa.Table, pa.Table, pa.Ta
     return tuple(part.filter(pa.compute.is_in(part["key"], own)) for part in every)  # type: ignore[return-value]
 
 
+def stores(places: Sequence[Path]) -> list[Store]:
+    """The results in these directories. Raises StoreError where there is none."""
+    for place in places:
+        if not place.is_dir():
+            raise StoreError(
+                f"There is no results directory {place}; run `harness run` first, or name another."
+            )
+    return [Store(place) for place in places]
+
+
 def tables(stores: Sequence[Store]) -> tuple[pa.Table, pa.Table, pa.Table]:
     """The cells, metrics and samples of several results directories, a cell in two of them once."""
     seen: set[str] = set()
@@ -246,12 +265,11 @@ def rows_of(plan: Plan, store: Store) -> list[dict[str, Any]]:
     return leaderboard.build(*chosen(store, [cell.key for cell in plan.cells])).to_pylist()
 
 
-def show(plan: Plan, store: Store) -> None:
-    """The rows of this run as tables, one for each benchmark: a line for each method and for each attack.
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """The rows of a run as tables, one for each benchmark: a line for each method and for each attack.
 
     Below it stands which methods can be told apart.
     """
-    rows = rows_of(plan, store)
     for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
         mine = [row for row in rows if row["benchmark"] == benchmark]
         lines = [
@@ -262,9 +280,9 @@ def show(plan: Plan, store: Store) -> None:
         title = f"{benchmark}: forget {mine[0]['forget_metric']} before, and highest under each attack"
         columns = ("method", "forget", "95 %", "recovery", "retain", "utility", "lm-eval")
         width = len(columns) if any(row["lm_eval_tasks"] for row in mine) else -1
-        say(table(title, columns[:width], [line[:width] for line in lines]))
+        note(table(title, columns[:width], [line[:width] for line in lines]))
         for told in markdown.compared(mine) + markdown.guarded(mine):
-            say(fill(told, WIDTH, subsequent_indent="  "))
+            note(fill(told, WIDTH, subsequent_indent="  "))
 
 
 def attack_order(row: dict[str, Any]) -> tuple[bool, str, str]:
@@ -291,25 +309,15 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def opened(results: Sequence[Path]) -> list[Store]:
-    """The stores in these directories. Raises StoreError where there is no such directory."""
-    for place in results:
-        if not place.is_dir():
-            raise StoreError(
-                f"There is no results directory {place}; run `harness run` first, or name another."
-            )
-    return [Store(place) for place in results]
-
-
 def build(results: Sequence[Path], out: Path) -> None:
     """Write the leaderboard of one or more results directories."""
-    cells, metrics, samples = tables(opened(results))
+    cells, metrics, samples = tables(stores(results))
     made = leaderboard.build(cells, metrics, samples)
     risen = curves.build(made, cells, metrics)
     leaderboard.write(made, out)
     page.write(made, risen, out)
-    say(f"{out / 'leaderboard.parquet'} and {out / 'README.md'}: {made.num_rows} rows.")
-    say(f"{out / 'curves.parquet'}: {risen.num_rows} points. {out / page.NAME} shows all of it in a browser.")
+    note(f"{out / 'leaderboard.parquet'} and {out / 'README.md'}: {made.num_rows} rows.")
+    note(f"{out / 'curves.parquet'}: {risen.num_rows} points. {out / page.NAME} shows all of it in a browser.")
 
 
 def open_page(out: Path) -> None:

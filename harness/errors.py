@@ -10,6 +10,10 @@ from pathlib import Path
 class HarnessError(Exception):
     """Something the user can mend: the message says what was wrong, where, and what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What notebooks print in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class PluginError(HarnessError):
     """A plugin could not be loaded, or breaks the contract of its base class."""

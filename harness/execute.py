@@ -15,13 +15,14 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from . import provenance, utility
@@ -45,6 +46,10 @@ class Event:
     total: int = 0
     status: str = ""
     message: str = ""
+    trace: str = ""
+    """Where in the code it failed: the traceback."""
+    seconds: float = 0.0
+    """What a cell took."""
     cell: bool = False
     """True when it is a cell that ended, with its name as the task."""
 
@@ -103,7 +108,8 @@ class Worker:
         except HarnessError:
             raise
         except Exception as error:
-            self.tell(Event(name, status="failed", message=explain(error)))
+            trace = "".join(traceback.format_exception(error))
+            self.tell(Event(name, status="failed", message=explain(error), trace=trace))
         else:
             self.tell(Event(name, status="done"))
 
@@ -113,11 +119,13 @@ class Worker:
         name = task_name(group)
         first = group.cells[0]
         begun = now()
+        self.tell(Event(name, "load", 0, 1))
         try:
             subject, weights = self._subject(group.benchmark, name)
-            from . import models, run
+            from . import models
+            from .run import evaluate, run_attack, unlearn
 
-            job = run.unlearn(subject, group.method.make(self.registry), group.seed)
+            job = unlearn(subject, group.method.make(self.registry), group.seed)
             snapshot = models.snapshot(subject.model)
         except Exception as error:
             for cell in group.cells:
@@ -134,7 +142,7 @@ class Worker:
                 if cell.attack is None:
                     if group.reference:
                         subject.twin = self._samples(group.reference)
-                    before = before or run.evaluate(subject)
+                    before = before or evaluate(subject)
                     outcome = Outcome(
                         [*before.metrics, *job.metrics], before.samples, {**before.notes, **job.notes}
                     )
@@ -146,7 +154,7 @@ class Worker:
                     useful = useful or self._utility(subject, cell.attack)
                     outcome = replace(useful, cost=Cost() if known else Cost(seconds_since(begun)))
                 else:
-                    outcome = run.run_attack(subject, cell.attack.make(self.registry), cell.seed, snapshot)
+                    outcome = run_attack(subject, cell.attack.make(self.registry), cell.seed, snapshot)
                     outcome.cost.seconds = seconds_since(begun)
                     outcome.notes["forgotten"] = job.notes.get("forgotten")
             except Exception as error:
@@ -179,7 +187,8 @@ class Worker:
 
     def _subject(self, spec: Spec, name: str, role: str = "original") -> tuple[Any, str]:
         """A model of a benchmark with what belongs to it, and the fingerprint of its weights."""
-        from . import models, run
+        from . import models
+        from .run import Subject
         from .tokens import Tokens
 
         benchmark, splits = loaded(spec, self.registry)
@@ -191,7 +200,7 @@ class Worker:
         weights = (
             json.loads(note.read_text())["weights"] if note.is_file() else models.weights_fingerprint(model)
         )
-        subject = run.Subject(
+        subject = Subject(
             model,
             Tokens(tokenizer),
             benchmark,
@@ -243,7 +252,9 @@ class Worker:
         label = " ".join(
             filter(None, (row.benchmark, row.method, row.attack, row.variant, f"seed {row.seed}"))
         )
-        self.tell(Event(label, status=row.status, message=row.error_message or "", cell=True))
+        trace = "".join(traceback.format_exception(result)) if isinstance(result, Exception) else ""
+        message = row.error_message or ""
+        self.tell(Event(label, "", 0, 0, row.status, message, trace, row.seconds, cell=True))
 
 
 def execute(plan: Plan, setting: Setting, jobs: int, tell: Tell, done: set[str]) -> None:
@@ -343,7 +354,8 @@ class Pool:
         # Workers are born deaf to Ctrl-C: this process hears it, and ends them.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return self.pool.submit(_do, what, task)
+            with _apart_from_main():
+                return self.pool.submit(_do, what, task)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
@@ -364,6 +376,21 @@ class Pool:
         with heard, contextlib.suppress(EOFError, OSError):
             while True:
                 self.tell(heard.recv())
+
+
+@contextlib.contextmanager
+def _apart_from_main() -> Iterator[None]:
+    """Have workers born in here import nothing but this package.
+
+    Else each would first run the script again that this process runs, up to and into its call of
+    ``harness.run``, unless its author knew to guard that by ``if __name__ == "__main__"``.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class WorkerDied(HarnessError):

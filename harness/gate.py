@@ -28,7 +28,7 @@ RERENDER = "harness leaderboard pages"
 def check(committed: Path, results: Sequence[Path], part: bool = False) -> bool:
     """Say whether a committed leaderboard is what the results give, and its pages what its table gives."""
     theirs = read(committed)
-    tables = command.tables(command.opened(results))
+    tables = command.tables(command.stores(results))
     ours = leaderboard.build(*tables)
     found = agreement.compare(theirs.to_pylist(), ours.to_pylist(), agreement.spreads(*tables), part)
     found.differences += stale(committed, theirs)
@@ -81,7 +81,7 @@ def describe(part: Part, rows: int, minutes: float, seed: int) -> None:
 
 def merge(out: Path, sources: Sequence[Path]) -> None:
     """Bring the cells of several results directories together."""
-    command.opened(sources)
+    command.stores(sources)
     done = merged(out, sources)
     failed = f"; {done.failed} have failed and will be tried again by the next run" if done.failed else ""
     say(f"{out}: {done.cells} cells, {done.copied} of them new{failed}.")

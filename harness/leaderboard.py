@@ -127,9 +127,9 @@ def build(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> pa.Table:
         methods = {m[1:] for t, m, _ in groups if (t, m[0]) == (target, method[0])}
         attacks = {a[2:] for t, _, a in groups if (t, a[:2]) == (target, attack[:2])}
         benchmarks = {t[1:3] for t, _, _ in groups if t[0] == target[0]}
-        row["benchmark_config"] = _difference(target[1:3], benchmarks)
-        row["config"] = _difference(method[1:], methods)
-        row["attack_config"] = _difference(attack[2:], attacks)
+        row["benchmark_config"] = difference(target[1:3], benchmarks)
+        row["config"] = difference(method[1:], methods)
+        row["attack_config"] = difference(attack[2:], attacks)
         if attack[0] == "none":
             _add_utility(row, useful, target, method)
         rows.append((target, method, attack, row))
@@ -283,7 +283,7 @@ def _with_interval(name: str, numbers: Triple) -> dict[str, float | None]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), numbers, strict=True))
 
 
-def _difference(own: tuple[str, str], others: set[tuple[str, str]]) -> str | None:
+def difference(own: tuple[str, str], others: set[tuple[str, str]]) -> str | None:
     """The settings in which (plugin, config) differs from the others, as JSON; None without others."""
     if len(others) < 2:
         return None

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from .console import Level, console, level
 from .execute import Event
 
 
 class Shown:
-    """Takes the events of a run. On a terminal bars move; in a file each finished cell is a line."""
+    """Takes the events of a run. On a terminal bars move; in a file each finished cell is a line.
+
+    In a notebook one line is written over and over. With --quiet there is nothing but failures; with
+    --verbose also when a task begins, how long a cell took, and the traceback of one that fails.
+    """
 
     def __init__(self, cells: int) -> None:
-        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self.live = self.console.is_terminal
+        self.level = level()  # events come in another thread
+        self.console = console(stderr=True)
+        # FORCE_COLOR makes a terminal of a file for rich: colours are wanted there, moving bars are not.
+        moving = self.console.is_interactive and sys.stderr.isatty()
+        self.live = moving and self.level > Level.QUIET
+        self.line = None if moving or self.level == Level.QUIET else _line()
         self.cells, self.ended, self.failed = cells, 0, 0
         self.tasks: dict[str, TaskID] = {}
+        self.begun: set[str] = set()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -31,6 +42,7 @@ class Shown:
         self.whole = self.progress.add_task("cells", total=cells)
 
     def __enter__(self) -> Shown:
+        self.started = time.monotonic()
         self.progress.start()
         return self
 
@@ -38,12 +50,21 @@ class Shown:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.progress.stop()
+        told = f"{self.ended} of {self.cells} cells in {time.monotonic() - self.started:.1f} s"
+        if self.line:
+            self.line(f"{told}, {self.failed} failed", True)
+        elif self.level == Level.VERBOSE:
+            self._print(told)
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
         if event.status:
             self._ended(event)
-        elif self.live:
+            return
+        if self.level == Level.VERBOSE and event.task not in self.begun:
+            self.begun.add(event.task)
+            self._print(f"begun: {event.task}")
+        if self.live:
             if event.task not in self.tasks:
                 self.tasks[event.task] = self.progress.add_task(event.task)
             self.progress.update(
@@ -52,6 +73,9 @@ class Shown:
                 completed=event.done,
                 total=event.total,
             )
+        elif self.line:
+            at = f"{event.task}: {event.what}, {event.done} of {event.total}"
+            self.line(f"{self.ended} of {self.cells} cells; {at}")
 
     def _ended(self, event: Event) -> None:
         if event.cell:
@@ -63,7 +87,35 @@ class Shown:
             if task is not None:
                 self.progress.remove_task(task)
         if event.status == "failed":
-            self.progress.console.print(f"failed: {event.task}: {event.message}", style="red", soft_wrap=True)
-        elif not self.live:
+            self._print(f"failed: {event.task}: {event.message}", "red")
+            if self.level == Level.VERBOSE:
+                self._print(event.trace.rstrip())
+        elif self.level == Level.VERBOSE or (self.level == Level.NORMAL and not (self.live or self.line)):
             count = f" ({self.ended} of {self.cells})" if event.cell else ""
-            print(f"{event.status}: {event.task}{count}", file=sys.stderr, flush=True)
+            took = f", {event.seconds:.1f} s" if event.cell and self.level == Level.VERBOSE else ""
+            self._print(f"{event.status}: {event.task}{count}{took}")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        """A line to stderr, above the bars if there are some."""
+        self.progress.console.print(text, style=style, soft_wrap=True)
+
+
+def _line() -> Callable[..., None] | None:
+    """``line(text, at_once=False)`` writes over a line of the notebook that this runs in; None elsewhere."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    handle = display({"text/plain": ""}, raw=True, display_id=True)
+    said = 0.0
+
+    def line(text: str, at_once: bool = False) -> None:
+        nonlocal said
+        # Training tells every step: more than a few a second cannot be read, and each is a message.
+        if at_once or time.monotonic() - said > 0.3:
+            said = time.monotonic()
+            handle.update({"text/plain": text}, raw=True)
+
+    return line

@@ -83,7 +83,7 @@ def test_cells_whose_worker_dies_twice_fail_and_the_others_go_on(world):
     fault = world.switch("mortal", "1000")
     run = ("mortal,none,gd", "nudge", "stub", "--jobs", 2)
     ended = world.start(*run, controls=False).wait()
-    assert ended.code == 0, ended.err
+    assert ended.code == 1, ended.err
     failed = rows(world.path(), status="failed")
     assert {row["method"] for row in failed} == {"mortal"}
     assert len(failed) == len(rows(world.path(), method="mortal")) == 6
@@ -112,7 +112,7 @@ def test_a_worker_that_dies_while_training_a_target_ends_the_run_with_a_sentence
 def test_a_loss_that_is_no_number_fails_its_method_and_no_other(undisturbed, world):
     fault = world.switch("sick")
     ended = world.run("sick,gd", "nudge", controls=False)
-    assert ended.code == 0
+    assert ended.code == 1
     failed = rows(world.path(), status="failed")
     assert {row["method"] for row in failed} == {"sick"}
     assert len(failed) == 6
@@ -128,6 +128,7 @@ def test_a_loss_that_is_no_number_fails_its_method_and_no_other(undisturbed, wor
     fault.unlink()
     kept = ok(world.path())
     again = world.run("sick,gd", "nudge", controls=False)
+    assert again.code == 0
     assert total(again.out) == (12, 6)
     assert len(rows(world.path(), status="ok")) == 12
     assert kept.items() <= committed(world.path()).items()
@@ -136,7 +137,7 @@ def test_a_loss_that_is_no_number_fails_its_method_and_no_other(undisturbed, wor
 def test_an_attack_that_raises_fails_its_cell_and_leaves_the_next_one_as_it_was(undisturbed, world):
     world.switch("nudge")
     ended = world.run("gd", "nudge,private-data,instruction", "stub")
-    assert ended.code == 0
+    assert ended.code == 1
     failed = rows(world.path(), status="failed")
     assert {(row["attack"], row["variant"]) for row in failed} == {("nudge", "large")}
     assert len(failed) == 8

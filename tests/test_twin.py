@@ -18,9 +18,9 @@ pytest_plugins = ["runs"]
 def run(world):
     """A run with a cache of its own."""
 
-    def start(methods="gd", attacks="none", benchmark="stub-compared", *more, **options):
+    def start(methods="gd", attacks="none", benchmark="stub-compared", *more, code=0, **options):
         ended = world.run(methods, attacks, benchmark, "--cache", world.folder / "cache", *more, **options)
-        assert ended.code == 0, ended.err
+        assert ended.code == code, ended.err
         return ended
 
     return start
@@ -107,7 +107,7 @@ def test_a_twin_that_could_not_be_scored_fails_what_compares_with_it_and_nothing
 
     place = harness.execute.Worker if what == "score_twin" else harness.execute
     monkeypatch.setattr(place, what, fail)
-    ended = run("none", "nudge:small", controls=False, seeds=1)
+    ended = run("none", "nudge:small", controls=False, seeds=1, code=1)
     [row] = rows(world.path(), attack="none")
     assert row["status"] == "failed"
     assert "The scores of the retrain twin are not in " in row["error_message"]

@@ -448,7 +448,7 @@ def test_a_failing_task_fails_its_own_cell_and_is_run_again_alone(world, local):
     )
     options = ("none", "nudge", "stub", "--utility-tasks", local)
     ended = world.run(*options, controls=False)
-    assert ended.code == 0, ended.err
+    assert ended.code == 1, ended.err
     failed = rows(world.path(), status="failed")
     assert {row["variant"] for row in failed} == {"utility"}
     assert "no" in failed[0]["error_message"]
