@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from . import agreement, command, leaderboard
 from .agreement import Difference, Findings
-from .cli import say, table
+from .console import say, table
 from .draw import JOBS, SETUP, Part, draw
 from .errors import StoreError
 from .merge import merge as merged
