@@ -34,6 +34,11 @@ app = typer.Typer(
 )
 
 
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with plugins, repeatable.")
+]
+
+
 def main() -> None:
     """The console script. What the user can mend is printed as ``Error: ...`` and exits with 2."""
     try:
@@ -68,11 +73,11 @@ def common(
 
 
 @app.command("list")
-def list_plugins() -> None:
+def list_plugins(plugins: PluginFiles = None) -> None:
     """List the methods, attacks and benchmarks that are installed."""
-    from .registry import Registry
+    from . import plugin_files
 
-    registry = Registry()
+    registry = plugin_files.registry(plugin_files.read(plugins))
     for title, entries in [
         ("methods", registry.methods),
         ("attacks", registry.attacks),
@@ -87,11 +92,14 @@ def list_plugins() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A method, an attack or a benchmark.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A method, an attack or a benchmark.")],
+    plugins: PluginFiles = None,
+) -> None:
     """Show what a plugin does, the paper it comes from, and its settings."""
-    from .registry import Registry
+    from . import plugin_files
 
-    for entry in Registry().named(name):
+    for entry in plugin_files.registry(plugin_files.read(plugins)).named(name):
         _show(entry)
 
 
@@ -139,9 +147,10 @@ def run(
         Path | None, typer.Option(help="Directory of your own lm-eval tasks (YAML).")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    plugins: PluginFiles = None,
 ) -> None:
     """Run methods against attacks; what is there already is not run again."""
-    from . import command
+    from . import command, plugin_files
 
     command.run(
         command.Wanted(
@@ -166,6 +175,7 @@ def run(
             utility_limit=utility_limit,
             utility_tasks=utility_tasks,
             dry_run=dry_run,
+            plugins=plugin_files.read(plugins),
         )
     )
 
@@ -189,9 +199,10 @@ def prepare(
     cache: Annotated[
         Path | None, typer.Option(help="Where targets are kept. [default: $HARNESS_CACHE]")
     ] = None,
+    plugins: PluginFiles = None,
 ) -> None:
     """Fetch models and data sets once; afterwards runs need no network and use these revisions."""
-    from . import command
+    from . import command, plugin_files
 
     command.fetch(
         command.Wanted(
@@ -203,6 +214,7 @@ def prepare(
             utility=utility,
             utility_tasks=utility_tasks,
             cache=cache,
+            plugins=plugin_files.read(plugins),
         )
     )
 
@@ -216,11 +228,12 @@ def check_benchmark(
     data: Annotated[list[str] | None, typer.Option(help="Directory of the benchmark's files.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+    plugins: PluginFiles = None,
 ) -> None:
     """Check that a benchmark tells its controls apart; exits with 1 where it does not."""
-    from . import command
+    from . import command, plugin_files
 
-    if not command.check(name, model, seeds, data or [], results, cache, jobs):
+    if not command.check(name, model, seeds, data or [], results, cache, jobs, plugin_files.read(plugins)):
         raise typer.Exit(1)
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import hub, leaderboard, markdown, verdict
+from . import hub, leaderboard, markdown, plugin_files, verdict
 from .base import CONTROLS, MethodConfig
 from .cli import say, table
 from .errors import ConfigError, StoreError
 from .execute import Setting, display_name, execute
 from .plan import Plan, make, spec
+from .plugin_files import PluginFile
 from .progress import Shown
-from .registry import Registry, Selection
+from .registry import Selection
 from .settings import parse, resolve
 from .store import Store
 from .targets import TINY, Source, cache_directory
@@ -54,6 +55,8 @@ class Wanted:
     utility_limit: int | None = None
     utility_tasks: Path | None = None
     dry_run: bool = False
+    plugins: tuple[PluginFile, ...] = ()
+    """Files with plugins that are not installed."""
 
 
 def run(wanted: Wanted) -> None:
@@ -73,7 +76,7 @@ def prepare(wanted: Wanted) -> tuple[Plan, Store]:
     """The plan and the store. Raises HarnessError for everything that is wrong, before anything runs."""
     if wanted.dtype not in DTYPES:
         raise ConfigError(f"--dtype {wanted.dtype}: it must be one of {', '.join(DTYPES)}.")
-    registry = Registry()
+    registry = plugin_files.registry(wanted.plugins)
     methods = wanted.methods
     if wanted.controls:
         methods = ",".join([*CONTROLS, methods])
@@ -119,7 +122,8 @@ def fetch(wanted: Wanted) -> None:
     """Fetch what a run with these options reads from the hub, and say what it was."""
     from .prepare import prepare as fetched
 
-    registry, cache = Registry(), wanted.cache or cache_directory()
+    registry = plugin_files.registry(wanted.plugins)
+    cache = wanted.cache or cache_directory()
     selection = Selection([], [], registry.select_benchmarks(wanted.benchmarks))
     overrides = parse(wanted.settings, selection, registry)
     directories = data_directories(wanted.data, selection)
@@ -196,7 +200,7 @@ def carry_out(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
     missing = sum(len(group.cells) for group in plan.missing(done))
     if not missing:
         return
-    setting = Setting(plan.source, wanted.results, cache, wanted.threads, wanted.micro_batch)
+    setting = Setting(plan.source, wanted.results, cache, wanted.threads, wanted.micro_batch, wanted.plugins)
     with Shown(missing) as shown:
         try:
             execute(plan, setting, wanted.jobs or default_jobs(), shown, done)
@@ -310,10 +314,11 @@ def check(
     results: Path,
     cache: Path | None,
     jobs: int | None,
+    plugins: tuple[PluginFile, ...] = (),
 ) -> bool:
     """Run the controls under every attack, and say whether the benchmark tells them apart."""
     wanted = Wanted(methods=",".join(CONTROLS), benchmarks=name, model=model, seeds=seeds, utility="none")
-    wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs)
+    wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs, plugins=plugins)
     plan, store = prepare(wanted)
     done = store.done()
     describe(plan, done, wanted, cache or cache_directory())

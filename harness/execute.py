@@ -28,6 +28,7 @@ from . import provenance, utility
 from .errors import HarnessError
 from .keys import canonical
 from .plan import Cell, Group, Plan, Reference, Spec, loaded, recipes
+from .plugin_files import PluginFile, registry
 from .registry import Registry
 from .store import CellRow, Store, read_samples, write_samples
 from .targets import DONE, Source
@@ -61,6 +62,8 @@ class Setting:
     cache: Path
     threads: int = 1
     micro_batch: int | None = None
+    plugins: tuple[PluginFile, ...] = ()
+    """Plugins that are not installed."""
 
 
 @dataclass
@@ -69,12 +72,13 @@ class Worker:
 
     setting: Setting
     tell: Tell
-    registry: Registry = field(default_factory=Registry)
+    registry: Registry = field(init=False)
 
     def __post_init__(self) -> None:
         import torch
         from transformers.utils import logging
 
+        self.registry = registry(self.setting.plugins)
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         torch.set_num_threads(self.setting.threads)

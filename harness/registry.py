@@ -18,7 +18,7 @@ from .errors import HarnessError, PluginError, unknown
 from .plugins import BrokenPlugin, Plugins, Registration, load_plugins, one_line
 
 BASES: dict[str, type[Plugin]] = {"method": Method, "attack": Attack, "benchmark": Benchmark}
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 PATH = re.compile(r"[\w.]+:\w+")
 RESERVED = {"method": {"all"}, "attack": {"all", "none"}, "benchmark": {"all"}}
 """Words of a selection. ``none`` is a method too (the control), but for attacks it means no attack."""
@@ -117,14 +117,14 @@ class Registry:
     The first to register a name keeps it. A second one is reported in ``broken`` with both owners named.
     """
 
-    def __init__(self, plugins: Plugins | None = None) -> None:
+    def __init__(self, plugins: Plugins | None = None, more: Iterable[Registration] = ()) -> None:
         plugins = load_plugins() if plugins is None else plugins
         self.broken = list(plugins.broken)
         self.methods: dict[str, Entry] = {}
         self.attacks: dict[str, Entry] = {}
         self.benchmarks: dict[str, Entry] = {}
         self.kinds = {"method": self.methods, "attack": self.attacks, "benchmark": self.benchmarks}
-        for registration in plugins.registrations:
+        for registration in [*plugins.registrations, *more]:
             self._add(registration)
 
     def _add(self, new: Registration) -> None:
@@ -264,7 +264,7 @@ def _wrong_variants(cls: type[Attack]) -> Iterator[str]:
 def _refusal(new: Registration, taken: dict[str, Entry]) -> str | None:
     """Why a registration is left out, or None."""
     if not (isinstance(new.name, str) and NAME.fullmatch(new.name)):
-        return f"{new.name!r} is no name for a {new.kind}: use small letters, digits and hyphens"
+        return f"{new.name!r} is no name for a {new.kind}: use small letters, digits, hyphens and underscores"
     if new.name in RESERVED[new.kind]:
         return f"'{new.name}' is a word of the command line and no name for a {new.kind}"
     if not isinstance(new.target, type) and not (isinstance(new.target, str) and PATH.fullmatch(new.target)):
