@@ -237,6 +237,20 @@ def check_benchmark(
         raise typer.Exit(1)
 
 
+@app.command()
+def check(
+    what: Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A plugin, or a file with some.")],
+    data: Annotated[Path | None, typer.Option(help="Directory of a benchmark's files.")] = None,
+    plugins: PluginFiles = None,
+) -> None:
+    """Check that a plugin keeps the rules, on two-layer models; exits with 1 where it does not."""
+    from . import plugin_files
+    from .testing import shown
+
+    if not shown.check(what, plugin_files.read(plugins), data):
+        raise typer.Exit(1)
+
+
 leaderboard = typer.Typer(help="Build the leaderboard from results.", no_args_is_help=True)
 app.add_typer(leaderboard, name="leaderboard")
 

@@ -40,11 +40,9 @@ def read(paths: Iterable[Path] | None) -> tuple[PluginFile, ...]:
     files = {}
     for path in paths or ():
         if path.is_dir():
-            raise PluginError(
-                f"--plugin {path}: a directory is installed (pip install -e {path}); give a file."
-            )
+            raise PluginError(f"{path}: a directory is installed (pip install -e {path}); give a file.")
         if path.suffix != ".py" or not path.is_file():
-            raise PluginError(f"--plugin {path}: there is no such Python file.")
+            raise PluginError(f"{path}: there is no such Python file.")
         files[path.resolve()] = PluginFile(path.resolve(), hashlib.sha256(path.read_bytes()).hexdigest())
     return tuple(files.values())
 
@@ -59,7 +57,7 @@ def registry(files: Sequence[PluginFile] = ()) -> Registry:
     names = {file.path.name: file.path for file in files}
     for broken in found.broken:
         if broken.distribution in names:
-            raise PluginError(f"--plugin {names[broken.distribution]}: {broken.error}.")
+            raise PluginError(f"{names[broken.distribution]}: {broken.error}.")
     return found
 
 
@@ -73,10 +71,10 @@ def registrations(file: PluginFile) -> list[Registration]:
         raise
     # SystemExit: a file that calls sys.exit when loaded is the user's to mend, like any other error in it.
     except (Exception, SystemExit) as error:
-        raise PluginError(f"--plugin {file.path}: {one_line(error)}.") from error
+        raise PluginError(f"{file.path}: {one_line(error)}.") from error
     if not found:
         raise PluginError(
-            f"--plugin {file.path}: it holds no plugin: define a class with a `name` that derives from "
+            f"{file.path}: it holds no plugin: define a class with a `name` that derives from "
             "Method, Attack or Benchmark of harness.base."
         )
     return found

@@ -54,7 +54,7 @@ class Entry:
 
         Raises PluginError naming everything in which it breaks the contract of its base class.
         """
-        cls = self._import()
+        cls = self.load_unchecked()
         wrong = list(violations(cls, self.kind, self.name))
         if wrong:
             raise self._error("; ".join(wrong))
@@ -76,7 +76,8 @@ class Entry:
         classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
         return _first_line(ast.get_docstring(classes[-1]) if classes else None)
 
-    def _import(self) -> Any:
+    def load_unchecked(self) -> Any:
+        """Import what was registered, whatever it is. Raises PluginError where it cannot be imported."""
         if not isinstance(self.target, str):
             return self.target
         module, _, name = self.target.partition(":")

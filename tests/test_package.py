@@ -16,6 +16,7 @@ import harness
 ROOT = Path(harness.__file__).parents[1]
 FOLDERS = {
     "harness": "harness",
+    "harness/testing": "harness/testing",
     "harness/methods": "methods",
     "harness/attacks": "attacks",
     "harness/benchmarks": "benchmarks",
