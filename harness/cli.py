@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .errors import HarnessError
+from .new import Kind
 from .plugins import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -235,6 +236,20 @@ def check_benchmark(
 
     if not command.check(name, model, seeds, data or [], results, cache, jobs, plugin_files.read(plugins)):
         raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    kind: Annotated[Kind, typer.Argument(help="What to write.")],
+    name: Annotated[str, typer.Argument(help="Its name, and that of the directory.")],
+    into: Annotated[Path, typer.Option(help="Where the directory goes.")] = Path("."),
+) -> None:
+    """Write a small installable package with a method, an attack or a benchmark of your own."""
+    from .new import write
+
+    written, commands = write(kind, name, into)
+    say("Wrote\n" + "".join(f"  {path}\n" for path in written))
+    say("Next\n" + "".join(f"  {command}\n" for command in commands).rstrip())
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -22,6 +23,7 @@ FOLDERS = {
     "harness/benchmarks": "benchmarks",
 }
 """Packages in the wheel, and where they lie in the checkout."""
+TEMPLATES = ROOT / "harness" / "templates"
 
 pytestmark = [
     pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="no checkout to build from"),
@@ -49,6 +51,7 @@ def wheel(tmp_path_factory):
                 (source / folder).mkdir(parents=True, exist_ok=True)
                 (source / folder / file.name).write_bytes(file.read_bytes())
     (source / "harness" / "py.typed").touch()
+    shutil.copytree(TEMPLATES, source / "harness" / "templates")
     for name in ("pyproject.toml", "README.md"):
         (source / name).write_bytes((ROOT / name).read_bytes())
     for stray in ("tests", "docs"):
@@ -74,7 +77,7 @@ def installed(site, tmp_path):
     return lambda *arguments: python(*arguments, cwd=tmp_path, env=environment)
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
+def test_the_wheel_holds_the_packages_and_templates_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
     expected = {
@@ -83,7 +86,8 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
         for file in (ROOT / folder).iterdir()
         if file.suffix == ".py"
     }
-    assert set(names) == expected | {"harness/py.typed"}
+    templates = {f"harness/templates/{file.name}" for file in TEMPLATES.iterdir()}
+    assert set(names) == expected | templates | {"harness/py.typed"}
 
 
 def test_the_installed_package_is_the_one_that_runs(installed, site):
@@ -104,6 +108,12 @@ def test_the_command_lists_every_plugin_and_none_is_broken(installed, site):
         assert f" {name} " in printed
     assert "unreadable" not in printed
     assert "no module" not in printed
+
+
+def test_the_installed_command_writes_a_package(installed, site, tmp_path):
+    [script] = (site / "bin").glob("harness")
+    installed(script, "new", "method", "mine")
+    assert (tmp_path / "mine" / "src" / "mine" / "method.py").is_file()
 
 
 def test_every_plugin_of_the_installed_package_can_be_loaded(installed):

@@ -27,7 +27,7 @@ def check(what: str, files: Sequence[PluginFile] = (), data: Path | None = None)
 
 def entries_of(what: str, files: Sequence[PluginFile]) -> list[Entry]:
     """The plugins of a file, whoever else has their names, or all of a name."""
-    if what.endswith(".py") or Path(what).is_dir():
+    if what.endswith(".py"):
         [file] = plugin_files.read([Path(what)])
         found = plugin_files.registrations(file)
         return [Entry(r.kind, str(r.name), r.target, r.distribution, r.version) for r in found]
@@ -35,8 +35,10 @@ def entries_of(what: str, files: Sequence[PluginFile]) -> list[Entry]:
     try:
         return registry.named(what)
     except HarnessError as error:
-        left_out = "".join(f" Left out: {broken}." for broken in registry.broken)
-        raise HarnessError(f"{error}{left_out}") from None
+        more = "".join(f" Left out: {broken}." for broken in registry.broken)
+        if Path(what).is_dir():
+            more += f" {what} is a directory: install it with `pip install -e {what}`."
+        raise HarnessError(f"{error}{more}") from None
 
 
 def load(entry: Entry) -> type[Plugin]:
