@@ -18,7 +18,7 @@ from harness.testing import examine
 pytest_plugins = ["runs"]
 
 KINDS = ("method", "attack", "benchmark")
-NAMES = ("my_method", "a-b-2", "method", "attack-config", "a_name_that_is_quite_long")
+NAMES = ("my_method", "a-b-2", "method", "attack-config", "a_rather_long_name")
 
 
 def ruff(*arguments, cwd):
