@@ -19,8 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .errors import HarnessError
-from .new import Kind
-from .plugins import DISTRIBUTION
+from .plugins import DISTRIBUTION, Kind
 
 if TYPE_CHECKING:
     from .base import Plugin

@@ -233,6 +233,11 @@ class Worker:
         )
 
     def _commit(self, store: Store, row: CellRow, result: Outcome | Exception) -> None:
+        if isinstance(result, Outcome):
+            try:
+                row = replace(row, notes=canonical(result.notes), **asdict(result.cost))
+            except (TypeError, ValueError) as error:  # a plugin's notes: its cell fails, and no other
+                result = HarnessError(f"Its notes cannot be written as JSON: {error}.")
         if isinstance(result, Exception):
             row = replace(
                 row,
@@ -242,7 +247,6 @@ class Worker:
             )
             store.commit(row)
         else:
-            row = replace(row, notes=canonical(result.notes), **asdict(result.cost))
             store.commit(row, result)
         label = " ".join(
             filter(None, (row.benchmark, row.method, row.attack, row.variant, f"seed {row.seed}"))

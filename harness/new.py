@@ -5,25 +5,12 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
-from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from .errors import HarnessError
-from .plugins import HOOKS
 from .registry import NAME, RESERVED, Registry
-
-
-class Kind(StrEnum):
-    """What can be written."""
-
-    METHOD = "method"
-    ATTACK = "attack"
-    BENCHMARK = "benchmark"
-
-
-assert set(HOOKS) == set(Kind)
 
 RUN = {
     "method": "harness run --methods {} --attacks all",

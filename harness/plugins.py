@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +17,17 @@ import pluggy
 from . import hookspecs
 
 DISTRIBUTION = "unlearning-harness"
-HOOKS = {"method": "register_methods", "attack": "register_attacks", "benchmark": "register_benchmarks"}
+
+
+class Kind(StrEnum):
+    """The kinds of plugins."""
+
+    METHOD = "method"
+    ATTACK = "attack"
+    BENCHMARK = "benchmark"
+
+
+HOOKS = {kind.value: f"register_{kind.value}s" for kind in Kind}
 """Each kind of plugin and the hook it comes in by."""
 
 

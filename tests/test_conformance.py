@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
 from pydantic import BaseModel, Field
+from runs import harness_cli
 
 import harness.base
 from harness import metrics, models
@@ -26,6 +29,8 @@ from harness.testing import (
 )
 from harness.testing.facts import SPLITS, Toy
 from harness.types import Example, Prompt, Reported, Splits, Training
+
+pytest_plugins = ["runs"]
 
 BUILT_IN = {
     (kind, name): entry
@@ -830,6 +835,72 @@ class Picky(Facts):
             yield measure
 
 
+def test_a_benchmark_that_declares_no_metric_is_told_so_and_passes():
+    [skipped] = [result for result in check_benchmark(Bare) if result.status == "skipped"]
+    assert skipped.rule == "declares its metrics"
+    assert "`reports` is empty" in skipped.seen
+
+
+DATA = Path(os.environ.get("HARNESS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.mark.skipif(not (DATA / "tofu").is_dir(), reason=f"no TOFU files in {DATA}/tofu")
+def test_a_benchmark_from_files_is_checked_with_its_files():
+    results = check_benchmark(BUILT_IN["benchmark", "tofu"].load(), DATA / "tofu")
+    assert {result.status for result in results} == {"ok"}
+
+
+def test_a_benchmark_whose_files_are_not_there_says_which(tmp_path):
+    with pytest.raises(ConformanceError, match="expected"):
+        check_benchmark(BUILT_IN["benchmark", "faithun"].load(), tmp_path)
+
+
+# --- the command
+
+COMMAND = """
+from harness.base import Attack
+
+
+class Look(Attack):
+    \"\"\"Scores the model as it is.\"\"\"
+
+    name = "noise"
+
+    def attack(self, job):
+        job.checkpoint()
+"""
+
+
+def test_the_command_checks_a_file_whoever_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    (tmp_path / "mine.py").write_text(COMMAND)
+    ended = harness_cli("check", tmp_path / "mine.py")
+    assert ended.code == 0, ended.out + ended.err
+    assert "mine.py" in ended.out
+    assert "FAILED" not in ended.out
+
+
+def test_the_command_shows_the_rule_what_was_seen_and_how_to_mend_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "mine.py").write_text(COMMAND.replace("job.checkpoint()", "pass"))
+    ended = harness_cli("check", tmp_path / "mine.py")
+    assert ended.code == 1
+    [line] = [line for line in ended.out.splitlines() if "FAILED" in line]
+    assert "runs on a two-layer Llama" in line
+    assert "ended without a checkpoint" in line
+    assert "→ See the error; record the forget score with job.checkpoint()" in ended.out
+    assert "4 of 5 rules hold." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("what", "words"), [("nois", "Did you mean 'noise'?"), ("gone.py", "no such Python file")]
+)
+def test_what_cannot_be_checked_is_one_sentence(what, words):
+    ended = harness_cli("check", what)
+    assert ended.code == 2
+    assert words in ended.err
+
+
 def test_a_benchmark_is_fine():
     assert all(result.status == "ok" for result in check_benchmark(Facts))
 
@@ -848,7 +919,6 @@ def test_a_benchmark_is_fine():
         (NoCurve, "measures what it says it looks at", ["forget.probability"]),
         (WholeOnly, "measures a part of the forget set alone", ["given two"]),
         (Unreported, "declares its metrics", ["forget.probability"]),
-        (Bare, "declares its metrics", ["empty"]),
         (Percent, "its numbers lie in their range", ["is 50", "[0, 1]"]),
         (Aggregate, "its numbers lie in their range", ["utility is not among"]),
         (NoLevel, "states a threshold and a chance level", ["chance is nan"]),

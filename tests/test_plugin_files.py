@@ -151,6 +151,16 @@ def test_what_is_no_python_file_is_refused(tmp_path, name, words):
     assert words in ended.err
 
 
+def test_notes_that_cannot_be_written_fail_their_cell_and_no_other(world, file):
+    path = file(SCALE.replace("job.checkpoint()", 'job.checkpoint(); job.notes["seen"] = {1}'))
+    ended = world.run("scale", "look,nudge", "stub", "--plugin", path, seeds=1, controls=False)
+    assert ended.code == 0, ended.err
+    [failed] = rows(world.path(), status="failed")
+    assert failed["attack"] == "look"
+    assert "notes cannot be written as JSON" in failed["error_message"]
+    assert len(rows(world.path(), status="ok")) == 3
+
+
 def test_it_is_listed_and_shown(file):
     path = file()
     assert "Makes every weight smaller." in harness_cli("list", "--plugin", path).out

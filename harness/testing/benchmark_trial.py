@@ -125,7 +125,7 @@ class BenchmarkTrial:
             if not (isinstance(value, float | int) and isfinite(value)):
                 raise Broken(f"{name} is {value!r}")
             if not self.benchmark.reports:
-                continue  # one that declares nothing is told of by a rule of its own
+                continue  # that it declares nothing is told by a rule of its own
             if (found := self.formula(split, metric)) is None:
                 raise Broken(f"{name} is not among its `reports`")
             if not found.low - SLACK <= value <= found.high + SLACK:

@@ -144,7 +144,7 @@ def _part(trial: BenchmarkTrial) -> str:
 )
 def _reports(trial: BenchmarkTrial) -> str:
     if not trial.benchmark.reports:
-        raise Broken("`reports` is empty, so nothing says what its numbers are, nor in which range they lie")
+        raise Skipped("`reports` is empty, so nothing says what its numbers are, nor in which range they lie")
     for reported in trial.benchmark.reports:
         described(reported.formula)
     undeclared = {f"{m.split}.{m.metric}" for m in trial.measures if trial.formula(m.split, m.metric) is None}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from ..base import Plugin
+from ..errors import HarnessError
 from ..keys import canonical
 from ..plugins import one_line
 from ..registry import NAME, RESERVED, violations
@@ -67,7 +68,9 @@ class Rule(Generic[T]):
         except Skipped as skipped:
             return Result(self.name, "skipped", str(skipped))
         except (Exception, SystemExit) as error:
-            return Result(self.name, "failed", f"raised {one_line(error)}{_where(error, own)}", self.mend)
+            # What the harness says in a sentence of its own needs no place in the code.
+            told = str(error) if isinstance(error, HarnessError) else f"{one_line(error)}{_where(error, own)}"
+            return Result(self.name, "failed", f"raised {told}", self.mend)
 
 
 class Rulebook(Generic[T]):
@@ -147,13 +150,9 @@ def _settings(of: tuple[str, type[Plugin]]) -> str:
 def _where(error: BaseException, own: type) -> str:
     """The last line of the plugin's own file that the error went through."""
     file = getattr(sys.modules.get(own.__module__), "__file__", None)
-    frames = list(_frames(error))
+    frames = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in frames if frame.filename == file] or frames
     return f" ({Path(mine[-1].filename).name}, line {mine[-1].lineno})" if mine else ""
-
-
-def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
-    yield from traceback.extract_tb(error.__traceback__)
 
 
 def as_json(notes: Any) -> str:
