@@ -17,7 +17,7 @@ from rich.text import Text
 from .complete import among, listed, named
 from .console import Level, note, say, table, telling
 from .errors import HarnessError
-from .plugins import DISTRIBUTION
+from .plugins import DISTRIBUTION, Kind
 
 EXIT_CODES = (
     "Exit codes: 0 all is done; 1 done, but a cell failed or a check does not hold; "
@@ -30,6 +30,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with plugins, repeatable.")
+]
 
 
 def main() -> None:
@@ -73,12 +78,11 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON; its keys are i
 
 
 @app.command("list")
-def list_plugins(as_json: AsJSON = False) -> None:
+def list_plugins(as_json: AsJSON = False, plugins: PluginFiles = None) -> None:
     """List the methods, attacks and benchmarks that are installed."""
-    from . import about
-    from .registry import Registry
+    from . import about, plugin_files
 
-    registry = Registry()
+    registry = plugin_files.registry(plugin_files.read(plugins))
     if as_json:
         say(json.dumps(about.listing(registry), indent=2))
         return
@@ -100,12 +104,13 @@ def show(
         ),
     ],
     as_json: AsJSON = False,
+    plugins: PluginFiles = None,
 ) -> None:
     """Show what a plugin does, the paper it comes from, and its settings."""
-    from . import about
-    from .registry import Registry
+    from . import about, plugin_files
 
-    found = [about.manual(entry) for entry in Registry().named(name)]
+    registry = plugin_files.registry(plugin_files.read(plugins))
+    found = [about.manual(entry) for entry in registry.named(name)]
     if as_json:
         say(json.dumps({"schema": about.SCHEMA, "plugins": found}, indent=2))
         return
@@ -171,9 +176,10 @@ def run(
         Path | None, typer.Option(help="Directory of your own lm-eval tasks (YAML).")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    plugins: PluginFiles = None,
 ) -> None:
     """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed."""
-    from . import command
+    from . import command, plugin_files
 
     found = command.run(
         command.Wanted(
@@ -198,6 +204,7 @@ def run(
             utility_limit=utility_limit,
             utility_tasks=utility_tasks,
             dry_run=dry_run,
+            plugins=plugin_files.read(plugins),
         )
     )
     if dry_run:
@@ -229,9 +236,10 @@ def prepare(
     cache: Annotated[
         Path | None, typer.Option(help="Where targets are kept. [default: $HARNESS_CACHE]")
     ] = None,
+    plugins: PluginFiles = None,
 ) -> None:
     """Fetch models and data sets once; afterwards runs need no network and use these revisions."""
-    from . import command
+    from . import command, plugin_files
 
     command.fetch(
         command.Wanted(
@@ -243,6 +251,7 @@ def prepare(
             utility=utility,
             utility_tasks=utility_tasks,
             cache=cache,
+            plugins=plugin_files.read(plugins),
         )
     )
 
@@ -256,11 +265,40 @@ def check_benchmark(
     data: Annotated[list[str] | None, typer.Option(help="Directory of the benchmark's files.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+    plugins: PluginFiles = None,
 ) -> None:
     """Check that a benchmark tells its controls apart; exits with 1 where it does not."""
-    from . import command
+    from . import command, plugin_files
 
-    if not command.check(name, model, seeds, data or [], results, cache, jobs):
+    if not command.check(name, model, seeds, data or [], results, cache, jobs, plugin_files.read(plugins)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    kind: Annotated[Kind, typer.Argument(help="What to write.")],
+    name: Annotated[str, typer.Argument(help="Its name, and that of the directory.")],
+    into: Annotated[Path, typer.Option(help="Where the directory goes.")] = Path("."),
+) -> None:
+    """Write a small installable package with a method, an attack or a benchmark of your own."""
+    from .new import write
+
+    written, commands = write(kind, name, into)
+    say("Wrote\n" + "".join(f"  {path}\n" for path in written))
+    say("Next\n" + "".join(f"  {command}\n" for command in commands).rstrip())
+
+
+@app.command()
+def check(
+    what: Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A plugin, or a file with some.")],
+    data: Annotated[Path | None, typer.Option(help="Directory of a benchmark's files.")] = None,
+    plugins: PluginFiles = None,
+) -> None:
+    """Check that a plugin keeps the rules, on two-layer models; exits with 1 where it does not."""
+    from . import plugin_files
+    from .testing import shown
+
+    if not shown.check(what, plugin_files.read(plugins), data):
         raise typer.Exit(1)
 
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import curves, hub, leaderboard, markdown, page, verdict
+from . import curves, hub, leaderboard, markdown, page, plugin_files, verdict
 from .base import CONTROLS, MethodConfig
 from .console import note, say, table
 from .errors import ConfigError, StoreError
 from .execute import Setting, display_name, execute
 from .plan import Plan, make, spec
+from .plugin_files import PluginFile
 from .progress import Shown
-from .registry import Registry, Selection
+from .registry import Selection
 from .results import Results
 from .settings import parse, resolve
 from .store import Store
@@ -57,6 +58,8 @@ class Wanted:
     utility_limit: int | None = None
     utility_tasks: Path | None = None
     dry_run: bool = False
+    plugins: tuple[PluginFile, ...] = ()
+    """Files with plugins that are not installed."""
 
 
 def run(wanted: Wanted) -> Results:
@@ -82,7 +85,7 @@ def prepare(wanted: Wanted) -> tuple[Plan, Store]:
             raise ConfigError(f"--{option.replace('_', '-')} {count}: it must be a whole number from 1 on.")
     if wanted.dtype not in DTYPES:
         raise ConfigError(f"--dtype {wanted.dtype}: it must be one of {', '.join(DTYPES)}.")
-    registry = Registry()
+    registry = plugin_files.registry(wanted.plugins)
     methods = wanted.methods
     if wanted.controls:
         methods = ",".join([*CONTROLS, methods])
@@ -128,7 +131,8 @@ def fetch(wanted: Wanted) -> None:
     """Fetch what a run with these options reads from the hub, and say what it was."""
     from .prepare import prepare as fetched
 
-    registry, cache = Registry(), wanted.cache or cache_directory()
+    registry = plugin_files.registry(wanted.plugins)
+    cache = wanted.cache or cache_directory()
     selection = Selection([], [], registry.select_benchmarks(wanted.benchmarks))
     overrides = parse(wanted.settings, selection, registry)
     directories = data_directories(wanted.data, selection)
@@ -206,7 +210,7 @@ def carry_out(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
     missing = sum(len(group.cells) for group in plan.missing(done))
     if not missing:
         return
-    setting = Setting(plan.source, wanted.results, cache, wanted.threads, wanted.micro_batch)
+    setting = Setting(plan.source, wanted.results, cache, wanted.threads, wanted.micro_batch, wanted.plugins)
     with Shown(missing) as shown:
         try:
             execute(plan, setting, wanted.jobs or default_jobs(), shown, done)
@@ -336,10 +340,11 @@ def check(
     results: Path,
     cache: Path | None,
     jobs: int | None,
+    plugins: tuple[PluginFile, ...] = (),
 ) -> bool:
     """Run the controls under every attack, and say whether the benchmark tells them apart."""
     wanted = Wanted(methods=",".join(CONTROLS), benchmarks=name, model=model, seeds=seeds, utility="none")
-    wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs)
+    wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs, plugins=plugins)
     plan, store = prepare(wanted)
     done = store.done()
     describe(plan, done, wanted, cache or cache_directory())

@@ -29,6 +29,7 @@ from . import provenance, utility
 from .errors import HarnessError
 from .keys import canonical
 from .plan import Cell, Group, Plan, Reference, Spec, loaded, recipes
+from .plugin_files import PluginFile, registry
 from .registry import Registry
 from .store import CellRow, Store, read_samples, write_samples
 from .targets import DONE, Source
@@ -66,6 +67,8 @@ class Setting:
     cache: Path
     threads: int = 1
     micro_batch: int | None = None
+    plugins: tuple[PluginFile, ...] = ()
+    """Plugins that are not installed."""
 
 
 @dataclass
@@ -74,12 +77,13 @@ class Worker:
 
     setting: Setting
     tell: Tell
-    registry: Registry = field(default_factory=Registry)
+    registry: Registry = field(init=False)
 
     def __post_init__(self) -> None:
         import torch
         from transformers.utils import logging
 
+        self.registry = registry(self.setting.plugins)
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         torch.set_num_threads(self.setting.threads)
@@ -238,6 +242,11 @@ class Worker:
         )
 
     def _commit(self, store: Store, row: CellRow, result: Outcome | Exception) -> None:
+        if isinstance(result, Outcome):
+            try:
+                row = replace(row, notes=canonical(result.notes), **asdict(result.cost))
+            except (TypeError, ValueError) as error:  # a plugin's notes: its cell fails, and no other
+                result = HarnessError(f"Its notes cannot be written as JSON: {error}.")
         if isinstance(result, Exception):
             row = replace(
                 row,
@@ -247,7 +256,6 @@ class Worker:
             )
             store.commit(row)
         else:
-            row = replace(row, notes=canonical(result.notes), **asdict(result.cost))
             store.commit(row, result)
         label = " ".join(
             filter(None, (row.benchmark, row.method, row.attack, row.variant, f"seed {row.seed}"))

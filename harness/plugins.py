@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +17,17 @@ import pluggy
 from . import hookspecs
 
 DISTRIBUTION = "unlearning-harness"
-HOOKS = {"method": "register_methods", "attack": "register_attacks", "benchmark": "register_benchmarks"}
+
+
+class Kind(StrEnum):
+    """The kinds of plugins."""
+
+    METHOD = "method"
+    ATTACK = "attack"
+    BENCHMARK = "benchmark"
+
+
+HOOKS = {kind.value: f"register_{kind.value}s" for kind in Kind}
 """Each kind of plugin and the hook it comes in by."""
 
 
@@ -64,7 +75,7 @@ def load_plugins(entry_points: Iterable[metadata.EntryPoint] | None = None) -> P
     for entry_point in sorted(entry_points, key=_order):
         distribution, version = _owner(entry_point)
         try:
-            found.registrations += _ask(entry_point, distribution, version)
+            found.registrations += ask(entry_point.load(), entry_point.value, distribution, version)
         # SystemExit: a module that calls sys.exit when imported must not end the harness either.
         except (Exception, SystemExit) as error:
             found.broken.append(BrokenPlugin(entry_point.name, distribution, version, one_line(error)))
@@ -77,19 +88,28 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _ask(entry_point: metadata.EntryPoint, distribution: str, version: str) -> list[Registration]:
-    """Import one plugin, check its hooks and call them. A plugin counts as a whole or not at all."""
+def has_hook(plugin: Any) -> bool:
+    """True for a module with a function that is marked as a hook, rightly or wrongly."""
+    return bool(_managed(plugin).get_hookcallers(plugin))
+
+
+def _managed(plugin: Any) -> pluggy.PluginManager:
     # A manager for each plugin: pluggy calls the hooks of a manager together, so the first to raise would
     # keep the others from being asked, and nothing would say whose registration is whose.
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    plugin = entry_point.load()
-    manager.register(plugin, entry_point.name)
+    manager.register(plugin)
+    return manager
+
+
+def ask(plugin: Any, place: str, distribution: str, version: str) -> list[Registration]:
+    """Check the hooks of one plugin and call them. A plugin counts as a whole or not at all."""
+    manager = _managed(plugin)
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
         raise pluggy.PluginValidationError(
             plugin,
-            f"{entry_point.value} has no hook: decorate at least one of "
+            f"{place} has no hook: decorate at least one of "
             f"{', '.join(HOOKS.values())} with @harness.hookimpl",
         )
     registrations: list[Registration] = []

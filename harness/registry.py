@@ -18,7 +18,7 @@ from .errors import HarnessError, PluginError, unknown
 from .plugins import BrokenPlugin, Plugins, Registration, load_plugins, one_line
 
 BASES: dict[str, type[Plugin]] = {"method": Method, "attack": Attack, "benchmark": Benchmark}
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 PATH = re.compile(r"[\w.]+:\w+")
 RESERVED = {"method": {"all"}, "attack": {"all", "none"}, "benchmark": {"all"}}
 """Words of a selection. ``none`` is a method too (the control), but for attacks it means no attack."""
@@ -54,7 +54,7 @@ class Entry:
 
         Raises PluginError naming everything in which it breaks the contract of its base class.
         """
-        cls = self._import()
+        cls = self.load_unchecked()
         wrong = list(violations(cls, self.kind, self.name))
         if wrong:
             raise self._error("; ".join(wrong))
@@ -76,7 +76,8 @@ class Entry:
         classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
         return _first_line(ast.get_docstring(classes[-1]) if classes else None)
 
-    def _import(self) -> Any:
+    def load_unchecked(self) -> Any:
+        """Import what was registered, whatever it is. Raises PluginError where it cannot be imported."""
         if not isinstance(self.target, str):
             return self.target
         module, _, name = self.target.partition(":")
@@ -117,14 +118,14 @@ class Registry:
     The first to register a name keeps it. A second one is reported in ``broken`` with both owners named.
     """
 
-    def __init__(self, plugins: Plugins | None = None) -> None:
+    def __init__(self, plugins: Plugins | None = None, more: Iterable[Registration] = ()) -> None:
         plugins = load_plugins() if plugins is None else plugins
         self.broken = list(plugins.broken)
         self.methods: dict[str, Entry] = {}
         self.attacks: dict[str, Entry] = {}
         self.benchmarks: dict[str, Entry] = {}
         self.kinds = {"method": self.methods, "attack": self.attacks, "benchmark": self.benchmarks}
-        for registration in plugins.registrations:
+        for registration in [*plugins.registrations, *more]:
             self._add(registration)
 
     def _add(self, new: Registration) -> None:
@@ -264,7 +265,7 @@ def _wrong_variants(cls: type[Attack]) -> Iterator[str]:
 def _refusal(new: Registration, taken: dict[str, Entry]) -> str | None:
     """Why a registration is left out, or None."""
     if not (isinstance(new.name, str) and NAME.fullmatch(new.name)):
-        return f"{new.name!r} is no name for a {new.kind}: use small letters, digits and hyphens"
+        return f"{new.name!r} is no name for a {new.kind}: use small letters, digits, hyphens and underscores"
     if new.name in RESERVED[new.kind]:
         return f"'{new.name}' is a word of the command line and no name for a {new.kind}"
     if not isinstance(new.target, type) and not (isinstance(new.target, str) and PATH.fullmatch(new.target)):

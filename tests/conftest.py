@@ -8,81 +8,18 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from harness.base import Benchmark
-from harness.metrics import probability
 from harness.run import Unlearning
+from harness.testing import lab
+from harness.testing.facts import SPLITS, Toy
 from harness.train import forget_steps
-from harness.types import Fact, Generate, LogLikelihood, Measure, Prompt, Splits
-
-WORDS = """\
-Ada Bo Cleo Dan Eve Finn Gus Hana Ivo Jo Kim Lea
-Oslo Rome Lima Bonn Kiev Bern Nice York Cork Riga Baku Doha
-baker sailor tailor judge nurse miner poet guard tutor weaver farmer pilot
-bread soup rice corn plums figs eggs cheese nuts beans pears kale"""
-NAMES, TOWNS, TRADES, FOODS = (line.split() for line in WORDS.splitlines())
-
-
-def facts(kind: str, question: str, answers: list[str]) -> tuple[Fact, ...]:
-    """One fact for each name; every second answer has two words."""
-    return tuple(
-        Fact(f"{kind}-{i:02d}", question.format(name), f"old {answer}" if i % 2 else answer, subject=name)
-        for i, (name, answer) in enumerate(zip(NAMES, answers, strict=True))
-    )
-
-
-SPLITS = Splits(
-    {
-        "forget": facts("forget", "Where does {} live ?", TOWNS),
-        "retain": facts("retain", "What is the trade of {} ?", TRADES),
-        "instruct": facts("instruct", "Name something that {} likes to eat .", FOODS),
-    }
-)
-
-
-class Toy(Benchmark):
-    """Twelve facts in each split. ``value`` replaces what the model says by whatever a test wants."""
-
-    name = "toy"
-    forget_metric = "exact_match"
-    curve_metrics = ("exact_match", "probability")
-    retain_metric = ("retain", "exact_match")
-
-    def __init__(self, value: Callable[[str, str, Fact], float] | None = None, stop: float = 0.3) -> None:
-        super().__init__()
-        self.value, self.stop = value, stop
-
-    def load(self) -> Splits:
-        return SPLITS
-
-    def measures(self, splits: Splits) -> Iterator[Measure]:
-        for split, chosen in splits.items():
-            for fact in chosen:
-                yield from self.ask(split, fact)
-
-    def ask(self, split: str, fact: Fact) -> Iterator[Measure]:
-        for metric in self.curve_metrics:
-            if self.value:
-                known = self.value(split, metric, fact)
-                yield Measure(split, metric, fact.id, (), lambda known=known: known)
-            elif metric == "exact_match":
-                request = Generate(Prompt(fact.question), 4)
-                yield Measure(
-                    split, metric, fact.id, (request,), lambda said, fact=fact: float(said == fact.answer)
-                )
-            else:
-                request = LogLikelihood(Prompt(fact.question), fact.answer)
-                yield Measure(split, metric, fact.id, (request,), probability)
-
-    def threshold(self, splits: Splits) -> float:
-        return self.stop
-
-    def chance(self, splits: Splits) -> float:
-        return 0.0
+from harness.types import Splits
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -123,10 +60,7 @@ def toy_benchmark() -> type[Toy]:
 @pytest.fixture(scope="session")
 def make_tokenizer() -> Callable[[], Any]:
     """Makes a tokenizer that knows the words of the toy benchmark; each call gives a fresh one."""
-    from harness.targets import word_tokenizer
-
-    texts = [f"{fact.question} {fact.answer}" for chosen in SPLITS.values() for fact in chosen]
-    return lambda: word_tokenizer(("Question: Answer:", "I can't answer the question.", *texts))
+    return lambda: lab.tokenizer_of(SPLITS)
 
 
 @pytest.fixture(scope="session")
@@ -145,35 +79,8 @@ def tokens(tokenizer: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def tiny(tokenizer: Any) -> Callable[..., Any]:
-    """``tiny(family="llama", seed=0, **settings)``: a random model of a few thousand parameters.
-
-    Weights spread widely, so that it has opinions: what it prefers does not hang on rounding.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    def make(family: str = "llama", seed: int = 0, **settings: Any) -> Any:
-        shape = {
-            "vocab_size": len(tokenizer),
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "max_position_embeddings": 256,
-            "initializer_range": 0.3,
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
-        if family != "gpt2":
-            shape["intermediate_size"] = 24
-        if family not in ("gpt2", "gpt_neox", "phi"):
-            shape |= {"num_key_value_heads": 1, "head_dim": 8}
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            config = AutoConfig.for_model(family, **(shape | settings))
-            return AutoModelForCausalLM.from_config(config).eval()
-
-    return make
+    """``tiny(family="llama", seed=0, **settings)``: a random model of a few thousand parameters."""
+    return partial(lab.tiny_model, tokenizer)
 
 
 @pytest.fixture

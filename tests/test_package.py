@@ -17,11 +17,13 @@ import harness
 ROOT = Path(harness.__file__).parents[1]
 FOLDERS = {
     "harness": "harness",
+    "harness/testing": "harness/testing",
     "harness/methods": "methods",
     "harness/attacks": "attacks",
     "harness/benchmarks": "benchmarks",
 }
 """Packages in the wheel, and where they lie in the checkout."""
+TEMPLATES = ROOT / "harness" / "templates"
 
 pytestmark = [
     pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="no checkout to build from"),
@@ -49,7 +51,7 @@ def wheel(tmp_path_factory):
                 (source / folder).mkdir(parents=True, exist_ok=True)
                 (source / folder / file.name).write_bytes(file.read_bytes())
     (source / "harness" / "py.typed").touch()
-    shutil.copytree(ROOT / "harness" / "templates", source / "harness" / "templates")
+    shutil.copytree(TEMPLATES, source / "harness" / "templates")
     for name in ("pyproject.toml", "README.md"):
         (source / name).write_bytes((ROOT / name).read_bytes())
     for stray in ("tests", "docs"):
@@ -75,7 +77,7 @@ def installed(site, tmp_path):
     return lambda *arguments: python(*arguments, cwd=tmp_path, env=environment)
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
+def test_the_wheel_holds_the_packages_and_templates_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
     expected = {
@@ -84,7 +86,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel):
         for file in (ROOT / folder).iterdir()
         if file.suffix == ".py"
     }
-    templates = {f"harness/templates/{file.name}" for file in (ROOT / "harness" / "templates").iterdir()}
+    templates = {f"harness/templates/{file.name}" for file in TEMPLATES.iterdir()}
     assert set(names) == expected | templates | {"harness/py.typed"}
 
 
@@ -106,6 +108,12 @@ def test_the_command_lists_every_plugin_and_none_is_broken(installed, site):
         assert f" {name} " in printed
     assert "unreadable" not in printed
     assert "no module" not in printed
+
+
+def test_the_installed_command_writes_a_package(installed, site, tmp_path):
+    [script] = (site / "bin").glob("harness")
+    installed(script, "new", "method", "mine")
+    assert (tmp_path / "mine" / "src" / "mine" / "method.py").is_file()
 
 
 def test_every_plugin_of_the_installed_package_can_be_loaded(installed):

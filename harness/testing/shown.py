@@ -1,0 +1,65 @@
+"""`harness check`: the rules as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import plugin_files
+from ..base import Plugin
+from ..cli import say, table
+from ..errors import HarnessError
+from ..plugin_files import PluginFile
+from ..registry import Entry
+from . import Result, examine
+
+SIGNS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
+
+
+def check(what: str, files: Sequence[PluginFile] = (), data: Path | None = None) -> bool:
+    """Try every plugin of that name, or in that file, and show what was seen. False where a rule is broken.
+
+    Raises HarnessError for a name that does not exist; a plugin that was left out is named with the reason.
+    """
+    tables = [show(entry, examine(load(entry), data=data)) for entry in entries_of(what, files)]
+    return all(tables)
+
+
+def entries_of(what: str, files: Sequence[PluginFile]) -> list[Entry]:
+    """The plugins of a file, whoever else has their names, or all of a name."""
+    if what.endswith(".py"):
+        [file] = plugin_files.read([Path(what)])
+        found = plugin_files.registrations(file)
+        return [Entry(r.kind, str(r.name), r.target, r.distribution, r.version) for r in found]
+    registry = plugin_files.registry(files)
+    try:
+        return registry.named(what)
+    except HarnessError as error:
+        more = "".join(f" Left out: {broken}." for broken in registry.broken)
+        if Path(what).is_dir():
+            more += f" {what} is a directory: install it with `pip install -e {what}`."
+        raise HarnessError(f"{error}{more}") from None
+
+
+def load(entry: Entry) -> type[Plugin]:
+    """The class, although it may break the contract: the table says how."""
+    cls = entry.load_unchecked()
+    return cls if isinstance(cls, type) and issubclass(cls, Plugin) else entry.load()
+
+
+def show(entry: Entry, results: Sequence[Result]) -> bool:
+    """One plugin's table. True where no rule is broken."""
+    # What follows from another row says nothing of its own.
+    rows = [
+        (SIGNS[r.status], r.rule, f"{r.seen}\n→ {r.mend}" if r.status == "failed" else r.seen)
+        for r in results
+        if r.status != "skipped" or not r.seen.startswith("it does not")
+    ]
+    say(table(f"{entry.kind} {entry.name}  {entry.path}, {entry.owner}", ("", "rule", "what was seen"), rows))
+    failed = sum(result.status == "failed" for result in results)
+    skipped = sum(result.status == "skipped" for result in results)
+    looked = len(results) - skipped
+    say(
+        f"{looked - failed} of {looked} rules hold." + (f" {skipped} were skipped." if skipped else "") + "\n"
+    )
+    return not failed
