@@ -6,9 +6,7 @@ import pytest
 from runs import harness_cli
 
 from harness.registry import Registry
-from harness.testing import (
-    examine,
-)
+from harness.testing import examine
 
 pytest_plugins = ["runs"]
 
