@@ -72,7 +72,7 @@ def check(kind: str, name: str, module: str, registry: Registry) -> None:
         raise HarnessError(f"'{name}' is a word of the command line and no name for a {kind}.")
     if taken := registry.kinds[kind].get(name):
         raise HarnessError(f"There is a {kind} '{name}' already, of {taken.owner}: choose another name.")
-    if not module.isidentifier() or keyword.iskeyword(module):
+    if not module.isidentifier() or module.endswith("_") or keyword.iskeyword(module):
         raise HarnessError(f"'{module}' cannot be the name of a Python package: choose another name.")
     if importlib.util.find_spec(module) is not None:
         raise HarnessError(f"There is a Python module '{module}' already: choose another name.")

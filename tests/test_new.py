@@ -98,6 +98,7 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path):
         (("attack", "none"), ["'none' is a word of the command line"]),
         (("method", "3d"), ["'3d' cannot be the name of a Python package"]),
         (("method", "class"), ["'class' cannot be the name"]),
+        (("method", "mine-"), ["'mine_' cannot be the name"]),
         (("method", "torch"), ["There is a Python module 'torch' already"]),
         (("methods", "mine"), ["method", "attack", "benchmark"]),
     ],

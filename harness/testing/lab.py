@@ -130,10 +130,10 @@ def subject(benchmark: Benchmark, splits: Splits, family: str = "llama", dtype: 
 
 
 def small(cls: type[Plugin], given: dict[str, Any] | None = None, **more: Any) -> Config:
-    """The plugin's settings, made quick where it has the usual ones and takes the values."""
-    wanted = {**(given or {}), **{n: v for n, v in {**SMALL, **more}.items() if n in cls.Config.model_fields}}
+    """The plugin's settings: those given, and of the usual ones that are left values that make it quick."""
+    quick = {name: value for name, value in {**SMALL, **more}.items() if name in cls.Config.model_fields}
     try:
-        return cls.Config(**wanted)
+        return cls.Config(**{**quick, **(given or {})})
     except ValueError:
         return cls.Config(**(given or {}))
 
