@@ -29,9 +29,10 @@ from .markdown import attack_label, method_label
 from .stats import CONFIDENCE
 from .utility import LABEL, SCORE
 
-LEAST = 0.05
-"""Least half-interval of a number that carries none in the table (retain, utility, lm-eval): half of the
-tenth that counts as having paid with the model."""
+LEAST = 0.1
+"""Least half-interval of a number that carries none in the table (retain, utility, lm-eval): the tenth that
+counts as having paid with the model. Seeds share one target; on another machine it is another one, and the
+small model's skills move with it by more than with its seeds."""
 
 OF_MODEL = ("forget_before", "retain_before", "utility_before", "lm_eval")
 OF_ATTACK = ("score", "exact_match")

@@ -33,6 +33,11 @@ class Part:
     drawable: int
     """Rows of the leaderboard that may be drawn with this budget."""
 
+    @property
+    def rows(self) -> int:
+        """Its rows: every method under every attack, and before any."""
+        return len(self.methods) * (1 + len(self.attacks))
+
 
 def draw(rows: Sequence[Row], budget: float, seed: int) -> Part:
     """Draw a row under an attack, and add methods and attacks at random while ``budget`` (seconds) allows.

@@ -25,15 +25,18 @@ SHOWN = 5
 RERENDER = "harness leaderboard pages"
 
 
-def check(committed: Path, results: Sequence[Path], part: bool = False) -> bool:
-    """Say whether a committed leaderboard is what the results give, and its pages what its table gives."""
+def check(committed: Path, results: Sequence[Path], part: bool = False, rows: int = 1) -> bool:
+    """Say whether a committed leaderboard is what the results give, and its pages what its table gives.
+
+    ``rows`` is how many rows must be there to compare: without any, nothing differs.
+    """
     theirs = read(committed)
     tables = command.tables(command.stores(results))
     ours = leaderboard.build(*tables)
     found = agreement.compare(theirs.to_pylist(), ours.to_pylist(), agreement.spreads(*tables), part)
     found.differences += stale(committed, theirs)
-    show(found, committed)
-    return bool(found.rows) and not found.differences
+    show(found, committed, rows)
+    return found.rows >= rows and not found.differences
 
 
 def regenerate(committed: Path, minutes: float, seed: int | None) -> bool:
@@ -54,7 +57,7 @@ def regenerate(committed: Path, minutes: float, seed: int | None) -> bool:
         controls=False,
     )
     run(wanted, cache)
-    agrees = check(committed, [wanted.results], part=True)
+    agrees = check(committed, [wanted.results], part=True, rows=part.rows)
     if agrees:
         shutil.rmtree(place)
     else:
@@ -120,7 +123,7 @@ def stale(place: Path, made: pa.Table) -> Iterator[Difference]:
             yield Difference(name, f"not what {leaderboard.TABLE} gives", RERENDER)
 
 
-def show(found: Findings, committed: Path) -> None:
+def show(found: Findings, committed: Path, rows: int) -> None:
     """Say how much was compared, what came close, and what differs."""
     say(
         f"\n{committed}: {found.rows} rows and {len(found.numbers)} numbers of {found.models} unlearned "
@@ -128,14 +131,7 @@ def show(found: Findings, committed: Path) -> None:
     )
     apart = [number for number in found.numbers if number.share][:SHOWN]
     lines = [
-        (
-            n.where,
-            n.name,
-            f"{n.committed:.3f}",
-            f"{n.rebuilt:.3f}",
-            f"{n.share:.0%}",
-        )
-        for n in apart
+        (n.where, n.name, *map("{:.3f}".format, (n.committed, n.rebuilt)), f"{n.share:.0%}") for n in apart
     ]
     if lines:
         say(table("furthest apart", ("row", "number", "committed", "rebuilt", "of what is allowed"), lines))
@@ -145,8 +141,8 @@ def show(found: Findings, committed: Path) -> None:
         say(f"note: {note}")
     if found.differences:
         say(table("differences", ("where", "what", "what to do"), gathered(found.differences)))
-    if not found.rows:
-        say("Nothing was compared: the results hold no row of this leaderboard.", stderr=True)
+    if found.rows < rows:
+        say(f"Too little to compare: the results hold {found.rows} of its rows, needed: {rows}.", stderr=True)
     elif found.differences:
         count = len(found.differences)
         say(f"{count} {'difference' if count == 1 else 'differences'}.", stderr=True)

@@ -139,7 +139,7 @@ def test_results_that_share_no_row_with_it_are_no_agreement(board, tmp_path):
     Store(other).commit(replace(row, benchmark="elsewhere"), outcome)
     ended = leaderboard("check", "--committed", board, "--results", other, "--part")
     assert ended.code == 1
-    assert ended.err.startswith("Nothing was compared")
+    assert ended.err == "Too little to compare: the results hold 0 of its rows, needed: 1.\n"
 
 
 def test_a_stale_page_is_found_and_mended_without_results(board, results):
@@ -250,6 +250,14 @@ class TestRegenerate:
         place = Path(re.search(r"The results are kept in (\S+)\. Draw .* --seed 1\.", ended.err)[1])
         assert place == ran[0].results.parent
         assert (place / "results" / "cells").is_dir()
+
+    def test_rows_that_were_drawn_and_not_made_are_no_agreement(self, board, monkeypatch):
+        monkeypatch.setattr(
+            harness.gate, "run", lambda wanted, cache: fill(wanted.results, ("gd",), ("none",))
+        )
+        ended = leaderboard("regenerate", "--committed", board, "--seed", 1)
+        assert ended.code == 1
+        assert ended.err.startswith("Too little to compare: the results hold 1 of its rows, needed: ")
 
     def test_a_budget_for_nothing_is_refused(self, board, ran):
         said = refusal(leaderboard("regenerate", "--committed", board, "--minutes", 1))
