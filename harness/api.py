@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from . import command
+from . import command, plugin_files
 from .console import Level, telling
 from .results import Results
 from .settings import as_text
@@ -42,6 +42,7 @@ def run(
     utility_limit: int | None = None,
     utility_tasks: Place | None = None,
     dry_run: bool = False,
+    plugins: Sequence[Place] = (),
     progress: bool = True,
 ) -> Results:
     """Run methods against attacks; what is in ``results`` already is not run again.
@@ -49,7 +50,7 @@ def run(
     Every argument is the option of ``harness run`` of that name, with the same meaning and default. A list
     may stand for a comma list, and a mapping for what is repeatable: ``settings={"npo.beta": 0.2}`` is
     ``--set npo.beta=0.2``, ``data={"tofu": "DIR"}`` is ``--data tofu=DIR``, and ``lora={"r": 16}`` is
-    ``--lora r=16``. ``progress=False`` prints nothing but failures, as ``--quiet`` does. A cell that fails
+    ``--lora r=16``; ``plugins`` are files, each as by ``--plugin``. ``progress=False`` prints nothing but failures, as ``--quiet`` does. A cell that fails
     raises nothing: it is in ``failed`` of what is returned, and tried again by the next call.
 
     Raises HarnessError, before anything runs, for everything that is wrong in the arguments.
@@ -76,6 +77,7 @@ def run(
         utility_limit=utility_limit,
         utility_tasks=None if utility_tasks is None else Path(utility_tasks),
         dry_run=dry_run,
+        plugins=plugin_files.read(map(Path, plugins)),
     )
     import torch
 

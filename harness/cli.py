@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from . import cli_leaderboard
 from .complete import among, listed, named
 from .console import Level, note, say, table, telling
 from .errors import HarnessError
@@ -302,82 +303,7 @@ def check(
         raise typer.Exit(1)
 
 
-leaderboard = typer.Typer(
-    help="Build the leaderboard from results, look at it, and check it.", no_args_is_help=True
-)
-app.add_typer(leaderboard, name="leaderboard")
-
-
-@leaderboard.command("build")
-def leaderboard_build(
-    results: Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the leaderboard goes.")] = Path("leaderboard"),
-) -> None:
-    """Write the leaderboard's tables, README.md and index.html from result files alone."""
-    from . import command
-
-    command.build(results or [Path("results")], out)
-
-
-@leaderboard.command("open")
-def leaderboard_open(
-    directory: Annotated[Path, typer.Argument(help="Where the leaderboard is.")] = Path("leaderboard"),
-) -> None:
-    """Open a leaderboard's index.html in the default browser; builds nothing."""
-    from . import command
-
-    command.open_page(directory)
-
-
-@leaderboard.command("check")
-def leaderboard_check(
-    results: Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")] = None,
-    committed: Annotated[Path, typer.Option(help="The leaderboard to check.")] = Path("leaderboard"),
-    part: Annotated[
-        bool, typer.Option("--part", help="Compare only the rows that the results hold.")
-    ] = False,
-) -> None:
-    """Hold a committed leaderboard against results; exits with 1 where they differ beyond the intervals."""
-    from . import gate
-
-    if not gate.check(committed, results or [Path("results")], part):
-        raise typer.Exit(1)
-
-
-@leaderboard.command("regenerate")
-def leaderboard_regenerate(
-    committed: Annotated[Path, typer.Option(help="The leaderboard to check.")] = Path("leaderboard"),
-    minutes: Annotated[float, typer.Option(min=0, help="Budget, on two quiet cores.")] = 4,
-    seed: Annotated[
-        int | None, typer.Option(help="Draw the part of this seed. [default: a fresh one]")
-    ] = None,
-) -> None:
-    """Draw a part of the grid, run it from nothing, and check the committed rows; exits with 1 like check."""
-    from . import gate
-
-    if not gate.regenerate(committed, minutes, seed):
-        raise typer.Exit(1)
-
-
-@leaderboard.command("merge")
-def leaderboard_merge(
-    sources: Annotated[list[Path], typer.Argument(help="Results directories.")],
-    out: Annotated[Path, typer.Option(help="Where all cells go; it may hold some already.")],
-) -> None:
-    """Bring the cells of several results directories into one; build the leaderboard from that."""
-    from . import gate
-
-    gate.merge(out, sources)
-
-
-@leaderboard.command("pages")
-def leaderboard_pages(
-    out: Annotated[Path, typer.Option(help="The leaderboard.")] = Path("leaderboard"),
-) -> None:
-    """Write README.md again from leaderboard.parquet; needs no results."""
-    from . import gate
-
-    gate.pages(out)
+app.add_typer(cli_leaderboard.app, name="leaderboard")
 
 
 def _show(known: dict[str, Any]) -> None:

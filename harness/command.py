@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import curves, hub, leaderboard, markdown, page, plugin_files, verdict
+from . import hub, leaderboard, markdown, plugin_files, verdict
 from .base import CONTROLS, MethodConfig
 from .console import note, say, table
 from .errors import ConfigError, StoreError
@@ -311,25 +310,6 @@ def line(row: dict[str, Any]) -> tuple[str, ...]:
 def number(value: float | None) -> str:
     """Two digits, or a dash for what was not measured."""
     return "–" if value is None else f"{value:.2f}"
-
-
-def build(results: Sequence[Path], out: Path) -> None:
-    """Write the leaderboard of one or more results directories."""
-    cells, metrics, samples = tables(stores(results))
-    made = leaderboard.build(cells, metrics, samples)
-    risen = curves.build(made, cells, metrics)
-    leaderboard.write(made, out)
-    page.write(made, risen, out)
-    note(f"{out / 'leaderboard.parquet'} and {out / 'README.md'}: {made.num_rows} rows.")
-    note(f"{out / 'curves.parquet'}: {risen.num_rows} points. {out / page.NAME} shows all of it in a browser.")
-
-
-def open_page(out: Path) -> None:
-    """Show the page of a leaderboard in the default browser, and say where it is."""
-    path = page.find(out)
-    say(str(path))
-    if not webbrowser.open(path.as_uri()):
-        say("No browser could be started here; open that file in one.", stderr=True)
 
 
 def check(

@@ -1,23 +1,20 @@
-"""What the commands do that hold a committed leaderboard against results."""
+"""What the commands about leaderboards do: build, open, check, regenerate, merge, pages."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 import tempfile
+import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from . import agreement, command, leaderboard
+from . import agreement, command, leaderboard, published
 from .agreement import Difference, Findings
-from .console import say, table
+from .console import note, say, table
 from .draw import JOBS, SETUP, Part, draw
-from .errors import StoreError
 from .merge import merge as merged
-from .store import write_atomically
+from .published import Published
 
 SHOWN = 5
 """Numbers shown that agree: the furthest apart."""
@@ -25,15 +22,31 @@ SHOWN = 5
 RERENDER = "harness leaderboard pages"
 
 
+def build(results: Sequence[Path], out: Path) -> None:
+    """Write the leaderboard of one or more results directories."""
+    made = published.build(*command.tables(command.stores(results)))
+    files = made.files()
+    published.write(files, out)
+    note(f"{made.board.num_rows} rows, {made.curves.num_rows} points of curves: {', '.join(files)} in {out}.")
+
+
+def open_page(place: Path) -> None:
+    """Show the page of a leaderboard in the default browser, and say where it is."""
+    path = published.page(place)
+    say(str(path))
+    if not webbrowser.open(path.as_uri()):
+        say("No browser could be started here; open that file in one.", stderr=True)
+
+
 def check(committed: Path, results: Sequence[Path], part: bool = False, rows: int = 1) -> bool:
     """Say whether a committed leaderboard is what the results give, and its pages what its table gives.
 
     ``rows`` is how many rows must be there to compare: without any, nothing differs.
     """
-    theirs = read(committed)
+    theirs = published.read(committed)
     tables = command.tables(command.stores(results))
     ours = leaderboard.build(*tables)
-    found = agreement.compare(theirs.to_pylist(), ours.to_pylist(), agreement.spreads(*tables), part)
+    found = agreement.compare(theirs.board.to_pylist(), ours.to_pylist(), agreement.spreads(*tables), part)
     found.differences += stale(committed, theirs)
     show(found, committed, rows)
     return found.rows >= rows and not found.differences
@@ -42,7 +55,7 @@ def check(committed: Path, results: Sequence[Path], part: bool = False, rows: in
 def regenerate(committed: Path, minutes: float, seed: int | None) -> bool:
     """Draw a part of the grid, run it from nothing, and hold it against the committed rows."""
     seed = secrets.randbelow(2**32) if seed is None else seed
-    rows = read(committed).to_pylist()
+    rows = published.read(committed).board.to_pylist()
     part = draw(rows, 60 * minutes, seed)
     describe(part, sum(row["attack"] != "none" for row in rows), minutes, seed)
     place = Path(tempfile.mkdtemp(prefix="harness-"))
@@ -91,36 +104,21 @@ def merge(out: Path, sources: Sequence[Path]) -> None:
 
 
 def pages(place: Path) -> None:
-    """Write the pages of a leaderboard again, from its table."""
-    for name, content in leaderboard.pages(read(place)).items():
-        write_atomically(place / name, content)
+    """Write the pages of a leaderboard again, from its tables."""
+    made = published.read(place).pages()
+    published.write(made, place)
+    for name in made:
         say(f"{place / name}")
 
 
-def read(place: Path) -> pa.Table:
-    """The table of a leaderboard. Raises StoreError where there is none that this version can read."""
-    path = place / leaderboard.TABLE
-    if not path.is_file():
-        raise StoreError(f"There is no {path}; name the directory of a leaderboard.")
-    try:
-        found = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{path} is damaged or cannot be read ({str(error).splitlines()[0]}); build it again."
-        ) from error
-    if lacking := [name for name in leaderboard.COLUMNS if name not in found.column_names]:
-        raise StoreError(f"{path} lacks the columns {', '.join(lacking)}: build it again with this version.")
-    return found
-
-
-def stale(place: Path, made: pa.Table) -> Iterator[Difference]:
-    """The pages beside a table that are not what the table gives."""
-    for name, content in leaderboard.pages(made).items():
+def stale(place: Path, made: Published) -> Iterator[Difference]:
+    """The pages beside the tables that are not what the tables give."""
+    for name, content in made.pages().items():
         path = place / name
         if not path.is_file():
             yield Difference(name, "not there", RERENDER)
         elif path.read_bytes() != content:
-            yield Difference(name, f"not what {leaderboard.TABLE} gives", RERENDER)
+            yield Difference(name, "not what the tables beside it give", RERENDER)
 
 
 def show(found: Findings, committed: Path, rows: int) -> None:
@@ -137,8 +135,8 @@ def show(found: Findings, committed: Path, rows: int) -> None:
         say(table("furthest apart", ("row", "number", "committed", "rebuilt", "of what is allowed"), lines))
     elif found.numbers:
         say("All numbers are equal.")
-    for note in found.notes:
-        say(f"note: {note}")
+    for told in found.notes:
+        say(f"note: {told}")
     if found.differences:
         say(table("differences", ("where", "what", "what to do"), gathered(found.differences)))
     if found.rows < rows:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,11 +17,10 @@ from .base import CONTROLS
 from .cells import Cell, Groups, Seeds, before, control, grouped, identity
 from .errors import StoreError
 from .keys import key
-from .markdown import attack_label, comparable, markdown, method_label, target_metric
-from .store import ATTACK, BENCHMARK, METHOD, parquet_bytes, write_atomically
+from .markdown import attack_label, comparable, method_label, target_metric
+from .store import ATTACK, BENCHMARK, METHOD
 from .utility import LABEL, SCORE
 
-TABLE = "leaderboard.parquet"
 EXACT = ("forget", "exact_match")
 
 FLOAT, INT, TEXT = pa.float64(), pa.int64(), pa.string()
@@ -127,9 +125,9 @@ def build(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> pa.Table:
         methods = {m[1:] for t, m, _ in groups if (t, m[0]) == (target, method[0])}
         attacks = {a[2:] for t, _, a in groups if (t, a[:2]) == (target, attack[:2])}
         benchmarks = {t[1:3] for t, _, _ in groups if t[0] == target[0]}
-        row["benchmark_config"] = difference(target[1:3], benchmarks)
-        row["config"] = difference(method[1:], methods)
-        row["attack_config"] = difference(attack[2:], attacks)
+        row["benchmark_config"] = _difference(target[1:3], benchmarks)
+        row["config"] = _difference(method[1:], methods)
+        row["attack_config"] = _difference(attack[2:], attacks)
         if attack[0] == "none":
             _add_utility(row, useful, target, method)
         rows.append((target, method, attack, row))
@@ -283,7 +281,7 @@ def _with_interval(name: str, numbers: Triple) -> dict[str, float | None]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), numbers, strict=True))
 
 
-def difference(own: tuple[str, str], others: set[tuple[str, str]]) -> str | None:
+def _difference(own: tuple[str, str], others: set[tuple[str, str]]) -> str | None:
     """The settings in which (plugin, config) differs from the others, as JSON; None without others."""
     if len(others) < 2:
         return None
@@ -320,14 +318,3 @@ def _ordered(entries: list[Entry]) -> list[dict[str, Any]]:
         return target, control, *by, method, attack[0] != "none", attack
 
     return [row for *_, row in sorted(entries, key=place)]
-
-
-def pages(table: pa.Table) -> dict[str, bytes]:
-    """By name, the files that people read: the same table gives the same bytes."""
-    return {"README.md": markdown(table).encode()}
-
-
-def write(table: pa.Table, out_dir: Path | str) -> None:
-    """Write ``leaderboard.parquet`` and the pages to ``out_dir``, each whole or not at all."""
-    for name, content in {TABLE: parquet_bytes(table), **pages(table)}.items():
-        write_atomically(Path(out_dir) / name, content)

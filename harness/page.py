@@ -6,7 +6,6 @@ The templates hold no number. The same tables give the same bytes.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,9 +15,7 @@ from markupsafe import Markup
 
 from . import markdown, ranking
 from .base import CONTROLS
-from .errors import StoreError
 from .invariants import formula_of
-from .store import parquet_bytes, write_atomically
 
 NAME = "index.html"
 LOWER, HIGHER = "lower", "higher"
@@ -160,18 +157,3 @@ def _curves(curves: pa.Table, places: dict[str, int]) -> list[dict[str, Any]]:
         for name, short in names.items():
             own[short].append(point[name])
     return list(found.values())
-
-
-def write(board: pa.Table, curves: pa.Table, out_dir: Path | str) -> None:
-    """Write ``curves.parquet`` and ``index.html`` to ``out_dir``, each whole or not at all."""
-    write_atomically(Path(out_dir) / "curves.parquet", parquet_bytes(curves))
-    write_atomically(Path(out_dir) / NAME, html(board, curves).encode())
-
-
-def find(out_dir: Path) -> Path:
-    """The page in a leaderboard's directory. Raises StoreError where there is none."""
-    if not (path := out_dir / NAME).is_file():
-        raise StoreError(
-            f"There is no {path}; run `harness leaderboard build --out {out_dir}`, or name another directory."
-        )
-    return path.resolve()

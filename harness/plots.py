@@ -8,15 +8,11 @@ from collections.abc import Iterable, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import stats
 from .base import CONTROLS
-from .cells import grouped
 from .errors import ConfigError, HarnessError, unknown
-from .leaderboard import difference
 from .markdown import attack_label, method_label, target_metric
 
 if TYPE_CHECKING:
@@ -40,115 +36,70 @@ TOLD = {"none": "none (never unlearned)", "retrain": "retrain (never knew)"}
 
 SEVERAL = "These results hold several targets of '{}' (models, data or settings): load them apart."
 
+TARGET = ("benchmark_config", "data", "model", "target", "dtype")
+
 Row = dict[str, Any]
 
 
-def curve_rows(cells: pa.Table, metrics: pa.Table, samples: pa.Table, benchmark: str) -> list[Row]:
-    """The forget metric along every attack that has checkpoints, mean and 95 % interval over the seeds.
+def _curves(points: pa.Table, benchmark: str) -> dict[tuple[str, str], list[Row]]:
+    """The points of each curve on a benchmark, by attack and method as the leaderboard labels them.
 
-    A row for each ``method``, ``attack`` (both as the leaderboard labels them) and ``step``, with ``mean``,
-    ``low``, ``high`` (None for fewer than two seeds or equal ones), ``seeds``, ``metric`` and ``chance``. The
-    rate of a cell that counts is the one that got highest. Steps that not all seeds have are left
-    out: a mean over others would bend the curve.
+    Steps that not all its seeds have are left out: a mean over others would bend the curve.
     """
-    points: dict[str, list[Row]] = defaultdict(list)
-    for point in metrics.filter(
-        pc.and_(pc.is_valid(metrics["step"]), pc.equal(metrics["split"], "forget"))
-    ).to_pylist():
-        points[point["key"]].append(point)
-    groups = {
-        which: seeds.ok()
-        for which, seeds in grouped(cells, metrics, samples).items()
-        if which[0][0] == benchmark and which[2][0] != "none"
-    }
-    if len({target for target, _, _ in groups}) > 1:
+    own = [row for row in points.to_pylist() if row["benchmark"] == benchmark]
+    if len({tuple(row[name] for name in TARGET) for row in own}) > 1:
         raise ConfigError(SEVERAL.format(benchmark))
-    methods = {method for _, method, _ in groups}
-    attacks = {attack for _, _, attack in groups}
-    rows = []
-    for (_, method, attack), seeds in groups.items():
-        metric = seeds.note("forget_metric")
-        curves = [
-            _counting([p for p in points[cell["key"]] if p["metric"] == metric]) for cell in seeds.values()
-        ]
-        shared = set.intersection(*map(set, curves)) if curves else set()
-        if len(shared) < 2:
-            continue
-        config = difference(method[1:], {m[1:] for m in methods if m[0] == method[0]})
-        settings = difference(attack[2:], {a[2:] for a in attacks if a[:2] == attack[:2]})
-        told = {
-            "method": method_label({"method": method[0], "config": config}),
-            "attack": attack_label({"attack": attack[0], "variant": attack[1], "attack_config": settings}),
-            "metric": metric,
-            "chance": seeds.note("chance"),
-        }
-        for step in sorted(shared):
-            values = [curve[step] for curve in curves]
-            # Seeds that agree do not tell how far others may be off: no interval, as for a single seed.
-            low, high = stats.mean_interval(values) if np.ptp(values) else (None, None)
-            row = {"step": step, "mean": float(np.mean(values)), "low": low, "high": high}
-            rows.append({**told, **row, "seeds": len(values)})
-    return rows
-
-
-def _counting(points: Sequence[Row]) -> dict[int, float]:
-    """By step, a cell's values at the rate that got highest, and before the first step, which has no rate."""
-    rated = [point for point in points if point["learning_rate"] is not None]
-    best = max(rated, key=lambda point: point["value"])["learning_rate"] if rated else None
-    return {point["step"]: point["value"] for point in points if point["learning_rate"] in (None, best)}
+    curves: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in own:
+        curves[attack_label(row), method_label(row)].append(row)
+    most = {which: max(row["seeds"] for row in rows) for which, rows in curves.items()}
+    return {which: [row for row in rows if row["seeds"] == most[which]] for which, rows in curves.items()}
 
 
 def relearning(
-    cells: pa.Table,
-    metrics: pa.Table,
-    samples: pa.Table,
+    points: pa.Table,
     benchmark: str | None = None,
     methods: Sequence[str] | str = "all",
     attack: str | None = None,
 ) -> Figure:
-    """A panel for each attack with checkpoints, or for ``attack``; a line for each method, or of ``methods``.
+    """A panel for each attack with a curve, or for ``attack``; a line for each method, or of ``methods``.
 
-    Bands are 95 % intervals over seeds; none and retrain are drawn as references wherever they are there.
-    Raises HarnessError for names that are not in the results, and where there is nothing to draw.
+    ``points`` are those of :func:`harness.curves.build`, whose 95 % intervals are the bands; none and
+    retrain are drawn as references wherever they are there. Raises HarnessError for names that are not in
+    the results, and where there is nothing to draw.
     """
-    chosen = _one(pc.unique(cells["benchmark"]).to_pylist(), benchmark)
-    rows = curve_rows(cells, metrics, samples, chosen)
-    attacks = sorted({row["attack"] for row in rows})
-    if not attacks:
-        raise HarnessError(f"No attack on '{chosen}' was scored along its way: run one that trains.")
+    if not points.num_rows:
+        raise HarnessError("No attack was scored along its way, so there is no curve: run one that trains.")
+    chosen = _one(pc.unique(points["benchmark"]).to_pylist(), benchmark)
+    curves = _curves(points, chosen)
+    attacks = sorted({name for name, _ in curves})
     if attack is not None and attack not in attacks:
         raise HarnessError(unknown("attack with a curve named", attack, attacks))
-    labels = list(dict.fromkeys(row["method"] for row in rows))
+    labels = list(dict.fromkeys(method for _, method in curves))
     wanted = methods.split(",") if isinstance(methods, str) else list(methods)
     for name in wanted:
         if name not in (*labels, "all"):
             raise HarnessError(unknown("method with a curve named", name, labels))
-    drawn = [label for label in labels if "all" in wanted or label in (*wanted, *REFERENCES)]
-    styles = _styles(drawn)
+    styles = _styles([label for label in labels if "all" in wanted or label in (*wanted, *REFERENCES)])
     faint = 0.15 if len(styles) <= 6 else 0.05  # many bands would hide the lines
     panels = [attack] if attack else attacks
     figure, axes = _figure(len(panels))
     for panel, axis in zip(panels, axes, strict=True):
-        mine = [row for row in rows if row["attack"] == panel]
-        for method in styles:
-            points = [row for row in mine if row["method"] == method]
-            steps = [row["step"] for row in points]
-            axis.plot(
-                steps, [row["mean"] for row in points], label=TOLD.get(method, method), **styles[method]
+        mine = {method: curves[panel, method] for method in styles if (panel, method) in curves}
+        for method, rows in mine.items():
+            steps = [row["step"] for row in rows]
+            values = [row["value"] for row in rows]
+            axis.plot(steps, values, label=TOLD.get(method, method), **styles[method])
+            low, high = (
+                [nan if row[end] is None else row[end] for row in rows] for end in ("value_low", "value_high")
             )
-            low, high = ([nan if row[end] is None else row[end] for row in points] for end in ("low", "high"))
             axis.fill_between(steps, low, high, color=styles[method]["color"], alpha=faint, linewidth=0)
-        _chance(axis, {row["chance"] for row in mine})
+        shown = [row for rows in mine.values() for row in rows]
+        _chance(axis, {row["chance"] for row in shown})
         axis.set(title=panel, xlabel="optimiser steps of the attack")
         axis.locator_params(axis="x", integer=True)
-        axis.set_ylabel(f"forget {mine[0]['metric']}")
-    seeds = {row["seeds"] for row in rows}
-    _finish(
-        figure,
-        axes,
-        f"{chosen}: what relearning brings back",
-        f"bands: 95 % over {_range(seeds)} seeds" * (max(seeds) > 1),
-    )
+        axis.set_ylabel(f"forget {shown[0]['forget_metric']}")
+    _finish(figure, axes, f"{chosen}: what relearning brings back", "bands: 95 % over facts and seeds")
     return figure
 
 
@@ -258,8 +209,3 @@ def _finish(figure: Figure, axes: Sequence[Axes], title: str, told: str) -> None
         title_fontsize="x-small",
         alignment="left",
     )
-
-
-def _range(numbers: set[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import leaderboard
+from . import curves, leaderboard
 from .errors import ConfigError, unknown
 from .markdown import attack_label, method_label, target_metric
 
@@ -23,7 +23,7 @@ Tables = tuple[pa.Table, pa.Table, pa.Table]
 TARGET = ("benchmark", "benchmark_config", "model", "dtype", "data", "target")
 """The columns of the leaderboard that tell one target's rows from another's."""
 
-NAMES = ("leaderboard", "cells", "metrics", "samples")
+NAMES = ("leaderboard", "curves", "cells", "metrics", "samples")
 
 
 class Results:
@@ -59,6 +59,11 @@ class Results:
         """
         return leaderboard.build(*self._tables)
 
+    @cached_property
+    def curves(self) -> pa.Table:
+        """The relearning curves behind the leaderboard's scores, a row per point (``curves.COLUMNS``)."""
+        return curves.build(self.leaderboard, self.cells, self.metrics)
+
     @property
     def failed(self) -> pa.Table:
         """The cells that failed, with ``error_type`` and ``error_message``; the next run tries them again."""
@@ -79,7 +84,7 @@ class Results:
         """What each attack that trains brings back with every step; see :func:`harness.plots.relearning`."""
         from . import plots
 
-        return plots.relearning(*self._tables, benchmark, methods, attack)
+        return plots.relearning(self.curves, benchmark, methods, attack)
 
     def plot_tradeoff(self, benchmark: str | None = None) -> Figure:
         """What a method leaves of the model, against its worst attack; see :func:`harness.plots.tradeoff`."""

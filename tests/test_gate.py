@@ -148,7 +148,7 @@ def test_a_stale_page_is_found_and_mended_without_results(board, results):
     page.write_bytes(fresh + b"by hand")
     ended = leaderboard("check", "--committed", board, "--results", results)
     assert ended.code == 1
-    assert "not what leaderboard.parquet gives harness leaderboard pages" in text(ended)
+    assert "not what the tables beside it give harness leaderboard pages" in text(ended)
     assert leaderboard("pages", "--out", board).code == 0
     assert page.read_bytes() == fresh
     assert leaderboard("check", "--committed", board, "--results", results).code == 0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pyarrow.parquet as pq
 import pytest
 
-from harness import leaderboard, stats
+from harness import curves, leaderboard, published, stats
 from harness.errors import StoreError
 from harness.keys import key
 from harness.markdown import guarded
@@ -361,16 +360,17 @@ def test_building_twice_gives_the_same_bytes_whatever_the_order_of_rows(tmp_path
     tables = [store.cells(), store.metrics(), store.samples()]
     for folder, step in (("1", 1), ("2", -1)):
         turned = [t.take(list(range(t.num_rows))[::step]) for t in tables]
-        leaderboard.write(leaderboard.build(*turned), tmp_path / folder)
-    for name in ("leaderboard.parquet", "README.md"):
+        published.write(published.build(*turned).files(), tmp_path / folder)
+    for name in ("leaderboard.parquet", "curves.parquet", "README.md", "index.html"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_the_written_table_explains_its_columns(tmp_path, table):
-    leaderboard.write(table, tmp_path)
-    again = pq.read_table(tmp_path / "leaderboard.parquet")
-    assert again.equals(table)
-    assert all(column.metadata[b"description"] for column in again.schema)
+def test_the_written_tables_explain_their_columns(tmp_path, table):
+    made = published.Published(table, curves.SCHEMA.empty_table())
+    published.write(made.files(), tmp_path)
+    for again, written in zip(published.read(tmp_path), made, strict=True):
+        assert again.equals(written)
+        assert all(column.metadata[b"description"] for column in again.schema)
 
 
 def test_two_protocols_are_never_mixed(tmp_path):

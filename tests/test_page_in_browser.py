@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from boards import EVIL, ODD, made
 
-from harness import page
+from harness import published
 
 # Selenium shall not look for a driver on the network.
 os.environ["SE_OFFLINE"] = "true"
@@ -59,7 +59,7 @@ def tables(tmp_path_factory):
 @pytest.fixture(scope="module")
 def place(tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
-    page.write(*tables, folder)
+    published.write(published.Published(*tables).pages(), folder)
     return (folder / "index.html").as_uri()
 
 

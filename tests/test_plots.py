@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from harness import plots, stats
+from harness import plots
 from harness.errors import ConfigError, HarnessError
 from harness.results import Results
 from harness.store import CELLS, METRICS, SAMPLES, CellRow
@@ -72,58 +72,32 @@ def lines(axis):
     return {line.get_label(): line for line in axis.get_lines()}
 
 
+def curves(*parts):
+    """The curves of these results, as the page draws them."""
+    return Results(lambda: joined(*(parts or (tables(),)))).curves
+
+
 class TestCurves:
-    def test_are_the_mean_over_seeds_at_the_rate_that_got_highest(self):
-        rows = [row for row in plots.curve_rows(*tables(), "world") if row["method"] == "gd"]
-        assert [row["step"] for row in rows] == [0, 5, 10]
-        assert [row["mean"] for row in rows] == pytest.approx([0.1, 0.255, 0.51])
-        last = rows[-1]
-        assert (last["low"], last["high"]) == pytest.approx(stats.mean_interval([0.5, 0.51, 0.52]))
-        assert (last["attack"], last["seeds"], last["metric"], last["chance"]) == (
-            "relearn",
-            3,
-            "accuracy",
-            0.25,
-        )
-
-    def test_have_no_interval_where_nothing_tells_the_spread(self):
-        rows = plots.curve_rows(*tables(seeds=1), "world")
-        assert {(row["low"], row["high"]) for row in rows} == {(None, None)}
-        agreeing = [row for row in plots.curve_rows(*tables(), "world") if row["step"] == 0]
-        assert {(row["low"], row["high"]) for row in agreeing} == {(None, None)}
-
-    def test_of_an_attack_without_steps_there_are_none(self):
-        assert {row["attack"] for row in plots.curve_rows(*tables(), "world")} == {"relearn"}
-
     def test_hold_the_steps_of_all_seeds_only(self):
         cells, metrics, samples = tables()
         gone = [row for row in metrics.to_pylist() if (row["key"], row["step"]) != ("gd relearn 1 {}", 5)]
-        rows = plots.curve_rows(cells, pa.Table.from_pylist(gone, schema=METRICS), samples, "world")
-        assert [row["step"] for row in rows if row["method"] == "gd"] == [0, 10]
-        assert [row["step"] for row in rows if row["method"] == "npo"] == [0, 5, 10]
-
-    def test_leave_out_cells_that_failed(self):
-        cells, metrics, samples = tables()
-        broken = [
-            {**row, "status": "failed"} if row["key"] == "gd relearn 0 {}" else row
-            for row in cells.to_pylist()
-        ]
-        rows = plots.curve_rows(pa.Table.from_pylist(broken, schema=CELLS), metrics, samples, "world")
-        assert {row["seeds"] for row in rows if row["method"] == "gd"} == {2}
+        points = curves((cells, pa.Table.from_pylist(gone, schema=METRICS), samples))
+        drawn = lines(plots.relearning(points).axes[0])
+        assert list(drawn["gd"].get_xdata()) == [0, 10]
+        assert list(drawn["npo"].get_xdata()) == [0, 5, 10]
 
     def test_of_one_method_with_two_settings_are_two(self):
-        other = tables(["gd"], method_config='{"gamma":2}')
-        rows = plots.curve_rows(*joined(tables(), other), "world")
-        assert {"gd gamma=None", "gd gamma=2"} <= {row["method"] for row in rows}
+        points = curves(tables(), tables(["gd"], method_config='{"gamma":2}'))
+        assert {"gd gamma=None", "gd gamma=2"} <= set(lines(plots.relearning(points).axes[0]))
 
     def test_of_two_targets_are_not_mixed(self):
         with pytest.raises(ConfigError, match="several targets of 'world'"):
-            plots.curve_rows(*joined(tables(), tables(target_key="u")), "world")
+            plots.relearning(curves(tables(), tables(target_key="u")))
 
 
 class TestRelearning:
     def test_draws_the_rows(self):
-        figure = plots.relearning(*tables())
+        figure = plots.relearning(curves())
         [axis] = figure.axes
         drawn = lines(axis)
         assert set(drawn) == {"none (never unlearned)", "retrain (never knew)", "gd", "npo", "chance"}
@@ -133,19 +107,18 @@ class TestRelearning:
         assert len(axis.collections) == 4  # a band each
         assert (axis.get_title(), axis.get_ylabel()) == ("relearn", "forget accuracy")
         [legend] = figure.legends
-        assert legend.get_title().get_text() == "bands: 95 % over 3 seeds"
+        assert legend.get_title().get_text() == "bands: 95 % over facts and seeds"
         assert {text.get_text() for text in legend.get_texts()} == set(drawn)
 
     def test_methods_that_are_asked_for_come_with_the_references(self):
-        [axis] = plots.relearning(*tables(), methods=["npo"], attack="relearn").axes
+        [axis] = plots.relearning(curves(), methods=["npo"], attack="relearn").axes
         assert set(lines(axis)) == {"none (never unlearned)", "retrain (never knew)", "npo", "chance"}
-        [again] = plots.relearning(*tables(), methods="npo").axes
+        [again] = plots.relearning(curves(), methods="npo").axes
         assert set(lines(again)) == set(lines(axis))
 
     def test_each_attack_has_a_panel(self):
         other = tables(variant="r=8")
-        cells, metrics, samples = joined(tables(), other)
-        figure = plots.relearning(cells, metrics, samples)
+        figure = plots.relearning(curves(tables(), other))
         assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["relearn", "relearn r=8"]
 
     def test_no_two_methods_look_the_same(self):
@@ -166,19 +139,18 @@ class TestRelearning:
     )
     def test_what_is_not_there_is_said(self, wanted, sentence):
         with pytest.raises(HarnessError) as refused:
-            plots.relearning(*tables(), **wanted)
+            plots.relearning(curves(), **wanted)
         assert str(refused.value).startswith(sentence)
 
     def test_one_of_several_benchmarks_has_to_be_named(self):
-        both = joined(tables(), tables(benchmark="moon"))
+        both = curves(tables(), tables(benchmark="moon"))
         with pytest.raises(ConfigError, match=r"benchmark='NAME'\. There are: moon, world\."):
-            plots.relearning(*both)
-        assert plots.relearning(*both, benchmark="moon").axes
+            plots.relearning(both)
+        assert plots.relearning(both, benchmark="moon").axes
 
     def test_nothing_to_draw_is_said(self):
-        cells, metrics, samples = tables()
-        with pytest.raises(HarnessError, match="No attack on 'world' was scored along its way"):
-            plots.relearning(cells, metrics.slice(0, 0), samples)
+        with pytest.raises(HarnessError, match="No attack was scored along its way"):
+            plots.relearning(curves().slice(0, 0))
 
 
 class TestTradeoff:

@@ -14,8 +14,8 @@ from pages import anchor, wanted, where
 from text import code, docstring, plain, table
 
 import harness.cli
+from harness import curves, hookspecs, leaderboard, store
 from harness import errors as harness_errors
-from harness import hookspecs, leaderboard, store
 from harness.base import Benchmark
 from harness.formulas import described
 from harness.registry import Registry
@@ -26,6 +26,7 @@ TABLES = {
     "metrics": store.METRICS,
     "samples": store.SAMPLES,
     "leaderboard.parquet": leaderboard.SCHEMA,
+    "curves.parquet": curves.SCHEMA,
 }
 
 BASES = ("Plugin", "Method", "Attack", "Benchmark")
@@ -40,6 +41,7 @@ ENGINE = (
     "harness.tokens.Batch",
     "harness.losses",
     "harness.formulas",
+    *(f"harness.testing.{name}" for name in ("check_method", "check_attack", "check_benchmark")),
 )
 """What plugins are given, and what they are written in."""
 
