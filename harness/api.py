@@ -50,8 +50,9 @@ def run(
     Every argument is the option of ``harness run`` of that name, with the same meaning and default. A list
     may stand for a comma list, and a mapping for what is repeatable: ``settings={"npo.beta": 0.2}`` is
     ``--set npo.beta=0.2``, ``data={"tofu": "DIR"}`` is ``--data tofu=DIR``, and ``lora={"r": 16}`` is
-    ``--lora r=16``; ``plugins`` are files, each as by ``--plugin``. ``progress=False`` prints nothing but failures, as ``--quiet`` does. A cell that fails
-    raises nothing: it is in ``failed`` of what is returned, and tried again by the next call.
+    ``--lora r=16``; ``plugins`` are the files that ``--plugin`` takes. ``progress=False`` prints nothing but
+    failures, as ``--quiet`` does. A cell that fails raises nothing: it is in ``failed`` of what is returned,
+    and tried again by the next call.
 
     Raises HarnessError, before anything runs, for everything that is wrong in the arguments.
     """

@@ -95,12 +95,12 @@ class TestNames:
 def test_arguments_are_the_options_of_the_command_line_with_their_defaults():
     command = typer.main.get_command(harness.cli.app).commands["run"]
     options = {next(o for o in p.opts if o.startswith("--"))[2:].replace("-", "_"): p for p in command.params}
-    options["settings"] = options.pop("set")
+    options["settings"], options["plugins"] = options.pop("set"), options.pop("plugin")
     options.pop("help", None)
     arguments = inspect.signature(harness.run).parameters
     assert set(arguments) == {*options, "progress"}
     for name, option in options.items():
-        if name not in ("settings", "data"):  # repeatable: none at all by default
+        if name not in ("settings", "data", "plugins"):  # repeatable: none at all by default
             assert str(arguments[name].default) == str(option.default), name
 
 

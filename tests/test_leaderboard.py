@@ -9,7 +9,7 @@ import pytest
 from harness import curves, leaderboard, published, stats
 from harness.errors import StoreError
 from harness.keys import key
-from harness.markdown import guarded
+from harness.markdown import guarded, markdown
 from harness.store import CellRow, Store
 from harness.types import Metric, Outcome, Sample
 
@@ -216,7 +216,7 @@ def test_a_score_of_another_kind_is_shown_and_orders_nothing(tmp_path):
     assert row["worst"] == pytest.approx(3 / 20)
     assert (row["rank"], row["worst_attack"]) == (1, "private-data p=0.1")
     assert only(table, method="gd", attack="sample")["recovery"] == pytest.approx((14 - 2) / (20 - 2))
-    assert "1.000 [0.839, 1.000]<br>of exact_match<br>20 facts" in leaderboard.markdown(table)
+    assert "1.000 [0.839, 1.000]<br>of exact_match<br>20 facts" in markdown(table)
 
 
 def test_failed_cells_are_counted_and_shown_and_hide_no_others(table):
@@ -224,7 +224,7 @@ def test_failed_cells_are_counted_and_shown_and_hide_no_others(table):
     assert (row["seeds"], row["failed"]) == (2, 1)
     assert row["errors"] == ["seed 2: OutOfMemoryError: no room\nfor | it"]
     assert row["score"] == pytest.approx(0.65)
-    text = leaderboard.markdown(table)
+    text = markdown(table)
     assert "- npo, private-data p=0.1, seed 2: OutOfMemoryError: no room for \\| it" in text
 
 
@@ -241,7 +241,7 @@ def test_what_is_missing_is_null(tmp_path):
         "forgetting not measured; no retain of the original's to compare with; "
         "no utility of the original's to compare with; 1 seed, 3 are needed"
     )
-    text = leaderboard.markdown(table)
+    text = markdown(table)
     assert "| 1 | – | – | – | – | – |  |" in text
     assert "| gd | 0.700<br>of accuracy<br>1 seeds<br>recovery – |" in text
 
@@ -277,15 +277,15 @@ def test_settings_stand_beside_a_method_only_where_it_has_several(tmp_path):
     plain = cell("gd", seed=0, known=4, method_config='{"epochs":1,"retain_weight":1.0}')
     table = board(tmp_path, [changed, plain, cell("npo", known=4)])
     assert set(table["config"].to_pylist()) == {'{"retain_weight": 2.0}', '{"retain_weight": 1.0}', None}
-    assert "| gd retain_weight=2.0 |" in leaderboard.markdown(table)
+    assert "| gd retain_weight=2.0 |" in markdown(table)
 
 
 def test_settings_stand_above_a_benchmark_only_where_it_has_several(tmp_path):
     both = [cell("gd", known=4, benchmark_config=f'{{"limit":null,"option_seed":{n}}}') for n in range(2)]
     table = board(tmp_path, [*both, cell("gd", known=4, benchmark="other")])
     assert set(table["benchmark_config"].to_pylist()) == {'{"option_seed": 0}', '{"option_seed": 1}', None}
-    assert "## world: tiny (option_seed=1)" in leaderboard.markdown(table)
-    assert "## other: tiny\n" in leaderboard.markdown(table)
+    assert "## world: tiny (option_seed=1)" in markdown(table)
+    assert "## other: tiny\n" in markdown(table)
 
 
 def test_of_two_cells_that_differ_only_in_their_code_the_later_counts(tmp_path):
@@ -310,7 +310,7 @@ def test_targets_data_and_number_formats_are_never_averaged(tmp_path):
 
 
 def test_no_winner_is_called_between_methods_that_cannot_be_told_apart(tmp_path, table):
-    lines = leaderboard.markdown(table).splitlines()
+    lines = markdown(table).splitlines()
     start = lines.index("Which method is better?")
     assert lines[start + 2 : start + 5] == [
         "- rank 1: ssiuu.",
@@ -319,17 +319,17 @@ def test_no_winner_is_called_between_methods_that_cannot_be_told_apart(tmp_path,
     ]
     assert guarded(table.to_pylist()) == ["npo has no rank: 2 seeds, 3 are needed."]
     alone = board(tmp_path / "alone", [found for found in world() if found[0].method in ("none", "npo")])
-    assert "- no method is ranked; the guards say why." in leaderboard.markdown(alone)
+    assert "- no method is ranked; the guards say why." in markdown(alone)
     cells = [found for found in world() if found[0].method not in ("ssiuu", "npo")]
     cells += [cell("dpo", seed=seed, known=4) for seed in range(3)]
     cells += [cell("dpo", "private-data", seed, 13) for seed in range(3)]
     close = board(tmp_path / "close", cells)
-    assert "- rank 1: dpo, gd; not distinguishable from dpo." in leaderboard.markdown(close)
+    assert "- rank 1: dpo, gd; not distinguishable from dpo." in markdown(close)
     assert only(close, method="gd", attack="none")["distinguishable_from"] == []
 
 
 def test_the_readme_of_a_small_world(table):
-    lines = leaderboard.markdown(table).splitlines()
+    lines = markdown(table).splitlines()
     start = lines.index("## world: tiny")
     assert lines[start + 2] == (
         "Data `dddddddddddd`, target `tttttttttttt`, float32, forget metric accuracy, chance 0.250."
