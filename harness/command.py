@@ -16,7 +16,7 @@ from . import hub, leaderboard, markdown, plugin_files, verdict
 from .base import CONTROLS, MethodConfig
 from .console import note, say, table
 from .errors import ConfigError, StoreError
-from .execute import Setting, display_name, execute
+from .execute import execute
 from .plan import Plan, make, spec
 from .plugin_files import PluginFile
 from .progress import Shown
@@ -26,6 +26,7 @@ from .settings import parse, resolve
 from .store import Store
 from .targets import TINY, Source, cache_directory
 from .utility import LABEL, Utility
+from .work import Setting, display_name
 
 WIDTH = 80
 DTYPES = ("float32", "bfloat16", "float16")

@@ -10,7 +10,7 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from .console import Level, console, level
-from .execute import Event
+from .work import Event
 
 
 class Shown:

@@ -14,8 +14,8 @@ from runs import Child, harness_cli, rows
 
 from harness import console
 from harness.console import Level
-from harness.execute import Event
 from harness.progress import Shown
+from harness.work import Event
 
 pytest_plugins = ["runs"]
 

@@ -228,7 +228,7 @@ def test_every_engine_file_either_decides_numbers_or_is_known_not_to():
         " prepare"
     )
     shown += " about api complete console plots results"
-    shown += " plugin_files new published cli_leaderboard"
+    shown += " plugin_files new published cli_leaderboard work"
     shown += " utility"  # it decides the numbers of its own cells only, and is in their keys
     shown += " agreement draw gate merge"
     others = set(shown.split())

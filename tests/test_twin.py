@@ -7,7 +7,7 @@ import json
 import pytest
 from runs import numbers, rows
 
-import harness.execute
+import harness.work
 from harness.store import Store, read_samples, write_samples
 from harness.types import Sample
 
@@ -105,7 +105,7 @@ def test_a_twin_that_could_not_be_scored_fails_what_compares_with_it_and_nothing
         if what == "write_samples":
             raise RuntimeError("no room for a twin")
 
-    place = harness.execute.Worker if what == "score_twin" else harness.execute
+    place = harness.work.Worker if what == "score_twin" else harness.work
     monkeypatch.setattr(place, what, fail)
     ended = run("none", "nudge:small", controls=False, seeds=1, code=1)
     [row] = rows(world.path(), attack="none")
