@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from .errors import HarnessError
+from .errors import HarnessError, one
 from .registry import NAME, RESERVED, Registry
 
 RUN = {
@@ -66,12 +66,12 @@ def check(kind: str, name: str, module: str, registry: Registry) -> None:
     """Raise HarnessError for a name that cannot be that of a plugin and of a Python package."""
     if not NAME.fullmatch(name):
         raise HarnessError(
-            f"'{name}' is no name for a {kind}: use small letters, digits, hyphens and underscores."
+            f"'{name}' is no name for {one(kind)}: use small letters, digits, hyphens and underscores."
         )
     if name in RESERVED[kind]:
-        raise HarnessError(f"'{name}' is a word of the command line and no name for a {kind}.")
+        raise HarnessError(f"'{name}' is a word of the command line and no name for {one(kind)}.")
     if taken := registry.kinds[kind].get(name):
-        raise HarnessError(f"There is a {kind} '{name}' already, of {taken.owner}: choose another name.")
+        raise HarnessError(f"There is {one(kind)} '{name}' already, of {taken.owner}: choose another name.")
     if not module.isidentifier() or module.endswith("_") or keyword.iskeyword(module):
         raise HarnessError(f"'{module}' cannot be the name of a Python package: choose another name.")
     if importlib.util.find_spec(module) is not None:

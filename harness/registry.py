@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from .base import Attack, Benchmark, Config, Method, Plugin
-from .errors import HarnessError, PluginError, unknown
+from .errors import HarnessError, PluginError, one, unknown
 from .plugins import BrokenPlugin, Plugins, Registration, load_plugins, one_line
 
 BASES: dict[str, type[Plugin]] = {"method": Method, "attack": Attack, "benchmark": Benchmark}
@@ -241,7 +241,7 @@ def violations(cls: Any, kind: str, name: str) -> Iterator[str]:
     if not (cls.__doc__ or "").strip():
         yield "has no docstring; it is a plugin's manual, and its first line the summary in `harness list`"
     if inspect.isabstract(cls):
-        yield f"does not implement {', '.join(sorted(cls.__abstractmethods__))}; a {kind} must"
+        yield f"does not implement {', '.join(sorted(cls.__abstractmethods__))}; {one(kind)} must"
     if issubclass(cls, Method) and cls.loss is Method.loss and cls.unlearn is Method.unlearn:
         yield "overrides neither loss() nor unlearn(); a method must override one"
     if not (isinstance(cls.Config, type) and issubclass(cls.Config, Config)):

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .base import Attack, Config, Plugin
-from .errors import ConfigError, HarnessError, unknown
+from .errors import ConfigError, HarnessError, one, unknown
 from .registry import AttackChoice, Entry, Registry, Selection, gather
 
 ASSIGNMENT = re.compile(r"([^.=]+)\.([^=]+)=(.*)", re.DOTALL)
@@ -139,8 +139,8 @@ def _assign(overrides: Overrides, text: str, selection: Selection, registry: Reg
         present = ", ".join(entry.name for entry in selection.entries())
         raise ConfigError(f"--set {text}: the {kinds} '{name}' is not part of this run, which has {present}.")
     if len(chosen) > 1:
-        kinds = " and a ".join(entry.kind for entry in chosen)
-        raise ConfigError(f"--set {text}: '{name}' is both a {kinds} of this run; run them apart to set it.")
+        kinds = " and ".join(one(entry.kind) for entry in chosen)
+        raise ConfigError(f"--set {text}: '{name}' is both {kinds} of this run; run them apart to set it.")
     settings = settings_of(chosen[0].load())
     setting = settings.get(key) or next((s for s in settings.values() if s.field == key), None)
     given = overrides.setdefault(chosen[0], {})

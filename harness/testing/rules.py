@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from ..base import Plugin
-from ..errors import HarnessError
+from ..errors import HarnessError, one
 from ..keys import canonical
 from ..plugins import one_line
 from ..registry import NAME, RESERVED, violations
@@ -126,7 +126,7 @@ def _contract(of: tuple[str, type[Plugin]]) -> str:
     ]
     if wrong:
         raise Broken("; ".join(wrong))
-    return f"a {kind}"
+    return one(kind)
 
 
 @STATIC.rule(
