@@ -154,7 +154,7 @@ def test_what_is_no_python_file_is_refused(tmp_path, name, words):
 def test_notes_that_cannot_be_written_fail_their_cell_and_no_other(world, file):
     path = file(SCALE.replace("job.checkpoint()", 'job.checkpoint(); job.notes["seen"] = {1}'))
     ended = world.run("scale", "look,nudge", "stub", "--plugin", path, seeds=1, controls=False)
-    assert ended.code == 0, ended.err
+    assert ended.code == 1, ended.err
     [failed] = rows(world.path(), status="failed")
     assert failed["attack"] == "look"
     assert "notes cannot be written as JSON" in failed["error_message"]

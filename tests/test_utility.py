@@ -432,7 +432,7 @@ def test_each_model_has_a_row_of_utility_and_the_original_is_measured_once(world
     assert before["none"]["lm_eval"] == score
     assert {row["lm_eval"] for row in board if row["attack"] != "none"} == {None}
     schema = command.leaderboard.SCHEMA
-    shown = command.leaderboard.markdown(pa.Table.from_pylist(board, schema=schema))
+    shown = command.markdown.markdown(pa.Table.from_pylist(board, schema=schema))
     assert f"{score:.3f} (100%)" in shown
     assert "where v3 0-shot 4 items" in shown
 

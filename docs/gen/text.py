@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Any
 
 HARD = "\N{NO-BREAK SPACE}"
@@ -24,6 +25,8 @@ def cell(value: Any) -> str:
 
 def code(value: Any) -> str:
     """As code, unless it is empty."""
+    if "|" in str(value):  # in a table Markdown has no way to write a bar in backticks
+        return f"<code>{escape(str(value)).replace('|', '&#124;')}</code>"
     return f"`{value}`" if str(value) else ""
 
 
