@@ -293,13 +293,16 @@ def new(
 def check(
     what: Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A plugin, or a file with some.")],
     data: Annotated[Path | None, typer.Option(help="Directory of a benchmark's files.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME.setting=value, repeatable; see harness show.")
+    ] = None,
     plugins: PluginFiles = None,
 ) -> None:
     """Check that a plugin keeps the rules, on two-layer models; exits with 1 where it does not."""
     from . import plugin_files
     from .testing import shown
 
-    if not shown.check(what, plugin_files.read(plugins), data):
+    if not shown.check(what, plugin_files.read(plugins), data, settings or []):
         raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -72,7 +72,7 @@ def parse(assignments: Iterable[str], selection: Selection, registry: Registry) 
     overrides: Overrides = {}
     others = [AttackChoice(entry) for entry in [*selection.methods, *selection.benchmarks]]
     steps = [
-        *(partial(_assign, overrides, text, selection, registry) for text in assignments),
+        *(partial(assign, overrides, text, selection.entries(), registry) for text in assignments),
         *(partial(_check, overrides, choice) for choice in [*others, *selection.attacks]),
     ]
     gather(lambda step: step(), steps, ConfigError)
@@ -125,18 +125,19 @@ def as_text(value: Any) -> str:
     return str(getattr(value, "value", value))
 
 
-def _assign(overrides: Overrides, text: str, selection: Selection, registry: Registry) -> None:
+def assign(overrides: Overrides, text: str, entries: Sequence[Entry], registry: Registry) -> None:
+    """Read one ``NAME.setting=value`` about one of ``entries`` into ``overrides``. Raises ConfigError."""
     match = ASSIGNMENT.fullmatch(text)
     if not match:
         raise ConfigError(f"--set {text}: write NAME.setting=value, for example ga.epochs=3.")
     name, key, value = (part.strip() for part in match.groups())
-    chosen = [entry for entry in selection.entries() if entry.name == name]
+    chosen = [entry for entry in entries if entry.name == name]
     if not chosen:
         try:
             kinds = " and ".join(entry.kind for entry in registry.named(name))
         except HarnessError as error:
             raise ConfigError(f"--set {text}: {error}") from None
-        present = ", ".join(entry.name for entry in selection.entries())
+        present = ", ".join(entry.name for entry in entries)
         raise ConfigError(f"--set {text}: the {kinds} '{name}' is not part of this run, which has {present}.")
     if len(chosen) > 1:
         kinds = " and ".join(one(entry.kind) for entry in chosen)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from runs import harness_cli
 
 from harness import metrics
 from harness.formulas import formula
@@ -214,6 +215,31 @@ DATA = Path(os.environ.get("HARNESS_TEST_DATA", Path(__file__).parents[2] / "sha
 def test_a_benchmark_from_files_is_checked_with_its_files():
     results = check_benchmark(Registry().benchmark("tofu").load(), DATA / "tofu")
     assert {result.status for result in results} == {"ok"}
+
+
+def test_a_benchmark_from_files_is_checked_with_the_settings_they_need(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    files = Path(__file__).parents[1] / "docs" / "examples" / "faithun"
+    if not files.is_dir():
+        pytest.skip("no checkout with docs/")
+    ended = harness_cli("check", "faithun", "--data", files, "--set", "faithun.clusters=6")
+    assert ended.code == 0, ended.out
+    assert "16 of 16 rules hold." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("faithun.cluster=6", "Did you mean 'clusters'?"),
+        ("faithun.clusters=0", "faithun.clusters=0 is not allowed"),
+        ("gd.epochs=1", "is not part of this run, which has faithun"),
+        ("clusters", "write NAME.setting=value"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_one_sentence(assignment, words):
+    ended = harness_cli("check", "faithun", "--set", assignment)
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.err
 
 
 def test_a_benchmark_whose_files_are_not_there_says_which(tmp_path):

@@ -1,4 +1,7 @@
-"""Every built-in plugin keeps the rules of the conformance suite, and `harness check` shows them."""
+"""Every built-in plugin keeps the rules of the conformance suite, and `harness check` shows them.
+
+Benchmarks from files are tried with files in test_check_benchmarks.py.
+"""
 
 from __future__ import annotations
 

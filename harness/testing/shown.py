@@ -11,17 +11,27 @@ from ..cli import say, table
 from ..errors import HarnessError
 from ..plugin_files import PluginFile
 from ..registry import Entry
+from ..settings import Overrides, assign, resolve
 from . import Result, examine
 
 SIGNS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
-def check(what: str, files: Sequence[PluginFile] = (), data: Path | None = None) -> bool:
+def check(
+    what: str, files: Sequence[PluginFile] = (), data: Path | None = None, assignments: Sequence[str] = ()
+) -> bool:
     """Try every plugin of that name, or in that file, and show what was seen. False where a rule is broken.
 
-    Raises HarnessError for a name that does not exist; a plugin that was left out is named with the reason.
+    Raises HarnessError for a name that does not exist, and ConfigError for a setting; a plugin that was left
+    out is named with the reason.
     """
-    tables = [show(entry, examine(load(entry), data=data)) for entry in entries_of(what, files)]
+    entries = entries_of(what, files)
+    overrides: Overrides = {}
+    for text in assignments:
+        assign(overrides, text, entries, plugin_files.registry(files))
+    for entry, given in overrides.items():
+        resolve(load(entry), given)
+    tables = [show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries]
     return all(tables)
 
 
