@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import hub, leaderboard, markdown, plugin_files, verdict
+from . import hub, markdown, plugin_files, verdict
 from .base import CONTROLS, MethodConfig
 from .console import note, say, table
 from .errors import ConfigError, StoreError
@@ -264,11 +264,6 @@ def tables(stores: Sequence[Store]) -> tuple[pa.Table, pa.Table, pa.Table]:
     return tuple(pa.concat_tables(column) for column in zip(*parts, strict=True))  # type: ignore[return-value]
 
 
-def rows_of(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """The leaderboard's rows of the cells of this plan."""
-    return leaderboard.build(*chosen(store, [cell.key for cell in plan.cells])).to_pylist()
-
-
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """The rows of a run as tables, one for each benchmark: a line for each method and for each attack.
 
@@ -326,11 +321,7 @@ def check(
     """Run the controls under every attack, and say whether the benchmark tells them apart."""
     wanted = Wanted(methods=",".join(CONTROLS), benchmarks=name, model=model, seeds=seeds, utility="none")
     wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs, plugins=plugins)
-    plan, store = prepare(wanted)
-    done = store.done()
-    describe(plan, done, wanted, cache or cache_directory())
-    carry_out(plan, done, wanted, cache or cache_directory())
-    findings = verdict.judge(rows_of(plan, store))
+    findings = verdict.judge(run(wanted).leaderboard.to_pylist())
     for finding in findings:
         say(f"{'ok  ' if finding.holds else 'FAIL'}  {finding.claim}: {finding.seen}")
     return all(finding.holds for finding in findings)

@@ -59,30 +59,22 @@ def regenerate(committed: Path, minutes: float, seed: int | None) -> bool:
     part = draw(rows, 60 * minutes, seed)
     describe(part, sum(row["attack"] != "none" for row in rows), minutes, seed)
     place = Path(tempfile.mkdtemp(prefix="harness-"))
-    cache = place / "cache"
     wanted = command.Wanted(
         methods=",".join(part.methods),
         attacks=",".join(part.attacks),
         benchmarks=part.benchmark,
         seeds=part.seeds,
         results=place / "results",
-        cache=cache,
+        cache=place / "cache",
         controls=False,
     )
-    run(wanted, cache)
+    command.run(wanted)
     agrees = check(committed, [wanted.results], part=True, rows=part.rows)
     if agrees:
         shutil.rmtree(place)
     else:
         say(f"The results are kept in {place}. Draw the same part again with --seed {seed}.", stderr=True)
     return agrees
-
-
-def run(wanted: command.Wanted, cache: Path) -> None:
-    """Run all cells; no table, which would compare with controls that were not drawn."""
-    plan, _ = command.prepare(wanted)
-    command.describe(plan, set(), wanted, cache)
-    command.carry_out(plan, set(), wanted, cache)
 
 
 def describe(part: Part, rows: int, minutes: float, seed: int) -> None:

@@ -217,13 +217,13 @@ class TestRegenerate:
         """What was asked of the run."""
         asked = []
 
-        def run(wanted, cache):
+        def run(wanted):
             asked.append(wanted)
-            assert cache == wanted.cache
+            assert not wanted.cache.exists()
             assert not wanted.results.exists()
             fill(wanted.results, wanted.methods.split(","), ("none", *wanted.attacks.split(",")), more)
 
-        monkeypatch.setattr(harness.gate, "run", run)
+        monkeypatch.setattr(harness.gate.command, "run", run)
         return asked
 
     def test_a_drawn_part_is_run_from_nothing_and_agrees(self, board, ran):
@@ -253,7 +253,7 @@ class TestRegenerate:
 
     def test_rows_that_were_drawn_and_not_made_are_no_agreement(self, board, monkeypatch):
         monkeypatch.setattr(
-            harness.gate, "run", lambda wanted, cache: fill(wanted.results, ("gd",), ("none",))
+            harness.gate.command, "run", lambda wanted: fill(wanted.results, ("gd",), ("none",))
         )
         ended = leaderboard("regenerate", "--committed", board, "--seed", 1)
         assert ended.code == 1

@@ -18,7 +18,7 @@ import yaml
 from runs import committed, harness_cli, rows, save_model
 
 import harness
-from harness import command, models, utility
+from harness import command, leaderboard, models, utility
 from harness.errors import ConfigError, DataError, HarnessError, PluginError
 from harness.store import Store
 from harness.utility import Utility
@@ -425,13 +425,13 @@ def test_each_model_has_a_row_of_utility_and_the_original_is_measured_once(world
         parts = values[row["key"], "say/exact_match"], values[row["key"], "where/acc"]
         assert values[row["key"], "utility_lm_eval"] == pytest.approx(sum(parts) / 2)
 
-    board = command.leaderboard.build(*command.tables([Store(world.path())])).to_pylist()
+    board = leaderboard.build(*command.tables([Store(world.path())])).to_pylist()
     before = {row["method"]: row for row in board if row["attack"] == "none"}
     score = values[original[0]["key"], "utility_lm_eval"]
     assert {row["lm_eval_original"] for row in before.values()} == {score}
     assert before["none"]["lm_eval"] == score
     assert {row["lm_eval"] for row in board if row["attack"] != "none"} == {None}
-    schema = command.leaderboard.SCHEMA
+    schema = leaderboard.SCHEMA
     shown = command.markdown.markdown(pa.Table.from_pylist(board, schema=schema))
     assert f"{score:.3f} (100%)" in shown
     assert "where v3 0-shot 4 items" in shown
@@ -455,7 +455,7 @@ def test_a_failing_task_fails_its_own_cell_and_is_run_again_alone(world, local):
     assert rows(world.path(), attack="none", variant="", status="ok")
     assert rows(world.path(), attack="nudge", status="ok")
     before = committed(world.path())
-    board = command.leaderboard.build(*command.tables([Store(world.path())])).to_pylist()
+    board = leaderboard.build(*command.tables([Store(world.path())])).to_pylist()
     [row] = [row for row in board if row["attack"] == "none"]
     assert (row["seeds"], row["failed"], row["lm_eval"]) == (2, 2, None)
     assert "seed 0, utility: RuntimeError: no" in row["errors"][0]
