@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -41,15 +41,15 @@ How to read the tables:
 """
 
 
+TARGET = ("benchmark", "benchmark_config", "model", "dtype", "data", "target")
+"""Columns that tell one target's rows from another's; a leaderboard never mixes protocols."""
+
+
 def markdown(table: pa.Table) -> str:
     """The README of a leaderboard: a table per target. No dates in it: the same table gives the same text."""
     rows = table.to_pylist()
     parts = [INTRO.format(protocol=", ".join(sorted({row["protocol"] for row in rows})))]
-    targets: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        which = ("benchmark", "benchmark_config", "model", "dtype", "data", "target")
-        targets[tuple(row[name] for name in which)].append(row)
-    for (benchmark, config, model, dtype, data, target), found in targets.items():
+    for (benchmark, config, model, dtype, data, target), found in by_target(rows).items():
         chance = {row["chance"] for row in found if row["chance"] is not None}
         facts = f"Data `{data[:12]}`, target `{target[:12]}`, {dtype}, forget metric {target_metric(found)}, "
         facts += f"chance {' or '.join(_text(value) for value in sorted(chance)) or _text(None)}"
@@ -64,6 +64,14 @@ def markdown(table: pa.Table) -> str:
         )
         parts += [f"{title}\n\n{text}\n" if title else f"{text}\n" for title, text in sections if text]
     return "\n".join(parts)
+
+
+def by_target(rows: Iterable[dict[str, Any]]) -> dict[tuple, list[dict[str, Any]]]:
+    """The rows of each target, by the columns of ``TARGET``."""
+    targets: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        targets[tuple(row[name] for name in TARGET)].append(row)
+    return targets
 
 
 def target_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:

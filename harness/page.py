@@ -60,7 +60,6 @@ COLUMNS = (
     Column("steps", "steps", COST, "cost", better=LOWER),
     Column("peak_memory_mib", "MiB", COST, "cost", better=LOWER),
 )
-TARGET = ("protocol", "benchmark", "benchmark_config", "model", "dtype", "data", "target")
 ROW = (
     *("attack", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack"),
     *(f"{n}{end}" for n in ("worst", "score", "recovery", "exact_match") for end in ("", "_low", "_high")),
@@ -86,10 +85,7 @@ def html(board: pa.Table, curves: pa.Table) -> str:
 
 def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     """What the page draws: targets, rows by column, and curves that name their row by its place."""
-    rows = board.to_pylist()
-    targets: dict[tuple, Rows] = {}
-    for row in rows:
-        targets.setdefault(tuple(row[name] for name in TARGET), []).append(row)
+    targets = markdown.by_target(board.to_pylist())
     made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in KEPT))
     columns: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
     for index, own in enumerate(targets.values()):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from .base import CONTROLS
 from .errors import ConfigError, HarnessError, unknown
-from .markdown import attack_label, method_label, target_metric
+from .markdown import attack_label, by_target, method_label, target_metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,6 @@ TOLD = {"none": "none (never unlearned)", "retrain": "retrain (never knew)"}
 
 SEVERAL = "These results hold several targets of '{}' (models, data or settings): load them apart."
 
-TARGET = ("benchmark_config", "data", "model", "target", "dtype")
-
 Row = dict[str, Any]
 
 
@@ -47,7 +45,7 @@ def _curves(points: pa.Table, benchmark: str) -> dict[tuple[str, str], list[Row]
     Steps that not all its seeds have are left out: a mean over others would bend the curve.
     """
     own = [row for row in points.to_pylist() if row["benchmark"] == benchmark]
-    if len({tuple(row[name] for name in TARGET) for row in own}) > 1:
+    if len(by_target(own)) > 1:
         raise ConfigError(SEVERAL.format(benchmark))
     curves: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in own:
@@ -110,7 +108,7 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
     """
     chosen = _one(pc.unique(board["benchmark"]).to_pylist(), benchmark)
     rows = [row for row in board.to_pylist() if row["benchmark"] == chosen and row["attack"] == "none"]
-    if len({(row["target"], row["benchmark_config"], row["dtype"]) for row in rows}) > 1:
+    if len(by_target(rows)) > 1:
         raise ConfigError(SEVERAL.format(chosen))
     rows = [row for row in rows if None not in (row["worst"], row["retain_before"])]
     if not rows:

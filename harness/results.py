@@ -13,15 +13,13 @@ import pyarrow.compute as pc
 
 from . import curves, leaderboard
 from .errors import ConfigError, unknown
-from .markdown import attack_label, method_label, target_metric
+from .markdown import attack_label, by_target, method_label, target_metric
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 Tables = tuple[pa.Table, pa.Table, pa.Table]
-TARGET = ("benchmark", "benchmark_config", "model", "dtype", "data", "target")
-"""The columns of the leaderboard that tell one target's rows from another's."""
 
 NAMES = ("leaderboard", "curves", "cells", "metrics", "samples")
 
@@ -105,10 +103,7 @@ class Results:
         """For each target the scores as a table: a row for each method, a column for each attack."""
         if not self.cells.num_rows:
             return None
-        targets: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
-        for row in self.leaderboard.to_pylist():
-            targets[tuple(row[name] for name in TARGET)].append(row)
-        parts = [_table(rows) for rows in targets.values()]
+        parts = [_table(rows) for rows in by_target(self.leaderboard.to_pylist()).values()]
         if self.failed.num_rows:
             parts.append(f"<p>{self.failed.num_rows} cells failed: see <code>failed</code>.</p>")
         return "".join(parts)
