@@ -32,7 +32,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
+# Options that several commands have.
+Benchmarks = Annotated[str, typer.Option(help="Benchmarks, or 'all'.", autocompletion=listed("benchmark"))]
+Model = Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")]
+Revision = Annotated[str | None, typer.Option(help="Revision of a hub model.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME.setting=value, repeatable; see harness show.")
+]
+Data = Annotated[
+    list[str] | None, typer.Option(help="Directory of a benchmark's files; NAME=DIR if there are several.")
+]
+Cache = Annotated[Path | None, typer.Option(help="Where targets are kept. [default: $HARNESS_CACHE]")]
+UtilityTasks = Annotated[Path | None, typer.Option(help="Directory of your own lm-eval tasks (YAML).")]
+ResultsPlace = Annotated[Path, typer.Option(help="Where the cells are kept.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds.")]
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file with plugins, repeatable.")
 ]
@@ -130,22 +143,13 @@ def run(
             help="Attacks, or 'all', or 'none'; NAME:VARIANT for one.", autocompletion=listed("attack")
         ),
     ] = "all",
-    benchmarks: Annotated[
-        str, typer.Option(help="Benchmarks, or 'all'.", autocompletion=listed("benchmark"))
-    ] = "faithun-mini,tofu-mini",
-    model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME.setting=value, repeatable; see harness show.")
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(help="Directory of a benchmark's files; NAME=DIR if there are several."),
-    ] = None,
-    results: Annotated[Path, typer.Option(help="Where the cells are kept.")] = Path("results"),
-    cache: Annotated[
-        Path | None, typer.Option(help="Where targets are kept. [default: $HARNESS_CACHE]")
-    ] = None,
+    benchmarks: Benchmarks = "faithun-mini,tofu-mini",
+    model: Model = "tiny",
+    seeds: Seeds = 3,
+    settings: Settings = None,
+    data: Data = None,
+    results: ResultsPlace = Path("results"),
+    cache: Cache = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes. [default: cores; 1 on a GPU]")
     ] = None,
@@ -156,7 +160,7 @@ def run(
             help="float32, bfloat16 or float16.", autocompletion=among("float32", "bfloat16", "float16")
         ),
     ] = "float32",
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    revision: Revision = None,
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with a model.")] = False,
     micro_batch: Annotated[int | None, typer.Option(min=1, help="Split steps to save memory.")] = None,
     lora: Annotated[
@@ -173,9 +177,7 @@ def run(
     utility_limit: Annotated[
         int | None, typer.Option(min=1, help="Items of each lm-eval task, the first ones. [default: all]")
     ] = None,
-    utility_tasks: Annotated[
-        Path | None, typer.Option(help="Directory of your own lm-eval tasks (YAML).")
-    ] = None,
+    utility_tasks: UtilityTasks = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     plugins: PluginFiles = None,
 ) -> None:
@@ -218,25 +220,14 @@ def run(
 
 @app.command()
 def prepare(
-    benchmarks: Annotated[
-        str, typer.Option(help="Benchmarks, or 'all'.", autocompletion=listed("benchmark"))
-    ] = "faithun-mini,tofu-mini",
-    model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME.setting=value, repeatable; see harness show.")
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(help="Directory of a benchmark's files; NAME=DIR if there are several."),
-    ] = None,
+    benchmarks: Benchmarks = "faithun-mini,tofu-mini",
+    model: Model = "tiny",
+    revision: Revision = None,
+    settings: Settings = None,
+    data: Data = None,
     utility: Annotated[str | None, typer.Option(help="lm-eval tasks, separated by commas.")] = None,
-    utility_tasks: Annotated[
-        Path | None, typer.Option(help="Directory of your own lm-eval tasks (YAML).")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where targets are kept. [default: $HARNESS_CACHE]")
-    ] = None,
+    utility_tasks: UtilityTasks = None,
+    cache: Cache = None,
     plugins: PluginFiles = None,
 ) -> None:
     """Fetch models and data sets once; afterwards runs need no network and use these revisions."""
@@ -260,11 +251,11 @@ def prepare(
 @app.command("check-benchmark")
 def check_benchmark(
     name: Annotated[str, typer.Argument(help="A benchmark.", autocompletion=named("benchmark"))],
-    results: Annotated[Path, typer.Option(help="Where the cells are kept.")] = Path("results"),
+    results: ResultsPlace = Path("results"),
     cache: Annotated[Path | None, typer.Option(help="Where targets are kept.")] = None,
-    model: Annotated[str, typer.Option(help="'tiny' (embedded), a model directory, or a hub id.")] = "tiny",
+    model: Model = "tiny",
     data: Annotated[list[str] | None, typer.Option(help="Directory of the benchmark's files.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
+    seeds: Seeds = 3,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
     plugins: PluginFiles = None,
 ) -> None:
@@ -293,9 +284,7 @@ def new(
 def check(
     what: Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="A plugin, or a file with some.")],
     data: Annotated[Path | None, typer.Option(help="Directory of a benchmark's files.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME.setting=value, repeatable; see harness show.")
-    ] = None,
+    settings: Settings = None,
     plugins: PluginFiles = None,
 ) -> None:
     """Check that a plugin keeps the rules, on two-layer models; exits with 1 where it does not."""
