@@ -14,7 +14,7 @@ from ..plan import with_rates
 from ..run import run_attack
 from ..settings import resolve_variants
 from ..types import Fact, Outcome, Splits
-from . import lab
+from . import lab, rules
 from .facts import Toy, splits_with
 from .rules import Broken, Rulebook, Skipped, as_json
 
@@ -138,16 +138,13 @@ def _repeats(trial: AttackTrial) -> str:
     return "the same samples, whatever the global random numbers"
 
 
-@ATTACKS.rule(
-    "leaves global state alone",
-    "Use generators of your own instead of seeding or drawing globally, and context managers for settings.",
-)
+@ATTACKS.rule(*rules.GLOBAL_STATE)
 def _global(trial: AttackTrial) -> str:
     trial.each(lambda run: run.watch.touched and f"it changed {', '.join(run.watch.touched)}")
     return "untouched"
 
 
-@ATTACKS.rule("leaves the data alone", "Copy facts with dataclasses.replace instead of changing them.")
+@ATTACKS.rule(*rules.DATA)
 def _data(trial: AttackTrial) -> str:
     trial.each(lambda run: run.changed_data and "the facts have changed")
     return "every fact is as it was"
@@ -257,18 +254,12 @@ def budget(run: Run) -> int | None:
     return steps * rates if isinstance(steps, int) else None
 
 
-@ATTACKS.rule(
-    "works in bfloat16",
-    "Take dtype and device from the weights (`.to(weight)`); compute in float32 where bfloat16 is coarse.",
-)
+@ATTACKS.rule(*rules.BFLOAT16)
 def _bf16(trial: AttackTrial) -> str:
     return _sound(trial, dtype="bfloat16")
 
 
-@ATTACKS.rule(
-    "works with another family (GPT-NeoX)",
-    "Find layers by harness.models.blocks, matrices and linear_modules, not by the names of one family.",
-)
+@ATTACKS.rule(*rules.FAMILY)
 def _family(trial: AttackTrial) -> str:
     return _sound(trial, family="gpt_neox")
 
@@ -284,9 +275,6 @@ def _sound(trial: AttackTrial, **way: str) -> str:
     return "it runs"
 
 
-@ATTACKS.rule(
-    "its notes are JSON",
-    "Put numbers, text, lists and dicts into job.notes; of a tensor .item() or .tolist(), of NaN nothing.",
-)
+@ATTACKS.rule(*rules.NOTES)
 def _notes(trial: AttackTrial) -> str:
     return [as_json(run.outcome.notes) for run in trial.base.values()][-1]

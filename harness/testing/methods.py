@@ -12,7 +12,7 @@ from ..base import Method
 from ..plan import with_protocol
 from ..run import Unlearning, unlearn
 from ..types import Fact, Measure
-from . import lab
+from . import lab, rules
 from .facts import SPLITS, Toy, splits_with
 from .rules import Broken, Rulebook, Skipped, as_json
 
@@ -127,17 +127,14 @@ def _repeats(trial: MethodTrial) -> str:
     return "the same weights, whatever the global random numbers"
 
 
-@METHODS.rule(
-    "leaves global state alone",
-    "Use generators of your own instead of seeding or drawing globally, and context managers for settings.",
-)
+@METHODS.rule(*rules.GLOBAL_STATE)
 def _global(trial: MethodTrial) -> str:
     if trial.base.watch.touched:
         raise Broken(f"it changed {', '.join(trial.base.watch.touched)}")
     return "untouched"
 
 
-@METHODS.rule("leaves the data alone", "Copy facts with dataclasses.replace instead of changing them.")
+@METHODS.rule(*rules.DATA)
 def _data(trial: MethodTrial) -> str:
     if trial.base.changed_data:
         raise Broken("the facts have changed")
@@ -222,18 +219,12 @@ def budget(run: Run) -> tuple[int, int]:
     return -(-facts // batch) * epochs, len(rates)
 
 
-@METHODS.rule(
-    "works in bfloat16",
-    "Take dtype and device from the weights (`.to(weight)`); compute in float32 where bfloat16 is coarse.",
-)
+@METHODS.rule(*rules.BFLOAT16)
 def _bf16(trial: MethodTrial) -> str:
     return _sound(trial, dtype="bfloat16")
 
 
-@METHODS.rule(
-    "works with another family (GPT-NeoX)",
-    "Find layers by harness.models.blocks, matrices and linear_modules, not by the names of one family.",
-)
+@METHODS.rule(*rules.FAMILY)
 def _family(trial: MethodTrial) -> str:
     return _sound(trial, family="gpt_neox")
 
@@ -276,9 +267,6 @@ def _seeded(trial: MethodTrial) -> str:
     return "the same weights for two seeds"
 
 
-@METHODS.rule(
-    "its notes are JSON",
-    "Put numbers, text, lists and dicts into job.notes; of a tensor .item() or .tolist(), of NaN nothing.",
-)
+@METHODS.rule(*rules.NOTES)
 def _notes(trial: MethodTrial) -> str:
     return as_json(trial.base.job.notes)

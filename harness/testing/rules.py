@@ -93,6 +93,29 @@ class Rulebook(Generic[T]):
         return [rule.result(trial, own) for rule in self.rules]
 
 
+# What a method and an attack are both told: the name of the rule, and how to mend what breaks it.
+GLOBAL_STATE = (
+    "leaves global state alone",
+    "Use generators of your own instead of seeding or drawing globally, and context managers for settings.",
+)
+DATA = (
+    "leaves the data alone",
+    "Copy facts with dataclasses.replace instead of changing them.",
+)
+BFLOAT16 = (
+    "works in bfloat16",
+    "Take dtype and device from the weights (`.to(weight)`); compute in float32 where bfloat16 is coarse.",
+)
+FAMILY = (
+    "works with another family (GPT-NeoX)",
+    "Find layers by harness.models.blocks, matrices and linear_modules, not by the names of one family.",
+)
+NOTES = (
+    "its notes are JSON",
+    "Put numbers, text, lists and dicts into job.notes; of a tensor .item() or .tolist(), of NaN nothing.",
+)
+
+
 STATIC: Rulebook[tuple[str, type[Plugin]]] = Rulebook()
 """Rules that only look at the class: (kind, class)."""
 
