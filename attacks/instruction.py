@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.base import Attack, FinetuneConfig
+from harness.core.base import Attack
+from harness.core.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import Attacking
 
 
 class Instruction(Attack):

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.base import Attack, EpochsConfig
+from harness.core.base import Attack
+from harness.core.config import EpochsConfig
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import Attacking
 
 
 class FewShotLora(Attack):

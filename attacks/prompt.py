@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness import base
-from harness.base import Attack
-from harness.keys import derive
-from harness.types import Fact, Request, Sample, Splits
+from harness.core import config as base
+from harness.core.base import Attack
+from harness.core.keys import derive
+from harness.core.types import Fact, Request, Sample, Splits
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import Attacking
 
 
 class Rephrase(Attack):

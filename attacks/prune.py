@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch.nn.utils.prune import L1Unstructured
 
-from harness import base, models
-from harness.base import Attack
+from harness.core import config
+from harness.core.base import Attack
+from harness.model import models
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import Attacking
 
 
 class Prune(Attack):
@@ -25,7 +26,7 @@ class Prune(Attack):
     name = "prune"
     variants = {"fraction=0.1": {"fraction": 0.1}, "fraction=0.3": {"fraction": 0.3}}  # noqa: RUF012
 
-    class Config(base.Config):
+    class Config(config.Config):
         fraction: float = Field(0.1, gt=0, lt=1, description="share of each matrix's weights set to 0")
 
     def attack(self, job: Attacking) -> None:

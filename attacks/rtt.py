@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.base import Attack, EpochsConfig
+from harness.core.base import Attack
+from harness.core.config import EpochsConfig
+from harness.core.keys import derive
+from harness.core.types import Fact
 from harness.errors import HarnessError
-from harness.keys import derive
-from harness.types import Fact
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import Attacking
 
 
 class RetrainOnT(Attack):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness import base
-from harness.base import Attack
+from harness.core import config
+from harness.core.base import Attack
+from harness.core.types import Generate, Measure, Request, Sample, Splits
 from harness.errors import HarnessError
-from harness.score import Scorer
-from harness.types import Generate, Measure, Request, Sample, Splits
+from harness.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import Attacking
 
 
 class BestOfN(Attack):
@@ -27,7 +27,7 @@ class BestOfN(Attack):
 
     name = "sample"
 
-    class Config(base.Config):
+    class Config(config.Config):
         n: int = Field(10, ge=1, description="answers sampled for each question")
         temperature: float = Field(1.0, gt=0, description="temperature of sampling")
 

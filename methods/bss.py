@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.keys import derive
-from harness.losses import cross_entropy
-from harness.score import Scorer
-from harness.tokens import answer_tokens
-from harness.types import Prompt
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.core.keys import derive
+from harness.core.types import Prompt
+from harness.model.losses import cross_entropy
+from harness.model.tokens import answer_tokens
+from harness.scoring.scorer import Scorer
 
 from .bst import belief_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Encoded
+    from harness.core.batch import Batch, Encoded
+    from harness.engine.unlearning import Unlearning
 
 
 class BSS(Method):

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.losses import answer_logits, cross_entropy, full_precision
-from harness.tokens import IGNORED
+from harness.core.base import Method
+from harness.core.batch import IGNORED
+from harness.core.config import MethodConfig
+from harness.model.losses import answer_logits, cross_entropy, full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.tokens import Batch, Texts
+    from harness.core.batch import Batch, Texts
 
 
 def belief_loss(model: nn.Module, texts: Texts, belief: float, k: int) -> Tensor:

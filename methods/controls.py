@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.base import Config, Method
+from harness.core.base import Method
+from harness.core.config import Config
 
 if TYPE_CHECKING:
-    from harness.run import Unlearning
+    from harness.engine.unlearning import Unlearning
 
 
 class NoUnlearning(Method):

@@ -8,15 +8,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy, nll, reference_nll
-from harness.tokens import answers_instead
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy, nll, reference_nll
+from harness.model.tokens import answers_instead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
+    from harness.engine.unlearning import Unlearning
 
 
 class DPO(Method):

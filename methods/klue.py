@@ -10,19 +10,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from harness.core.keys import derive
 from harness.errors import HarnessError
-from harness.keys import derive
-from harness.losses import cross_entropy, nll
-from harness.neurons import influence, mask_steps, masks, top_share
-from harness.tokens import answer_tokens
+from harness.model.losses import cross_entropy, nll
+from harness.model.neurons import influence, mask_steps, masks, top_share
+from harness.model.tokens import answer_tokens
 
 from .gd import GradientDifference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Encoded
+    from harness.core.batch import Batch, Encoded
+    from harness.engine.unlearning import Unlearning
 
 
 class KLUE(GradientDifference):

@@ -9,17 +9,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.keys import derive
-from harness.losses import full_precision
-from harness.models import blocks, restored
-from harness.neurons import feed_forward, hidden, sizes
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.core.keys import derive
+from harness.model.losses import full_precision
+from harness.model.models import blocks, restored
+from harness.model.neurons import feed_forward, hidden, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Texts
+    from harness.core.batch import Batch, Texts
+    from harness.engine.unlearning import Unlearning
 
 
 class RMU(Method):

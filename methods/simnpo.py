@@ -8,15 +8,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy, lengths, nll
-from harness.tokens import answer_tokens
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy, lengths, nll
+from harness.model.tokens import answer_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
+    from harness.engine.unlearning import Unlearning
 
 
 class SimNPO(Method):

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.keys import derive
-from harness.losses import answer_logits, full_precision
-from harness.models import blocks, linear_modules
-from harness.neurons import feed_forward, integrated_influence, mask_steps, masks, one_token_each
-from harness.tokens import IGNORED
+from harness.core.batch import IGNORED
+from harness.core.keys import derive
+from harness.model.losses import answer_logits, full_precision
+from harness.model.models import blocks, linear_modules
+from harness.model.neurons import feed_forward, integrated_influence, mask_steps, masks, one_token_each
 
 from .gd import GradientDifference
 from .sophia import Sophia
@@ -21,8 +21,8 @@ from .sophia import Sophia
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Encoded
+    from harness.core.batch import Batch, Encoded
+    from harness.engine.unlearning import Unlearning
 
 
 class Simu(GradientDifference):

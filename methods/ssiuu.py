@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.losses import cross_entropy, nll
+from harness.model.losses import cross_entropy, nll
 
 from .gd import GradientDifference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
 
 
 class Ssiuu(GradientDifference):

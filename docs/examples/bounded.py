@@ -3,8 +3,9 @@
 from pydantic import Field
 
 import harness
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy, lengths, nll
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy, lengths, nll
 
 
 class Bounded(Method):

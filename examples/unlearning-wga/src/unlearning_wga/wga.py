@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.base import Method, MethodConfig
-from harness.losses import answer_logits, cross_entropy, full_precision
-from harness.tokens import IGNORED
+from harness.core.base import Method
+from harness.core.batch import IGNORED
+from harness.core.config import MethodConfig
+from harness.model.losses import answer_logits, cross_entropy, full_precision
 from pydantic import Field
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.tokens import Batch, Texts
+    from harness.core.batch import Batch, Texts
 
 
 class WeightedGradientAscent(Method):
