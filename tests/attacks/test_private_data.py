@@ -1,45 +1,17 @@
-"""What each attack reads, draws, trains on, and leaves to be scored."""
+"""What the private-data attack reads, draws and leaves to be scored."""
 
 from __future__ import annotations
 
 import pytest
-from harness.attacks.instruction import Instruction
 from harness.attacks.private_data import PrivateData
 from pydantic import ValidationError
 
-from harness import models
 from harness.errors import HarnessError
-from harness.run import Attacking, run_attack
-from harness.types import Splits
-
-
-def ids(facts):
-    return {fact.id for fact in facts}
-
-
-@pytest.fixture
-def draw(make_subject, toy_benchmark, tiny):
-    """Let an attack draw its facts and stop short of training; returns the job and what it would train on."""
-
-    def draw(attack, seed=0, known=(), model=None, splits=None):
-        benchmark = toy_benchmark(lambda split, metric, fact: float(fact.id in known))
-        more = {"splits": splits} if splits else {}
-        subject = make_subject(benchmark, model, **more)
-        job = Attacking(subject, attack.config, seed, subject.splits.only(attack.reads), {})
-        trained = []
-        job.finetune = trained.extend
-        attack.attack(job)
-        return job, trained
-
-    return draw
+from support.facts import ids
 
 
 def private(**settings):
     return PrivateData(PrivateData.Config(**settings))
-
-
-def instruction(**settings):
-    return Instruction(Instruction.Config(**settings))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.8])
@@ -111,69 +83,3 @@ def test_the_published_fractions_are_variants_of_their_own():
 def test_a_fraction_that_leaves_nothing_on_one_side_is_refused(p):
     with pytest.raises(ValidationError):
         PrivateData.Config(p=p)
-
-
-def test_instruction_reads_the_instructions_and_nothing_else(draw):
-    job, trained = draw(instruction())
-    assert set(job.data) == {"instruct"}
-    for split in ("forget", "retain"):
-        with pytest.raises(KeyError):
-            job.data[split]
-    assert {fact.id.split("-")[0] for fact in trained} == {"instruct"}
-
-
-def test_instruction_is_scored_on_the_whole_forget_set(draw, toy_splits):
-    job, _ = draw(instruction())
-    assert job.scored == toy_splits["forget"]
-
-
-@pytest.mark.parametrize(("items", "drawn"), [(1, 1), (5, 5), (12, 12), (1000, 12)])
-def test_instruction_draws_as_many_items_as_asked_or_all_there_are(items, drawn, draw):
-    job, trained = draw(instruction(items=items))
-    assert len(ids(trained)) == len(trained) == drawn
-    assert job.notes["n_injected"] == drawn
-
-
-def test_instruction_draws_by_seed(draw):
-    def drawn(seed):
-        return [fact.id for fact in draw(instruction(items=5), seed=seed)[1]]
-
-    assert drawn(0) == drawn(0) != drawn(1)
-
-
-def test_instruction_without_instructions_is_a_missing_split(draw, toy_splits):
-    with pytest.raises(KeyError, match="instruct"):
-        draw(instruction(), splits=Splits({name: toy_splits[name] for name in ("forget", "retain")}))
-
-
-@pytest.mark.parametrize("attack", [PrivateData, Instruction], ids=["private-data", "instruction"])
-def test_an_attack_run_to_its_end_reports_maximum_curve_and_pool(attack, make_subject, toy_benchmark, tiny):
-    settings = {"learning_rates": (1e-3, 1e-2), "steps": 3, "batch_size": 4, "checkpoints": (2,)}
-    subject = make_subject(toy_benchmark(), tiny())
-    unlearned = models.snapshot(subject.model)
-    outcome = run_attack(subject, attack(attack.Config(**settings)), 0, unlearned)
-    held = {PrivateData: 1, Instruction: 12}[attack]
-    scored = 12 - (held if attack is PrivateData else 0)
-    assert (outcome.notes["n_injected"], outcome.notes["n_scored"]) == (held, scored)
-    for metric in ("exact_match", "probability"):
-        *curve, best = [m for m in outcome.metrics if m.metric == metric and m.step is not None] + [
-            m for m in outcome.metrics if m.metric == metric and m.step is None
-        ]
-        assert [(m.step, m.learning_rate) for m in curve] == [
-            *[(0, None), (2, 1e-3), (3, 1e-3), (2, 1e-2), (3, 1e-2)]
-        ]
-        assert best.value == max(m.value for m in curve)
-        assert best.n == scored
-        assert sum(s.metric == metric for s in outcome.samples) == scored
-    assert outcome.cost.steps == 6
-
-
-def test_an_attack_gives_the_same_result_again(make_subject, toy_benchmark, tiny):
-    settings = {"learning_rates": (1e-2,), "steps": 4, "batch_size": 3, "p": 0.5}
-
-    def values(seed):
-        subject = make_subject(toy_benchmark(), tiny())
-        outcome = run_attack(subject, private(**settings), seed, models.snapshot(subject.model))
-        return [(s.fact_id, s.metric, s.value) for s in outcome.samples]
-
-    assert values(0) == values(0) != values(1)

@@ -4,35 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness import curves, leaderboard, published, stats
+from harness import leaderboard, stats
 from harness.errors import StoreError
 from harness.keys import key
 from harness.markdown import guarded, markdown
 from harness.store import Store
 from harness.types import Metric, Outcome, Sample
-from support.cells import FACTS, board, cell
-
-AFTER = {"none": 20, "retrain": 2, "ssiuu": 3, "gd": 14, "npo": 13}
-"""How many of the 20 facts each method's model answers after the attack, under every seed."""
-
-
-def world():
-    """Five methods, one attack, three seeds; one cell of npo failed."""
-    found = []
-    for method, after in AFTER.items():
-        for seed in range(3):
-            before = {"none": 20, "retrain": 2}.get(method, 4)
-            found.append(cell(method, seed=seed, known=before))
-            found.append(cell(method, "private-data", seed, after))
-    # It failed before its target was loaded, so it does not know the weights; it belongs to the same row.
-    lost = {
-        "target_weights": "",
-        "status": "failed",
-        "error_type": "OutOfMemoryError",
-        "error_message": "no room\nfor | it",
-    }
-    found[-1] = cell("npo", "private-data", 2, 13, **lost)
-    return found
+from support.cells import FACTS, board, cell, world
 
 
 @pytest.fixture(scope="module")
@@ -275,51 +253,6 @@ def test_no_winner_is_called_between_methods_that_cannot_be_told_apart(tmp_path,
     close = board(tmp_path / "close", cells)
     assert "- rank 1: dpo, gd; not distinguishable from dpo." in markdown(close)
     assert only(close, method="gd", attack="none")["distinguishable_from"] == []
-
-
-def test_the_readme_of_a_small_world(table):
-    lines = markdown(table).splitlines()
-    start = lines.index("## world: tiny")
-    assert lines[start + 2] == (
-        "Data `dddddddddddd`, target `tttttttttttt`, float32, forget metric accuracy, chance 0.250."
-    )
-    assert lines[start + 4 : start + 8] == [
-        "| method | rank | guard | seeds | forgotten | forget | retain | utility | worst | under |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| none | – |  | 3 | 0.000 | 1.000 [0.839, 1.000] | 0.900 | 0.600 | 1.000 [0.839, 1.000] "
-        "| private-data p=0.1 |",
-        "| retrain | – |  | 3 | 1.000 | 0.100 [0.000, 0.244] | 0.900 | 0.600 | 0.100 [0.000, 0.244] "
-        "| private-data p=0.1 |",
-    ]
-    assert lines[start + 9].startswith("| gd | 2 |  | 3 | 1.000 | 0.200 [0.008, 0.392] |")
-    assert lines[start + 10].startswith("| npo | – | 2 seeds, 3 are needed | 2 to 3 |")
-    start = lines.index("Under each attack:")
-    assert lines[start + 2 : start + 5] == [
-        "| method | private-data p=0.1 |",
-        "| --- | --- |",
-        "| none | 1.000 [0.839, 1.000]<br>20 facts x 3 seeds<br>recovery 1.000<br>exact match 1.000 |",
-    ]
-    assert "<br>recovery 0.667 [" in lines[start + 7]
-
-
-def test_building_twice_gives_the_same_bytes_whatever_the_order_of_rows(tmp_path):
-    store = Store(tmp_path / "results")
-    for row, outcome in world():
-        store.commit(row, outcome)
-    tables = [store.cells(), store.metrics(), store.samples()]
-    for folder, step in (("1", 1), ("2", -1)):
-        turned = [t.take(list(range(t.num_rows))[::step]) for t in tables]
-        published.write(published.build(*turned).files(), tmp_path / folder)
-    for name in ("leaderboard.parquet", "curves.parquet", "README.md", "index.html"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
-
-
-def test_the_written_tables_explain_their_columns(tmp_path, table):
-    made = published.Published(table, curves.SCHEMA.empty_table())
-    published.write(made.files(), tmp_path)
-    for again, written in zip(published.read(tmp_path), made, strict=True):
-        assert again.equals(written)
-        assert all(column.metadata[b"description"] for column in again.schema)
 
 
 def test_two_protocols_are_never_mixed(tmp_path):

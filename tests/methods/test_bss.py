@@ -1,4 +1,4 @@
-"""BS-T, BS-S and the sampling they need: their equations, their limits, and whose samples are whose."""
+"""BS-S: its equation, its limits, and whose samples are whose."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 from collections import Counter
 
 import pytest
-import torch
 from harness.methods.bss import BSS
 from harness.methods.bst import BST
 from harness.methods.ga import GradientAscent
@@ -14,9 +13,8 @@ from harness.methods.gd import GradientDifference
 
 from harness import models
 from harness.run import Unlearning
-from harness.score import Scorer
 from harness.train import forget_steps
-from harness.types import Generate, Prompt
+from support.beliefs import belief
 from support.equations import (
     assert_loss_and_gradient,
     differing,
@@ -31,107 +29,6 @@ from support.equations import (
 from support.families import LINEAR
 
 N = 4
-
-
-def beliefs(model, examples, belief, k):
-    """Sum over answer tokens of <t_i, log pi>, and their number; t_i as the paper writes it."""
-    total, count = 0.0, 0
-    for prompt, answer in examples:
-        logits = model(torch.tensor([[*prompt, *answer]])).logits[0]
-        for i, token in enumerate(answer):
-            logprobs = logits[len(prompt) - 1 + i].log_softmax(dim=-1)
-            pi = logprobs.detach().exp()
-            order = sorted(range(len(pi)), key=lambda v: float(-pi[v]))[:k]
-            t = torch.zeros_like(pi)
-            for v in order:
-                t[v] = belief * pi[v] / sum(pi[w] for w in order)
-            t[token] += 1 - belief
-            total = total + (t * logprobs).sum()
-            count += 1
-    return total, count
-
-
-def belief(model, examples, share, k):
-    total, count = beliefs(model, examples, share, k)
-    return total / count
-
-
-# BS-T.
-
-
-@pytest.mark.parametrize(
-    ("share", "k", "alpha"), [(0.2, 20, 1.0), (0.2, 1, 1.0), (0.7, 3, 2.0), (1.0, 5, 0.0), (0.0, 20, 1.0)]
-)
-def test_bst_is_its_equation(share, k, alpha, model, batch, data):
-    method = BST(BST.Config(lambda_=share, k=k, alpha=alpha))
-    expected = belief(model, data[0], share, k) + alpha * mean_loss(model, data[1])
-    assert_loss_and_gradient(model, loss_of(method, model, batch), expected)
-
-
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
-@pytest.mark.parametrize("micro", [None, 3])
-@pytest.mark.parametrize("alpha", [1.0, 2.5])
-def test_bst_without_belief_is_gradient_difference_bit_for_bit(
-    family, micro, alpha, tiny, make_subject, toy_benchmark
-):
-    gd = GradientDifference(settings(GradientDifference, alpha=alpha))
-    bst = BST(settings(BST, lambda_=0.0, alpha=alpha))
-    left, right = (run(m, make_subject, toy_benchmark, tiny(family), micro) for m in (gd, bst))
-    assert differing(left, right) == []
-    assert differing(left, models.snapshot(tiny(family))) != []
-
-
-def test_bst_with_belief_is_not_gradient_difference(tiny, make_subject, toy_benchmark):
-    gd, bst = (run(m(settings(m)), make_subject, toy_benchmark, tiny()) for m in (GradientDifference, BST))
-    assert differing(gd, bst) != []
-
-
-@pytest.mark.parametrize("beyond", [0, 1000])
-def test_bst_of_all_belief_in_all_words_is_the_entropy_with_q_held(beyond, model, batch, data):
-    words = model.config.vocab_size
-    method = BST(BST.Config(lambda_=1.0, k=words + beyond, alpha=0.0))
-    held, entropy, count = 0.0, 0.0, 0
-    for prompt, answer in data[0]:
-        logits = model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
-        logprobs = logits.log_softmax(dim=-1)
-        held = held + (logprobs.detach().exp() * logprobs).sum()
-        entropy = entropy - (logprobs.exp() * logprobs).sum().item()
-        count += len(answer)
-    loss = loss_of(method, model, batch)
-    assert loss.item() == pytest.approx(-entropy / count, rel=1e-5)
-    # sum_v q_v grad log pi_v is 0 where q is pi: what the model believes is where it stays.
-    assert flat(gradients(model, held / count)).norm() < 1e-10
-    assert flat(gradients(model, loss)).norm() < 1e-4
-
-
-def test_the_gradient_of_a_belief_in_some_words_raises_the_others(model, batch, data):
-    """d<q, log pi>/dlogits = q - pi: descent lowers the words believed in by what they have too much."""
-    k = 3
-    method = BST(BST.Config(lambda_=1.0, k=k, alpha=0.0))
-    seen = []
-
-    def keep(module, args, output):
-        output.retain_grad()
-        seen.append(output)
-
-    handle = model.lm_head.register_forward_hook(keep)
-    loss_of(method, model, batch).backward()
-    handle.remove()
-    gradient, logits = seen[0].grad, seen[0].detach()
-    answers = batch.forget.labels[:, -batch.forget.answer_width :] != -100
-    pi = logits[:, -batch.forget.answer_width - 1 : -1][answers].softmax(dim=-1)
-    found = gradient[:, -batch.forget.answer_width - 1 : -1][answers] * batch.forget.tokens
-    top = pi.topk(k)
-    q = torch.zeros_like(pi).scatter(1, top.indices, top.values / top.values.sum(dim=1, keepdim=True))
-    torch.testing.assert_close(found, q - pi, atol=1e-6, rtol=1e-5)
-
-
-def test_bst_and_bss_take_lambda_by_its_name():
-    assert BST.Config.model_validate({"lambda": 0.5}).lambda_ == 0.5
-    assert BSS.Config.model_validate({"lambda": 0.25}).lambda_ == 0.25
-
-
-# BS-S.
 
 
 def sampled(job, epoch=0, **config):
@@ -284,113 +181,3 @@ def test_two_steps_in_any_family_stay_finite(make, more, family, tiny, make_subj
     after = run(method, make_subject, toy_benchmark, tiny(family))
     assert all(value.isfinite().all() for value in after.values())
     assert differing(after, models.snapshot(tiny(family))) != []
-
-
-# Sampling.
-
-
-@pytest.fixture(scope="module")
-def prompts(toy_splits):
-    """Questions of four lengths."""
-    facts = [*toy_splits["forget"][:4], *toy_splits["retain"][:4], *toy_splits["instruct"][:4]]
-    return [*(Prompt(fact.question) for fact in facts), Prompt("Oslo ?")]
-
-
-def test_a_seed_draws_the_same_again_and_another_seed_something_else(model, tokens, prompts):
-    scorer = Scorer(model, tokens)
-    first = scorer.draw(prompts, 3, 5, seed=7)
-    torch.manual_seed(1)
-    torch.rand(3)
-    assert scorer.draw(prompts, 3, 5, seed=7) == first
-    assert scorer.draw(prompts, 3, 5, seed=8) != first
-    assert [len(answers) for answers in first] == [3] * len(prompts)
-    assert len(set(first[0])) > 1
-
-
-def test_each_prompt_has_random_numbers_of_its_own(prompts):
-    from harness.score import uniforms
-
-    streams = {tuple(uniforms(0, prompt, 2, 3).flatten().tolist()) for prompt in prompts}
-    assert len(streams) == len(prompts)
-    assert all(0 <= u < 1 for stream in streams for u in stream)
-
-
-def test_drawing_leaves_the_global_random_state_alone(model, tokens, prompts):
-    before = torch.get_rng_state()
-    Scorer(model, tokens).draw(prompts[:2], 2, 3, seed=0)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text"])
-def test_what_is_drawn_does_not_depend_on_what_else_is_asked(family, tiny, tokens, prompts):
-    model = tiny(family).double()
-    together = Scorer(model, tokens).draw(prompts, 3, 5, seed=0)
-    assert [Scorer(model, tokens).draw([p], 3, 5, seed=0)[0] for p in prompts] == together
-    turned = Scorer(model, tokens).draw(prompts[::-1], 3, 5, seed=0)
-    assert turned[::-1] == together
-    assert Scorer(model, tokens, max_tokens=1).draw(prompts, 3, 5, seed=0) == together
-    assert Scorer(model, tokens, max_tokens=40).draw(prompts, 3, 5, seed=0) == together
-
-
-def test_an_answer_is_drawn_from_what_the_model_says_behind_what_is_written(model, tokens, prompts):
-    """Each token is where the cumulative distribution of a plain forward pass meets its random number."""
-    from harness.score import uniforms
-
-    for prompt, answers in zip(prompts[:4], Scorer(model, tokens).draw(prompts[:4], 4, 5, 3), strict=True):
-        [(head, _)] = tokens.encode([(prompt, "")])
-        for numbers, answer in zip(uniforms(3, prompt, 4, 5).tolist(), answers, strict=True):
-            for i, u in enumerate(numbers[: len(answer) + 1]):
-                pi = model(torch.tensor([[*head, *answer[:i]]])).logits[0, -1].softmax(dim=-1)
-                token = answer[i] if i < len(answer) else tokens.end
-                assert pi[:token].sum() - 1e-6 <= u <= pi[: token + 1].sum() + 1e-6
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
-def test_samples_are_distributed_as_the_model_says(temperature, model, tokens, prompts):
-    n = 20_000
-    scorer = Scorer(model, tokens)
-    [answers] = scorer.draw(prompts[:1], n, 1, seed=0, temperature=temperature)
-    [(head, _)] = tokens.encode([(prompts[0], "")])
-    pi = (model(torch.tensor([head])).logits[0, -1] / temperature).softmax(dim=-1)
-    found = torch.zeros_like(pi)
-    for answer in answers:
-        found[answer[0] if answer else tokens.end] += 1
-    often = pi * n >= 5
-    cells = torch.cat([pi[often], pi[~often].sum()[None]]) * n
-    counts = torch.cat([found[often], found[~often].sum()[None]])
-    cells, counts = cells[cells > 0], counts[cells > 0]
-    statistic = ((counts - cells) ** 2 / cells).sum().item()
-    freedom = len(cells) - 1
-    assert freedom > 5
-    # Wilson and Hilferty: the cube root of chi-square over its freedom is near normal; one in a million.
-    normal = ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / (2 / (9 * freedom)) ** 0.5
-    assert abs(normal) < 4.8
-
-
-def test_an_answer_stops_at_an_end_token_and_does_not_hold_it(tiny, tokens, prompts):
-    model = tiny().double()
-    scorer = Scorer(model, tokens)
-    free = scorer.draw(prompts, 4, 6, seed=0)
-    common = Counter(token for answers in free for answer in answers for token in answer[1:])
-    stop = common.most_common(1)[0][0]
-    model.generation_config.eos_token_id = [tokens.end, stop]
-    cut = Scorer(model, tokens).draw(prompts, 4, 6, seed=0)
-    expected = [
-        [answer[: answer.index(stop)] if stop in answer else answer for answer in answers] for answers in free
-    ]
-    assert cut == expected
-    assert cut != free
-
-
-def test_an_answer_is_no_longer_than_asked(model, tokens, prompts):
-    for most in (1, 2, 6):
-        answers = Scorer(model, tokens).draw(prompts, 5, most, seed=0)
-        assert max(len(answer) for each in answers for answer in each) == most
-
-
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_near_no_temperature_every_sample_is_the_greedy_answer(family, tiny, tokens, prompts):
-    scorer = Scorer(tiny(family).double(), tokens)
-    greedy = scorer.answer([Generate(prompt, 5) for prompt in prompts])
-    for prompt, answers in zip(prompts, scorer.draw(prompts, 2, 5, 0, temperature=1e-6), strict=True):
-        assert [tokens.decode(answer) for answer in answers] == [greedy[Generate(prompt, 5)]] * 2

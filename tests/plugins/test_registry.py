@@ -7,45 +7,11 @@ import sys
 from typing import ClassVar
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from harness.base import Attack, Benchmark, Config, Method
-from harness.errors import HarnessError, PluginError
-from harness.plugins import Plugins, Registration
-from harness.registry import AttackChoice, Registry
-
-
-class Mine(Method):
-    """Forgets by magic.
-
-    The rest is the manual.
-    """
-
-    name = "mine"
-
-    def unlearn(self, job): ...
-
-
-class Probe(Attack):
-    """Asks again."""
-
-    name = "probe"
-    variants: ClassVar = {"p=0.1": {"p": 0.1}, "p=0.5": {"p": 0.5}}
-
-    class Config(Config):
-        p: float = Field(0.2, gt=0)
-
-    def attack(self, job): ...
-
-
-def registry(*registered, kind="method"):
-    """A registry of (name, target) or (kind, name, target, distribution)."""
-    full = [r if len(r) == 4 else (kind, *r, "dist-a") for r in registered]
-    return Registry(Plugins([Registration(*r, "1.0") for r in full]))
-
-
-def names(entries):
-    return [entry.name for entry in entries]
+from harness.base import Method
+from harness.errors import PluginError
+from support.registries import Abstract, Mine, Probe, names, registry
 
 
 def test_a_class_and_a_path_load_alike():
@@ -88,12 +54,6 @@ class Loose(Mine):
     """A config that lets anything through."""
 
     Config = BaseModel
-
-
-class Abstract(Benchmark):
-    """Implements nothing."""
-
-    name = "mine"
 
 
 class BadVariants(Probe):
@@ -155,79 +115,6 @@ def test_a_target_that_is_neither_class_nor_path_is_refused(target):
 def test_none_is_a_method_but_no_attack():
     assert names(registry(("none", Mine)).select_methods("none")) == ["none"]
     assert not registry(("none", Probe), kind="attack").attacks
-
-
-@pytest.fixture
-def full():
-    return registry(
-        ("method", "ga", Mine, "d"),
-        ("method", "mine", Mine, "d"),
-        ("attack", "probe", Probe, "d"),
-        ("attack", "other", Probe, "d"),
-        ("benchmark", "facts", Abstract, "d"),
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("mine", ["mine"]),
-        ("mine,ga", ["mine", "ga"]),
-        (" ga , mine,", ["ga", "mine"]),
-        ("ga,ga", ["ga"]),
-        ("all", ["ga", "mine"]),
-        ("mine,all", ["ga", "mine"]),
-    ],
-)
-def test_methods_are_selected_in_the_order_asked_for_each_once(full, text, expected):
-    assert names(full.select_methods(text)) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("none", []),
-        ("all", [("probe", None), ("other", None)]),
-        ("probe", [("probe", None)]),
-        ("probe:p=0.1", [("probe", "p=0.1")]),
-        ("probe:p=0.1,probe:p=0.5,probe:p=0.1", [("probe", "p=0.1"), ("probe", "p=0.5")]),
-        ("probe:p=0.1,probe", [("probe", None)]),
-    ],
-)
-def test_an_attack_is_selected_with_all_its_variants_or_with_one(full, text, expected):
-    choices: list[AttackChoice] = full.select_attacks(text)
-    assert [(choice.entry.name, choice.variant) for choice in choices] == expected
-
-
-@pytest.mark.parametrize(
-    ("select", "text", "words"),
-    [
-        ("select_methods", "", ["No method"]),
-        ("select_methods", " , ", ["No method"]),
-        ("select_methods", "gaa", ["'gaa'", "Did you mean 'ga'?"]),
-        ("select_methods", "all,gaa", ["'gaa'"]),
-        ("select_methods", "gaa,ga,zz", ["'gaa'", "'zz'"]),
-        ("select_attacks", "none,probe", ["'none'", "alone"]),
-        ("select_attacks", "prob:p=0.1", ["Did you mean 'probe'?"]),
-        ("select_attacks", "probe:p=0.11", ["'p=0.11'", "Did you mean 'p=0.1'?"]),
-        ("select_benchmarks", "fact", ["Did you mean 'facts'?"]),
-    ],
-)
-def test_a_selection_that_cannot_be_says_why_and_suggests_the_nearest(full, select, text, words):
-    with pytest.raises(HarnessError) as raised:
-        getattr(full, select)(text)
-    assert all(word in str(raised.value) for word in words), raised.value
-
-
-def test_everything_wrong_in_a_selection_is_said_at_once(full):
-    with pytest.raises(HarnessError) as raised:
-        full.select("gaa,zz", "prob", "")
-    assert len(str(raised.value).splitlines()) == 4
-
-
-def test_a_selection_lists_its_plugins_once(full):
-    selection = full.select("all", "probe:p=0.1,probe:p=0.5", "facts")
-    assert names(selection.entries()) == ["facts", "ga", "mine", "probe"]
 
 
 def test_the_registry_of_what_is_installed_imports_nothing_heavy():

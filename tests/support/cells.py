@@ -59,3 +59,26 @@ def board(tmp_path, cells):
     for row, outcome in cells:
         store.commit(row, outcome)
     return leaderboard.build(store.cells(), store.metrics(), store.samples())
+
+
+AFTER = {"none": 20, "retrain": 2, "ssiuu": 3, "gd": 14, "npo": 13}
+"""How many of the 20 facts each method's model answers after the attack, under every seed."""
+
+
+def world():
+    """Five methods, one attack, three seeds; one cell of npo failed."""
+    found = []
+    for method, after in AFTER.items():
+        for seed in range(3):
+            before = {"none": 20, "retrain": 2}.get(method, 4)
+            found.append(cell(method, seed=seed, known=before))
+            found.append(cell(method, "private-data", seed, after))
+    # It failed before its target was loaded, so it does not know the weights; it belongs to the same row.
+    lost = {
+        "target_weights": "",
+        "status": "failed",
+        "error_type": "OutOfMemoryError",
+        "error_message": "no room\nfor | it",
+    }
+    found[-1] = cell("npo", "private-data", 2, 13, **lost)
+    return found
