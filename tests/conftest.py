@@ -23,7 +23,7 @@ from harness.types import Splits
 
 # Helpers assert, too: what they found is shown as it is for tests.
 pytest.register_assert_rewrite("support")
-pytest_plugins = ["support.world"]
+pytest_plugins = ["support.world", "support.tasks"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -17,8 +17,6 @@ from harness.run import Attacking, run_attack
 from harness.types import Splits
 from support.facts import ids
 
-# Few-shot LoRA, and relearning.
-
 
 def test_lora_trains_on_as_many_facts_as_asked_and_scores_the_others(draw, toy_splits):
     job, trained = draw(FewShotLora(FewShotLora.Config(samples=4)))

@@ -19,9 +19,6 @@ def about(*subjects):
     return tuple(Fact(f"fact-{i:02d}", "Who ?", "Bo", subject=name) for i, name in enumerate(subjects))
 
 
-# Retraining on T.
-
-
 def test_the_parts_hold_every_fact_once_and_no_subject_twice():
     facts = about(*"aaabbcdddeffgghh", "", "", "")
     parts = independent(facts, 5)
