@@ -21,6 +21,10 @@ from harness.testing.facts import SPLITS, Toy
 from harness.train import forget_steps
 from harness.types import Splits
 
+# Helpers assert, too: what they found is shown as it is for tests.
+pytest.register_assert_rewrite("support")
+pytest_plugins = ["support.world", "support.tasks"]
+
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what tests reported as ``learning``: what each method kept."""
