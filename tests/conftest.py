@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from harness.base import Benchmark
-from harness.run import Unlearning
-from harness.testing import lab
+from harness.core.base import Benchmark
+from harness.core.types import Splits
+from harness.engine.unlearning import Unlearning
+from harness.model.train import forget_steps
+from harness.testing import sandbox
 from harness.testing.facts import SPLITS, Toy
-from harness.train import forget_steps
-from harness.types import Splits
 
 # Helpers assert, too: what they found is shown as it is for tests.
 pytest.register_assert_rewrite("support")
@@ -64,7 +64,7 @@ def toy_benchmark() -> type[Toy]:
 @pytest.fixture(scope="session")
 def make_tokenizer() -> Callable[[], Any]:
     """Makes a tokenizer that knows the words of the toy benchmark; each call gives a fresh one."""
-    return lambda: lab.tokenizer_of(SPLITS)
+    return lambda: sandbox.tokenizer_of(SPLITS)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +76,7 @@ def tokenizer(make_tokenizer: Callable[[], Any]) -> Any:
 @pytest.fixture(scope="session")
 def tokens(tokenizer: Any) -> Any:
     """The tokenizer with the harness's conventions."""
-    from harness.tokens import Tokens
+    from harness.model.tokens import Tokens
 
     return Tokens(tokenizer)
 
@@ -84,14 +84,14 @@ def tokens(tokenizer: Any) -> Any:
 @pytest.fixture(scope="session")
 def tiny(tokenizer: Any) -> Callable[..., Any]:
     """``tiny(family="llama", seed=0, **settings)``: a random model of a few thousand parameters."""
-    return partial(lab.tiny_model, tokenizer)
+    return partial(sandbox.tiny_model, tokenizer)
 
 
 @pytest.fixture
 def make_subject(tiny: Callable[..., Any], tokens: Any) -> Callable[..., Any]:
     """``make_subject(benchmark, model=None, **fields)``: a model under test, a tiny one unless given."""
-    from harness.run import Subject
-    from harness.targets import Protocol
+    from harness.engine.evaluation import Subject
+    from harness.engine.protocol import Protocol
 
     protocol = Protocol((1e-3,), epochs=1, batch_size=4, check_every=1, attack_lr_scale=1.0)
 

@@ -142,9 +142,7 @@ def _docstring(of: tuple[str, type[Plugin]]) -> str:
     return f"{len(lines)} lines" if len(lines) > 1 else "a line"
 
 
-@STATIC.rule(
-    "contract", "Implement what the base class of harness asks for; its docstrings say what."
-)
+@STATIC.rule("contract", "Implement what the base class of harness asks for; its docstrings say what.")
 def _contract(of: tuple[str, type[Plugin]]) -> str:
     kind, cls = of
     wrong = [

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import models
-from harness.run import Attacking, run_attack
-from harness.types import Splits
+from harness.core.types import Splits
+from harness.engine.attacking import Attacking, run_attack
+from harness.model import models
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from harness.attacks.lora import FewShotLora
 from harness.attacks.private_data import PrivateData
 from pydantic import ValidationError
 
-from harness import models, run
+from harness.core.types import Splits
+from harness.engine import evaluation
+from harness.engine.attacking import Attacking, run_attack
 from harness.errors import HarnessError
-from harness.run import Attacking, run_attack
-from harness.types import Splits
+from harness.model import models
 from support.facts import ids
 
 
@@ -53,13 +54,13 @@ def lora(**settings):
 def widths(monkeypatch):
     """What is asked of peft: (rank, alpha) of each set of adapters."""
     asked = []
-    adapters = run.adapters
+    adapters = evaluation.adapters
 
     def watched(model, r, alpha, seed):
         asked.append((r, alpha))
         return adapters(model, r, alpha, seed)
 
-    monkeypatch.setattr(run, "adapters", watched)
+    monkeypatch.setattr(evaluation, "adapters", watched)
     return asked
 
 

@@ -9,12 +9,12 @@ import torch
 from harness.attacks.prompt import Rephrase
 from pydantic import ValidationError
 
-from harness import models
-from harness.run import run_attack
-from harness.score import Scorer
-from harness.tokens import Tokens
-from harness.train import forget_steps, plain_loss, train
-from harness.types import Example, Generate, LogLikelihood, Measure, Prompt, Question, Splits
+from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Question, Splits
+from harness.engine.attacking import run_attack
+from harness.model import models
+from harness.model.tokens import Tokens
+from harness.model.train import forget_steps, plain_loss, train
+from harness.scoring.scorer import Scorer
 
 
 def prompt(way, **settings):

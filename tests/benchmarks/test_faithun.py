@@ -14,12 +14,12 @@ from harness.benchmarks.faithun import FaithUn, FaithUnMini
 from harness.benchmarks.faithun_choices import option_prompt
 from pydantic import ValidationError
 
-from harness import metrics
-from harness.registry import Registry
-from harness.run import evaluate
-from harness.targets import word_tokenizer
-from harness.tokens import Tokens
-from harness.types import Fact, Generate, LogLikelihood, Question, Sample, Splits
+from harness.core.types import Fact, Generate, LogLikelihood, Question, Sample, Splits
+from harness.engine.evaluation import evaluate
+from harness.model.embedded import word_tokenizer
+from harness.model.tokens import Tokens
+from harness.plugins.registry import Registry
+from harness.scoring import metrics
 
 WORLD = FaithUnMini().load()
 PART = Splits({"forget": WORLD["forget"][:8], "retain": WORLD["retain"][:4], "test": WORLD["test"][:8]})

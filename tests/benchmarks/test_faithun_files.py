@@ -11,12 +11,12 @@ import pytest
 from harness.benchmarks.faithun import FaithUn, FaithUnMini
 from harness.benchmarks.world import world
 
+from harness.core.types import Splits
+from harness.engine.evaluation import evaluate
 from harness.errors import DataError
-from harness.run import evaluate
-from harness.store import Store
-from harness.targets import word_tokenizer
-from harness.tokens import Tokens
-from harness.types import Splits
+from harness.model.embedded import word_tokenizer
+from harness.model.tokens import Tokens
+from harness.store.store import Store
 from support.command import harness_cli
 from support.paths import DATA
 from support.results import rows

@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from harness import models
-from harness.base import Attack, FinetuneConfig
+from harness.core.base import Attack
+from harness.core.config import FinetuneConfig
+from harness.core.types import Prompt, Splits
+from harness.engine.attacking import Attacking, run_attack
 from harness.errors import HarnessError
-from harness.run import Attacking, run_attack
-from harness.types import (
-    Prompt,
-    Splits,
-)
+from harness.model import models
 
 
 class Scripted(Attack):

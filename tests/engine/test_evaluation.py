@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.metrics import exact_match, means
-from harness.run import Attacking, Unlearning, evaluate
-from harness.types import Reported, Sample, Splits
+from harness.core.types import Reported, Sample, Splits
+from harness.engine.attacking import Attacking
+from harness.engine.evaluation import evaluate
+from harness.engine.unlearning import Unlearning
+from harness.scoring.metrics import exact_match, means
 
 
 def test_the_forget_score_is_the_mean_over_the_forget_set(make_subject, toy_benchmark, toy_splits):

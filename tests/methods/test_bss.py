@@ -11,9 +11,9 @@ from harness.methods.bst import BST
 from harness.methods.ga import GradientAscent
 from harness.methods.gd import GradientDifference
 
-from harness import models
-from harness.run import Unlearning
-from harness.train import forget_steps
+from harness.engine.unlearning import Unlearning
+from harness.model import models
+from harness.model.train import forget_steps
 from support.beliefs import belief
 from support.equations import (
     assert_loss_and_gradient,

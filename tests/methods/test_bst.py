@@ -8,7 +8,7 @@ from harness.methods.bss import BSS
 from harness.methods.bst import BST
 from harness.methods.gd import GradientDifference
 
-from harness import models
+from harness.model import models
 from support.beliefs import belief
 from support.equations import (
     assert_loss_and_gradient,

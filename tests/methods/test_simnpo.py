@@ -8,8 +8,8 @@ import pytest
 import torch
 from harness.methods.simnpo import SimNPO
 
-from harness.run import Unlearning
-from harness.train import forget_steps
+from harness.engine.unlearning import Unlearning
+from harness.model.train import forget_steps
 from support.equations import (
     assert_loss_and_gradient,
     flat,

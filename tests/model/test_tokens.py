@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harness.core.batch import IGNORED
+from harness.core.types import Example, Prompt
 from harness.errors import ModelError
-from harness.tokens import IGNORED, Tokens, answer_tokens
-from harness.train import forget_steps, split
-from harness.types import Example, Prompt
+from harness.model.tokens import Tokens, answer_tokens
+from harness.model.train import forget_steps, split
 
 
 @pytest.fixture

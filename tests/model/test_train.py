@@ -9,10 +9,11 @@ import pytest
 import torch
 from harness.methods.npo import NPO
 
-from harness.losses import cross_entropy, reference_nll
-from harness.models import snapshot
-from harness.tokens import answer_tokens
-from harness.train import (
+from harness.core.types import Example, Prompt
+from harness.model.losses import cross_entropy, reference_nll
+from harness.model.models import snapshot
+from harness.model.tokens import answer_tokens
+from harness.model.train import (
     Diverged,
     corpus_steps,
     endless,
@@ -22,7 +23,6 @@ from harness.train import (
     warmup,
     warmup_then_linear,
 )
-from harness.types import Example, Prompt
 
 
 @pytest.fixture(scope="module")

@@ -29,13 +29,14 @@ def measure(name: str) -> dict[str, float]:
     from torch.optim import AdamW
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from harness import train
-    from harness.plan import with_protocol
-    from harness.registry import Registry
-    from harness.run import Subject, Unlearning
-    from harness.targets import EMBEDDED, word_tokenizer
-    from harness.tokens import Tokens
-    from harness.types import Splits
+    from harness.core.types import Splits
+    from harness.engine.evaluation import Subject
+    from harness.engine.protocol import EMBEDDED, with_protocol
+    from harness.engine.unlearning import Unlearning
+    from harness.model import train
+    from harness.model.embedded import word_tokenizer
+    from harness.model.tokens import Tokens
+    from harness.plugins.registry import Registry
 
     torch.set_num_threads(1)
     registry = Registry()

@@ -22,11 +22,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from harness.registry import Registry
-from harness.score import Scorer, log_softmax, spread
-from harness.targets import Tiny, fit, tiny_model, word_tokenizer
-from harness.tokens import Tokens
-from harness.types import Answer, Generate, LogLikelihood, Measure, Request, TokenScores
+from harness.core.types import Answer, Generate, LogLikelihood, Measure, Request, TokenScores
+from harness.engine.targets import fit
+from harness.model.embedded import Tiny, tiny_model, word_tokenizer
+from harness.model.tokens import Tokens
+from harness.plugins.registry import Registry
+from harness.scoring.scorer import Scorer, log_softmax, spread
 
 BATCH = 32
 

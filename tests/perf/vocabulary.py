@@ -26,8 +26,8 @@ def measure(shape: str, way: str) -> dict[str, float]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from harness.losses import cross_entropy
-    from harness.tokens import IGNORED, Texts
+    from harness.core.batch import IGNORED, Texts
+    from harness.model.losses import cross_entropy
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.run import Unlearning
-from harness.train import forget_steps
-from harness.types import Splits
+from harness.core.types import Splits
+from harness.engine.unlearning import Unlearning
+from harness.model.train import forget_steps
 
 N = 4
 
