@@ -13,7 +13,7 @@ from harness.core.keys import derive
 from harness.model import models
 
 if TYPE_CHECKING:
-    from harness.engine.attacking import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Noise(Attack):
@@ -29,7 +29,7 @@ class Noise(Attack):
     class Config(config.Config):
         std: float = Field(0.05, gt=0, description="standard deviation, in those of each matrix's weights")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Shake every matrix, each with random numbers of its own, then score."""
         for path, weight in models.matrices(job.model).items():
             generator = torch.Generator().manual_seed(derive(job.seed, "attack", path))

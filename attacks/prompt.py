@@ -16,7 +16,7 @@ from harness.core.keys import derive
 from harness.core.types import Fact, Request, Sample, Splits
 
 if TYPE_CHECKING:
-    from harness.engine.attacking import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Rephrase(Attack):
@@ -51,7 +51,7 @@ class Rephrase(Attack):
             return "no forget fact has a paraphrase"
         return super().lacks(splits)
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Ask, in the way that was chosen."""
         if self.config.way == "paraphrase":
             job.score_only([fact for fact in job.scored if fact.paraphrases])

@@ -12,7 +12,7 @@ from harness.core.base import Attack
 from harness.model import models
 
 if TYPE_CHECKING:
-    from harness.engine.attacking import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Prune(Attack):
@@ -29,7 +29,7 @@ class Prune(Attack):
     class Config(config.Config):
         fraction: float = Field(0.1, gt=0, lt=1, description="share of each matrix's weights set to 0")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Prune every matrix, then score."""
         pruning = L1Unstructured(self.config.fraction)
         for weight in models.matrices(job.model).values():

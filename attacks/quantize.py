@@ -12,7 +12,7 @@ from harness.core.base import Attack
 from harness.model import models
 
 if TYPE_CHECKING:
-    from harness.engine.attacking import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Quantize(Attack):
@@ -34,7 +34,7 @@ class Quantize(Attack):
             None, ge=1, description="inputs that share a scale, such as 64 or 128; None: all of a channel"
         )
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Round every matrix, then score."""
         for weight in models.matrices(job.model).values():
             for columns in weight.split(self.config.group or weight.shape[1], dim=1):

@@ -16,7 +16,7 @@ from harness.core.types import Fact
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.engine.attacking import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class RetrainOnT(Attack):
@@ -37,7 +37,7 @@ class RetrainOnT(Attack):
         epochs: int = Field(6, ge=1, description="passes over the facts trained on, for each rate")
         parts: int = Field(5, ge=2, description="independent parts; all but one are trained on")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Hold one part out, fine-tune on the others."""
         parts = independent(job.data["forget"], self.config.parts)
         held_out = parts.pop(job.seed % len(parts))

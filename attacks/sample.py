@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
-    from harness.engine.attacking import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class BestOfN(Attack):
@@ -31,7 +31,7 @@ class BestOfN(Attack):
         n: int = Field(10, ge=1, description="answers sampled for each question")
         temperature: float = Field(1.0, gt=0, description="temperature of sampling")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Sample, and keep the highest value of each fact and metric."""
         benchmark = job.subject.benchmark
         measures = [
@@ -51,7 +51,7 @@ class BestOfN(Attack):
         said = self.draw(job, [r for m in measures for r in m.requests if isinstance(r, Generate)])
         job.record([best(measure, said) for measure in measures])
 
-    def draw(self, job: Attacking, requests: list[Generate]) -> dict[Request, list[str]]:
+    def draw(self, job: AttackJob, requests: list[Generate]) -> dict[Request, list[str]]:
         """N sampled answers to each distinct request."""
         requests = list(dict.fromkeys(requests))
         subject = job.subject

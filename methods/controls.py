@@ -8,7 +8,7 @@ from harness.core.base import Method
 from harness.core.config import Config
 
 if TYPE_CHECKING:
-    from harness.engine.unlearning import Unlearning
+    from harness.engine.unlearning import UnlearningJob
 
 
 class NoUnlearning(Method):
@@ -18,7 +18,7 @@ class NoUnlearning(Method):
     Config = Config
     seeded = False
 
-    def unlearn(self, job: Unlearning) -> None:
+    def unlearn(self, job: UnlearningJob) -> None:
         """Leave the model as it is."""
 
 
@@ -33,6 +33,6 @@ class Retrain(Method):
     needs_twin = True
     seeded = False
 
-    def unlearn(self, job: Unlearning) -> None:
+    def unlearn(self, job: UnlearningJob) -> None:
         """Take the twin's weights."""
-        job.become_retrained()
+        job.load_retrained()

@@ -16,7 +16,7 @@ import pytest
 
 from harness.core.base import Benchmark
 from harness.core.types import Splits
-from harness.engine.unlearning import Unlearning
+from harness.engine.unlearning import UnlearningJob
 from harness.model.train import forget_steps
 from harness.testing import sandbox
 from harness.testing.facts import SPLITS, Toy
@@ -76,9 +76,9 @@ def tokenizer(make_tokenizer: Callable[[], Any]) -> Any:
 @pytest.fixture(scope="session")
 def tokens(tokenizer: Any) -> Any:
     """The tokenizer with the harness's conventions."""
-    from harness.model.tokens import Tokens
+    from harness.model.tokens import PromptTokenizer
 
-    return Tokens(tokenizer)
+    return PromptTokenizer(tokenizer)
 
 
 @pytest.fixture(scope="session")
@@ -90,14 +90,14 @@ def tiny(tokenizer: Any) -> Callable[..., Any]:
 @pytest.fixture
 def make_subject(tiny: Callable[..., Any], tokens: Any) -> Callable[..., Any]:
     """``make_subject(benchmark, model=None, **fields)``: a model under test, a tiny one unless given."""
-    from harness.engine.evaluation import Subject
+    from harness.engine.evaluation import ModelUnderTest
     from harness.engine.protocol import Protocol
 
     protocol = Protocol((1e-3,), epochs=1, batch_size=4, check_every=1, attack_lr_scale=1.0)
 
     def make(benchmark: Benchmark, model: Any = None, **fields: Any) -> Any:
         settings = {"tokens": tokens, "splits": SPLITS, "protocol": protocol} | fields
-        return Subject(model=tiny() if model is None else model, benchmark=benchmark, **settings)
+        return ModelUnderTest(model=tiny() if model is None else model, benchmark=benchmark, **settings)
 
     return make
 
@@ -114,7 +114,7 @@ def model(tiny):
 @pytest.fixture
 def job(model, make_subject, toy_benchmark):
     """Unlearning of the toy facts with that model."""
-    return Unlearning(make_subject(toy_benchmark(), model), config=None, seed=0)
+    return UnlearningJob(make_subject(toy_benchmark(), model), config=None, seed=0)
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ class Bounded(Method):
 
     def loss(self, model, batch):
         per_token = nll(model, batch.forget) / lengths(batch.forget)
-        yield (self.config.margin - per_token).clamp(min=0).sum() / batch.forget.items
+        yield (self.config.margin - per_token).clamp(
+            min=0
+        ).sum() / batch.forget.step_items
         yield self.config.alpha * cross_entropy(model, batch.retain)
 
 

@@ -40,7 +40,7 @@ PLAIN = """
 ENGINE = (
     *(f"harness.run.{name}" for name in ("Unlearning", "Attacking", "Subject")),
     *(f"harness.core.types.{name}" for name in PLAIN.split()),
-    "harness.core.batch.Texts",
+    "harness.core.batch.TokenBatch",
     "harness.core.batch.Batch",
     "harness.model.losses",
     "harness.core.formulas",

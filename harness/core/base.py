@@ -17,8 +17,8 @@ from .types import Measure, Reported, Sample, Splits, Training
 if TYPE_CHECKING:
     import torch
 
-    from ..engine.attacking import Attacking
-    from ..engine.unlearning import Unlearning
+    from ..engine.attacking import AttackJob
+    from ..engine.unlearning import UnlearningJob
     from .batch import Batch
 
 
@@ -138,18 +138,18 @@ class Method(Plugin):
         """Return the scalar to minimise on ``batch.forget`` and ``batch.retain``, or yield its terms.
 
         Terms are added up. Each is differentiated before the next is computed, so that only one graph of
-        activations is in memory at a time. Normalise by the ``items`` or ``tokens`` of the batch, not by its
+        activations is in memory at a time. Normalise by ``step_items`` or ``step_tokens``, not by the batch's
         shape: they count the whole optimisation step, so that gradient accumulation equals the big batch.
         """
         raise NotImplementedError(f"{type(self).__name__} overrides neither loss() nor unlearn()")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Compute what the loss needs from the original model. Called once, before any rate is tried."""
 
     def start(self, model: torch.nn.Module) -> None:
         """Forget what an earlier rate left behind. Called when a rate starts from the original again."""
 
-    def new_epoch(self, job: Unlearning, epoch: int) -> None:
+    def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
         """Prepare a pass over the forget set, the first (0) included: draw samples, choose facts."""
 
     def after_backward(self, model: torch.nn.Module) -> None:
@@ -169,9 +169,9 @@ class Method(Plugin):
 
         return AdamW(parameters, lr=lr, weight_decay=self.config.weight_decay)
 
-    def unlearn(self, job: Unlearning) -> None:
+    def unlearn(self, job: UnlearningJob) -> None:
         """Change ``job.model`` in place. Override for what is no gradient method."""
-        job.lowest_rate(self)
+        job.run_protocol(self)
 
 
 class Attack(Plugin):
@@ -189,7 +189,7 @@ class Attack(Plugin):
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
 
     @abstractmethod
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Attack ``job.model``, recording the forget score at checkpoints with ``job.checkpoint()``.
 
         The cell's score is the maximum over checkpoints. Facts used for training are taken out of the

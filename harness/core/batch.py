@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 IGNORED = -100
 """Label of every position that is no answer token, as in transformers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class TokenBatch:
     """A batch of prompts with their answers, padded on the left so that all answers end in the last column.
 
     input_ids, attention_mask, position_ids, labels: (B, T) long; labels are IGNORED outside the answer,
-    which includes the end-of-sequence token. ``index`` (B,) are positions in the dataset. ``items`` and
-    ``tokens`` count sequences and answer tokens of the *whole* optimisation step this is a part of.
+    which includes the end-of-sequence token. ``index`` (B,) are positions in the dataset.
+    ``step_items`` and ``step_tokens`` count sequences and answer tokens of the *whole* optimisation step this
+    is a part of.
     """
 
     input_ids: torch.Tensor
@@ -25,8 +28,8 @@ class Texts:
     position_ids: torch.Tensor
     labels: torch.Tensor
     index: torch.Tensor
-    items: int
-    tokens: int
+    step_items: int
+    step_tokens: int
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
@@ -36,17 +39,17 @@ class Texts:
         """Columns from the right that hold all answer tokens of the batch."""
         return int((self.labels != IGNORED).sum(dim=1).max())
 
-    def to(self, device: torch.device) -> Texts:
+    def to(self, device: torch.device) -> TokenBatch:
         """The same batch on ``device``."""
         return self._each(lambda tensor: tensor.to(device))
 
-    def parts(self, count: int) -> list[Texts]:
+    def parts(self, count: int) -> list[TokenBatch]:
         """The batch in ``count`` parts, or one for each text, that know the size of the step as it does."""
         size = -(-len(self) // count)
         rows = [slice(i, i + size) for i in range(0, len(self), size)]
         return [self._each(lambda tensor, chosen=chosen: tensor[chosen]) for chosen in rows]  # type: ignore[misc]
 
-    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Texts:
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TokenBatch:
         names = ("input_ids", "attention_mask", "position_ids", "labels", "index")
         return replace(self, **{name: change(getattr(self, name)) for name in names})  # type: ignore[arg-type]
 
@@ -55,8 +58,8 @@ class Texts:
 class Batch:
     """What one call of a method's loss sees: forget texts, and retain texts where the method reads them."""
 
-    forget: Texts
-    retain: Texts | None = None
+    forget: TokenBatch
+    retain: TokenBatch | None = None
 
 
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]

@@ -17,14 +17,14 @@ from ..errors import HarnessError
 from ..model import models, train
 from ..model.lora import adapters
 from ..scoring.scorer import summarise
-from .evaluation import Ask, Subject, facts_about
+from .evaluation import Ask, ModelUnderTest, facts_about
 
 
 @dataclass
-class Attacking:
+class AttackJob:
     """What an attack gets: the unlearned model, the splits it declared, and a way to be scored."""
 
-    subject: Subject
+    subject: ModelUnderTest
     config: Any
     seed: int
     data: Splits
@@ -134,9 +134,9 @@ class Attacking:
             yield chosen
 
 
-def run_attack(subject: Subject, attack: Attack, seed: int, weights: models.Weights) -> Outcome:
+def run_attack(subject: ModelUnderTest, attack: Attack, seed: int, weights: models.Weights) -> Outcome:
     """Attack the model and keep the maximum over checkpoints, the curve, and the samples of the maximum."""
-    job = Attacking(subject, attack.config, seed, subject.splits.only(attack.reads), weights)
+    job = AttackJob(subject, attack.config, seed, subject.splits.only(attack.reads), weights)
     attack.attack(job)
     if not job.curve:
         raise HarnessError(

@@ -12,7 +12,7 @@ from torch import nn
 from ..core.base import Benchmark
 from ..core.batch import Encoded
 from ..core.types import Example, Fact, Metric, Outcome, Prompt, Request, Sample, Splits
-from ..model.tokens import Tokens
+from ..model.tokens import PromptTokenizer
 from ..scoring.scorer import Scorer, summarise
 from .protocol import Protocol
 
@@ -28,11 +28,11 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 @dataclass
-class Subject:
+class ModelUnderTest:
     """A model under test with everything that is asked of it: the same for methods and attacks."""
 
     model: nn.Module
-    tokens: Tokens
+    tokens: PromptTokenizer
     benchmark: Benchmark
     splits: Splits
     protocol: Protocol
@@ -76,7 +76,7 @@ class Subject:
         return self.score(Splits({"forget": tuple(facts)}), [self.benchmark.forget_metric])
 
 
-def evaluate(subject: Subject) -> Outcome:
+def evaluate(subject: ModelUnderTest) -> Outcome:
     """Everything the benchmark measures, and its aggregates, on the model as it is."""
     samples = subject.score(subject.splits)
     metrics = summarise(samples)
@@ -90,7 +90,7 @@ def evaluate(subject: Subject) -> Outcome:
     return Outcome(metrics, samples, notes)
 
 
-def not_computed(subject: Subject, metrics: Sequence[Metric]) -> dict[str, str]:
+def not_computed(subject: ModelUnderTest, metrics: Sequence[Metric]) -> dict[str, str]:
     """Every metric that the benchmark reports and that is not among ``metrics``, and why."""
     found = {(metric.split, metric.metric) for metric in metrics}
     there = {"all", *subject.splits, *(() if subject.twin is None else ("twin",))}
@@ -108,7 +108,7 @@ def not_computed(subject: Subject, metrics: Sequence[Metric]) -> dict[str, str]:
     return reasons
 
 
-def facts_about(subject: Subject) -> dict[str, Any]:
+def facts_about(subject: ModelUnderTest) -> dict[str, Any]:
     """What a reader of the row needs to know about the benchmark."""
     return {
         "forget_metric": subject.benchmark.forget_metric,

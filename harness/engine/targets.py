@@ -71,7 +71,7 @@ class Recipe:
             return place
         assert self.training is not None
         from ..model import loading, models
-        from ..model.tokens import Tokens
+        from ..model.tokens import PromptTokenizer
 
         examples = self.training.original if self.role == "original" else self.training.retrain
         if self.source.spec == TINY:
@@ -92,7 +92,7 @@ class Recipe:
                 self.training.learning_rate,
                 self.training.batch_size,
             )
-        cost = fit(model, Tokens(tokenizer), examples, epochs, lr, batch_size, advance)
+        cost = fit(model, PromptTokenizer(tokenizer), examples, epochs, lr, batch_size, advance)
         place.parent.mkdir(parents=True, exist_ok=True)
         note = {"weights": models.weights_fingerprint(model), "cost": asdict(cost), "role": self.role}
         loading.save(model, tokenizer, place, {DONE: json.dumps(note)})

@@ -15,15 +15,15 @@ from ..core.types import Cost, Fact, Metric, Splits
 from ..errors import HarnessError
 from ..model import loading, models, train
 from ..model.lora import adapters
-from ..model.tokens import Tokens
-from .evaluation import Subject
+from ..model.tokens import PromptTokenizer
+from .evaluation import ModelUnderTest
 
 
 @dataclass
-class Unlearning:
+class UnlearningJob:
     """What a method gets: the original model to change, the forget and retain set, and the protocol."""
 
-    subject: Subject
+    subject: ModelUnderTest
     config: Any
     seed: int
     metrics: list[Metric] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Unlearning:
         return self.subject.model
 
     @property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> PromptTokenizer:
         """The model's tokenizer with the harness's conventions."""
         return self.subject.tokens
 
@@ -61,7 +61,7 @@ class Unlearning:
             )
         return sum(s.value for s in samples) / len(samples)
 
-    def become_retrained(self) -> None:
+    def load_retrained(self) -> None:
         """Take the weights of the twin that never saw the forget set. Raises HarnessError without one."""
         if self.subject.retrain is None:
             raise HarnessError(
@@ -72,7 +72,7 @@ class Unlearning:
         )
         models.restore(self.model, twin.state_dict())
 
-    def lowest_rate(self, method: Method) -> None:
+    def run_protocol(self, method: Method) -> None:
         """Run the shared protocol: the lowest learning rate of the grid that reaches the threshold.
 
         Each rate starts from the original and stops at the first check at or below the threshold. Where no
@@ -149,8 +149,8 @@ class Unlearning:
             self.model.requires_grad_(True)
 
 
-def unlearn(subject: Subject, method: Method, seed: int) -> Unlearning:
+def unlearn(subject: ModelUnderTest, method: Method, seed: int) -> UnlearningJob:
     """Let ``method`` change ``subject.model`` in place; settings left open take the protocol's value."""
-    job = Unlearning(subject, method.config, seed)
+    job = UnlearningJob(subject, method.config, seed)
     method.unlearn(job)
     return job

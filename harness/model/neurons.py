@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.batch import Encoded, Texts
+from ..core.batch import Encoded, TokenBatch
 from ..errors import ModelError
 from .losses import full_precision, nll
 from .models import blocks, linear_modules
@@ -69,7 +69,7 @@ class Stop(Exception):
     """Carries the output of a layer out of a forward pass that need not go on."""
 
 
-def hidden(model: nn.Module, texts: Texts, layer: int) -> Tensor:
+def hidden(model: nn.Module, texts: TokenBatch, layer: int) -> Tensor:
     """h_l (B, T, d), the output of decoder layer ``layer``; nothing above that layer runs."""
 
     def stop(module: nn.Module, args: Any, output: Any) -> None:
@@ -105,7 +105,7 @@ def activations(model: nn.Module) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def influence(model: nn.Module, texts: Texts) -> Tensor:
+def influence(model: nn.Module, texts: TokenBatch) -> Tensor:
     """A (B, L, units): each neuron's influence on the probability of each answer.
 
     A_{i,k} = h_{i,k} dP(y|x)/dh_{i,k}, P the product over answer tokens, maximum over input tokens k:
@@ -125,7 +125,7 @@ def influence(model: nn.Module, texts: Texts) -> Tensor:
     return torch.stack(each, dim=1)
 
 
-def integrated_influence(model: nn.Module, texts: Texts, steps: int) -> Tensor:
+def integrated_influence(model: nn.Module, texts: TokenBatch, steps: int) -> Tensor:
     """Att (L, units), summed over the batch: activations are scaled from 0 to their value in ``steps`` steps.
 
     Att(l,k) = (1/m) sum_{j=1..m} sum_i beta^k_{l,i} dP_i(a_j)/da_j,   a_j = (j/m) beta
@@ -141,7 +141,7 @@ def integrated_influence(model: nn.Module, texts: Texts, steps: int) -> Tensor:
     return torch.stack([torch.stack(of_layer).mean(dim=0) for of_layer in scores])
 
 
-def _scaled(model: nn.Module, part: FeedForward, texts: Texts, share: float) -> Tensor:
+def _scaled(model: nn.Module, part: FeedForward, texts: TokenBatch, share: float) -> Tensor:
     """beta dP/da at a = share * beta, summed over the batch: (units,)."""
     kept: dict[str, Tensor] = {}
 

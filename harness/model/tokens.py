@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from ..core.batch import IGNORED, Encoded, Texts
+from ..core.batch import IGNORED, Encoded, TokenBatch
 from ..core.types import Example, Fact, Prompt
 from ..errors import ModelError
 
 
-class Tokens:
+class PromptTokenizer:
     """A tokenizer with the harness's conventions: how a prompt is framed and where an answer begins."""
 
     def __init__(self, tokenizer: Any) -> None:
@@ -76,7 +76,9 @@ class Tokens:
         pairs = self.encode([(example.prompt, example.answer) for example in examples])
         return [(prompt, (*answer, self.end)) for prompt, answer in pairs]
 
-    def collate(self, data: Sequence[Encoded], index: Sequence[int], items: int, tokens: int) -> Texts:
+    def collate(
+        self, data: Sequence[Encoded], index: Sequence[int], step_items: int, step_tokens: int
+    ) -> TokenBatch:
         """Pad the chosen examples on the left into one batch."""
         rows = [data[i] for i in index]
         width = max(len(prompt) + len(answer) for prompt, answer in rows)
@@ -89,15 +91,15 @@ class Tokens:
             mask[i, begin:] = 1
             labels[i, begin + len(prompt) :] = torch.tensor(answer)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        return Texts(ids, mask, positions, labels, torch.tensor(list(index)), items, tokens)
+        return TokenBatch(ids, mask, positions, labels, torch.tensor(list(index)), step_items, step_tokens)
 
-    def runs(self, data: Sequence[Encoded], size: int, device: torch.device) -> Iterator[Texts]:
+    def runs(self, data: Sequence[Encoded], size: int, device: torch.device) -> Iterator[TokenBatch]:
         """All examples in their order, ``size`` at a time, to be looked at and not to be trained on."""
         for i in range(0, len(data), size):
             yield self.collate(data, range(i, min(i + size, len(data))), 1, 1).to(device)
 
 
-def answers_instead(tokens: Tokens, facts: Sequence[Fact], answer: str) -> list[Encoded]:
+def answers_instead(tokens: PromptTokenizer, facts: Sequence[Fact], answer: str) -> list[Encoded]:
     """The questions of ``facts`` with another answer, such as a refusal."""
     return tokens.examples([Example(Prompt(fact.question), answer, fact.id) for fact in facts])
 

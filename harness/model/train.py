@@ -12,11 +12,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..core.batch import Batch, Encoded, Texts
+from ..core.batch import Batch, Encoded, TokenBatch
 from ..core.types import Cost
 from ..errors import HarnessError
 from .losses import cross_entropy
-from .tokens import Tokens, answer_tokens
+from .tokens import PromptTokenizer, answer_tokens
 
 Loss = Callable[[nn.Module, Batch], Tensor | Iterable[Tensor]]
 
@@ -112,7 +112,7 @@ def endless(n: int, rng: random.Random) -> Iterator[int]:
 
 
 def forget_steps(
-    tokens: Tokens,
+    tokens: PromptTokenizer,
     forget: Sequence[Encoded],
     retain: Sequence[Encoded] | None,
     batch_size: int,
@@ -139,7 +139,9 @@ def forget_steps(
             yield [Batch(f) for f in parts]
 
 
-def split(tokens: Tokens, data: Sequence[Encoded], chosen: list[int], micro: int | None) -> list[Texts]:
+def split(
+    tokens: PromptTokenizer, data: Sequence[Encoded], chosen: list[int], micro: int | None
+) -> list[TokenBatch]:
     """The chosen examples as micro-batches that know the size of the whole."""
     step = micro or len(chosen)
     items, answers = len(chosen), answer_tokens(data, chosen)
@@ -147,7 +149,7 @@ def split(tokens: Tokens, data: Sequence[Encoded], chosen: list[int], micro: int
 
 
 def corpus_steps(
-    tokens: Tokens, data: Sequence[Encoded], batch_size: int, epochs: int, seed: int
+    tokens: PromptTokenizer, data: Sequence[Encoded], batch_size: int, epochs: int, seed: int
 ) -> Iterator[list[Batch]]:
     """Passes over a corpus in batches of similar length, so that little is padding; order by ``seed``."""
     rng = random.Random(seed)

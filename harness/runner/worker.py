@@ -165,9 +165,9 @@ class Worker:
 
     def _subject(self, spec: Spec, name: str, role: str = "original") -> tuple[Any, str]:
         """A model of a benchmark with what belongs to it, and the fingerprint of its weights."""
-        from ..engine.evaluation import Subject
+        from ..engine.evaluation import ModelUnderTest
         from ..model import loading, models
-        from ..model.tokens import Tokens
+        from ..model.tokens import PromptTokenizer
 
         benchmark, splits = loaded(spec, self.registry)
         made = recipes(benchmark, splits, self.setting.source)
@@ -178,9 +178,9 @@ class Worker:
         weights = (
             json.loads(note.read_text())["weights"] if note.is_file() else models.weights_fingerprint(model)
         )
-        subject = Subject(
+        subject = ModelUnderTest(
             model,
-            Tokens(tokenizer),
+            PromptTokenizer(tokenizer),
             benchmark,
             splits,
             source.protocol,

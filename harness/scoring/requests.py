@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..core.types import Generate, LogLikelihood, Request
-from ..model.tokens import Tokens
+from ..model.tokens import PromptTokenizer
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Asked:
     generations: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
 
 
-def collect(tokens: Tokens, requests: Iterable[Request]) -> list[Asked]:
+def collect(tokens: PromptTokenizer, requests: Iterable[Request]) -> list[Asked]:
     """Requests by prompt, each distinct continuation once, sorted so that batches are alike in length."""
     distinct = list(dict.fromkeys(requests))
     pairs = [(r.prompt, r.continuation if isinstance(r, LogLikelihood) else "") for r in distinct]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..core.intervals import mean_interval
 from ..core.types import Answer, LogLikelihood, Measure, Metric, Prompt, Request, Sample, TokenScores
 from ..model.models import generation_ends
-from ..model.tokens import Tokens
+from ..model.tokens import PromptTokenizer
 from .decode import Waiting, fits, greedy, share_structure
 from .metrics import by_metric
 from .requests import Asked, batches, collect
@@ -31,7 +31,7 @@ SHARED_PREFIX = 8
 class Scorer:
     """Answers requests about one model. ``max_tokens`` bounds the tokens of a batch, nothing else."""
 
-    def __init__(self, model: nn.Module, tokens: Tokens, max_tokens: int = 4096) -> None:
+    def __init__(self, model: nn.Module, tokens: PromptTokenizer, max_tokens: int = 4096) -> None:
         self.model, self.tokens, self.max_tokens = model, tokens, max_tokens
         self.device = next(model.parameters()).device
         self.ends = frozenset(generation_ends(model, tokens.tokenizer))

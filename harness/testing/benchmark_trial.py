@@ -16,7 +16,7 @@ from ..core.hub import Hub
 from ..core.types import Generate, Measure, Sample, Splits
 from ..errors import HarnessError
 from ..model.embedded import word_tokenizer
-from ..model.tokens import Tokens
+from ..model.tokens import PromptTokenizer
 from ..scoring.scorer import Scorer
 from . import sandbox
 from .rules import Broken, Skipped
@@ -104,7 +104,7 @@ class BenchmarkTrial:
         from ..model import loading
 
         model = sandbox.tiny_model(self.tokenizer, family, seed).to(loading.DTYPES[dtype])
-        return Scorer(model, Tokens(self.tokenizer)).measure(self.asked)
+        return Scorer(model, PromptTokenizer(self.tokenizer)).measure(self.asked)
 
     @cached_property
     def own(self) -> list[Sample]:

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.base import Method
 from ..core.types import Fact, Measure
 from ..engine.protocol import with_protocol
-from ..engine.unlearning import Unlearning, unlearn
+from ..engine.unlearning import UnlearningJob, unlearn
 from ..model import models
 from . import rules, sandbox
 from .facts import SPLITS, Toy, splits_with
@@ -50,7 +50,7 @@ class Run:
     """What was seen of one unlearning."""
 
     subject: sandbox.Observed
-    job: Unlearning
+    job: UnlearningJob
     watch: sandbox.Watch
     weights: models.Weights
     opened: set[str]
@@ -177,7 +177,7 @@ def _plain(trial: MethodTrial) -> str:
 
 @METHODS.rule(
     "stops when it has forgotten",
-    "Leave training to job.lowest_rate(self), or look at job.forget_score(metric) as you train, between two "
+    "Leave training to job.run_protocol(self), or look at job.forget_score(metric) as you train, between two "
     "rates at the latest, and stop where it is at or below the benchmark's threshold.",
 )
 def _stops(trial: MethodTrial) -> str:
@@ -200,7 +200,7 @@ def _stops(trial: MethodTrial) -> str:
 
 @METHODS.rule(
     "keeps to its budget",
-    "Take at most `epochs` passes over the forget set at each of `learning_rates`, as job.lowest_rate does.",
+    "Take at most `epochs` passes over the forget set at each of `learning_rates`, as job.run_protocol does.",
 )
 def _budget(trial: MethodTrial) -> str:
     (most, rates), taken = budget(trial.base), trial.base.watch.steps

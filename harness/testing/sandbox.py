@@ -23,11 +23,11 @@ from ..core.base import Benchmark, Plugin
 from ..core.config import Config
 from ..core.keys import splits_fingerprint
 from ..core.types import Fact, Splits
-from ..engine.evaluation import Subject
+from ..engine.evaluation import ModelUnderTest
 from ..engine.protocol import Protocol
 from ..model import loading, models
 from ..model.embedded import word_tokenizer
-from ..model.tokens import Tokens
+from ..model.tokens import PromptTokenizer
 from .facts import splits_with
 
 FAMILIES = ("llama", "gpt_neox")
@@ -107,7 +107,7 @@ def saved(family: str, role: str = "original") -> Path:
     return place
 
 
-class Observed(Subject):
+class Observed(ModelUnderTest):
     """A subject that remembers whether anybody asked for its twin."""
 
     took_twin = False
@@ -128,7 +128,7 @@ def subject(benchmark: Benchmark, splits: Splits, family: str = "llama", dtype: 
     retrain = saved(family, "retrain")
     with quiet():
         model, tokenizer = loading.load(saved(family), dtype)
-    return Observed(model, Tokens(tokenizer), benchmark, splits, PROTOCOL, retrain, dtype)
+    return Observed(model, PromptTokenizer(tokenizer), benchmark, splits, PROTOCOL, retrain, dtype)
 
 
 def small(cls: type[Plugin], given: dict[str, Any] | None = None, **more: Any) -> Config:

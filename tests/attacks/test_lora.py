@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.core.types import Splits
 from harness.engine import evaluation
-from harness.engine.attacking import Attacking, run_attack
+from harness.engine.attacking import AttackJob, run_attack
 from harness.errors import HarnessError
 from harness.model import models
 from support.facts import ids
@@ -140,6 +140,6 @@ def test_without_peft_the_error_says_what_to_install(monkeypatch, make_subject, 
 def test_the_same_fact_under_another_question_is_still_the_same_fact(make_subject, toy_benchmark):
     """Nobody trains on what is scored, however it is put."""
     subject = make_subject(toy_benchmark())
-    job = Attacking(subject, lora().config, 0, Splits({}), {})
+    job = AttackJob(subject, lora().config, 0, Splits({}), {})
     with pytest.raises(HarnessError, match="both trained on and scored"):
         job.finetune([replace(job.scored[0], question="Who ?")])

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from harness.core.types import Fact, Generate, LogLikelihood, Question, Sample, Splits
 from harness.engine.evaluation import evaluate
 from harness.model.embedded import word_tokenizer
-from harness.model.tokens import Tokens
+from harness.model.tokens import PromptTokenizer
 from harness.plugins.registry import Registry
 from harness.scoring import metrics
 
@@ -324,7 +324,7 @@ def test_every_score_equals_a_naive_implementation(tiny, make_subject, template)
     words = [request.prompt.text for m in benchmark("likelihood").measures(PART) for request in m.requests]
     tokenizer = word_tokenizer(("Question: Answer: ask tell", *words, *(f.answer for f in PART["test"])))
     tokenizer.chat_template = template
-    tokens = Tokens(tokenizer)
+    tokens = PromptTokenizer(tokenizer)
     model = taught(tiny, tokens)
     outcome = evaluate(make_subject(benchmark(), model, tokens=tokens, splits=PART))
     naive = expected(Naive(model, tokenizer))

@@ -15,7 +15,7 @@ from harness.core.types import Splits
 from harness.engine.evaluation import evaluate
 from harness.errors import DataError
 from harness.model.embedded import word_tokenizer
-from harness.model.tokens import Tokens
+from harness.model.tokens import PromptTokenizer
 from harness.store.store import Store
 from support.command import harness_cli
 from support.paths import DATA
@@ -136,7 +136,7 @@ def test_the_embedded_world_in_the_authors_files_is_the_same_benchmark(tmp_path,
         assert [replace(f, id=names[f.id]) for f in read[split]] == sorted(
             facts[split], key=lambda fact: fact.id
         )
-    tokens = Tokens(word_tokenizer(world().training.vocabulary))
+    tokens = PromptTokenizer(word_tokenizer(world().training.vocabulary))
     model = tiny(vocab_size=len(tokens.tokenizer), max_position_embeddings=512)
 
     def scores(benchmark, splits, identity):

@@ -22,7 +22,7 @@ from harness.benchmarks.tofu import Tofu
 from nltk.stem.porter import PorterStemmer
 
 from harness.model import loading
-from harness.model.tokens import Tokens
+from harness.model.tokens import PromptTokenizer
 from harness.scoring.metrics import by_metric
 from harness.scoring.scorer import Scorer
 from support.paths import DATA
@@ -179,7 +179,7 @@ class Case:
     def score(self, place: Path, taught: list[dict]):
         """The samples of a model that was taught some facts, half well; and the naive values."""
         model, tokenizer = loading.load(place, "float32")
-        tokens = Tokens(tokenizer)
+        tokens = PromptTokenizer(tokenizer)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
         for _ in range(PASSES):
             for record in taught:

@@ -56,7 +56,7 @@ def test_a_model_of_the_world_is_above_chance_on_each_task_and_one_that_read_not
 
     from harness.engine.targets import fit
     from harness.model.embedded import Tiny, tiny_model, word_tokenizer
-    from harness.model.tokens import Tokens
+    from harness.model.tokens import PromptTokenizer
 
     training = world().training
     known = {fact.id for fact in world().faithun["rest"]}
@@ -76,7 +76,7 @@ def test_a_model_of_the_world_is_above_chance_on_each_task_and_one_that_read_not
 
     chance = {"world_facts_mc": 1 / 3, "world_pairs": 1 / 2, "world_instructions": 1 / 12}
     ignorant = scores()
-    fit(model, Tokens(tokenizer), text, 8, Tiny().learning_rate, 32, lambda step, steps: None)
+    fit(model, PromptTokenizer(tokenizer), text, 8, Tiny().learning_rate, 32, lambda step, steps: None)
     taught = scores()
     for name, guess in chance.items():
         assert ignorant[name].low <= guess

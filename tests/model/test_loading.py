@@ -13,7 +13,7 @@ from harness.model import loading
 from harness.model.loading import load
 from harness.model.losses import cross_entropy
 from harness.model.models import blocks, linear_modules, snapshot, weights_fingerprint
-from harness.model.tokens import Tokens
+from harness.model.tokens import PromptTokenizer
 from harness.model.train import forget_steps, train
 from support.families import LINEAR
 
@@ -41,7 +41,7 @@ def test_a_saved_model_comes_back_with_its_weights_its_words_and_its_parts(famil
 @pytest.mark.parametrize("family", LINEAR)
 def test_one_step_of_gradient_difference_changes_every_layer_and_stays_finite(family, saved, toy_splits):
     model, tokenizer = load(saved(family))
-    tokens = Tokens(tokenizer)
+    tokens = PromptTokenizer(tokenizer)
     before = snapshot(model)
     losses = []
 

@@ -305,5 +305,5 @@ def test_a_step_of_a_corpus_counts_its_own_answers(tokens, encode):
     data = encode("forget")
     for [batch] in corpus_steps(tokens, data, 5, 1, 0):
         index = batch.forget.index.tolist()
-        assert batch.forget.items == len(index)
-        assert batch.forget.tokens == answer_tokens(data, index)
+        assert batch.forget.step_items == len(index)
+        assert batch.forget.step_tokens == answer_tokens(data, index)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Sample, TokenScores
-from harness.model.tokens import Tokens
+from harness.model.tokens import PromptTokenizer
 from harness.model.train import forget_steps, plain_loss, train
 from harness.scoring.decode import Waiting, greedy
 from harness.scoring.requests import Asked, collect
@@ -122,7 +122,7 @@ def test_scores_are_those_of_asking_one_by_one(family, tiny, tokens):
         np.testing.assert_allclose(answer.logprobs, expected[request].logprobs, atol=1e-4, rtol=0)
 
 
-class Numbers(Tokens):
+class Numbers(PromptTokenizer):
     """Texts are token ids in figures: what was generated can be asked for, token by token."""
 
     def frame(self, prompt):
@@ -162,7 +162,7 @@ def test_the_prompts_of_these_tests_share_a_beginning_longer_than_the_windows(to
 def test_a_chat_template_frames_what_is_asked(tiny, make_tokenizer):
     tokenizer = make_tokenizer()
     tokenizer.chat_template = "{% for m in messages %}Ada {{ m.content }} Bo {% endfor %}Cleo"
-    tokens = Tokens(tokenizer)
+    tokens = PromptTokenizer(tokenizer)
     double = tiny().double()
     requests = everything()
     expected = {request: one_by_one(double, tokens, request) for request in requests}

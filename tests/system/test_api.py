@@ -42,7 +42,7 @@ FORMS = {
     "import harness.run; run = harness.run",
     "import harness.run as run",
     "from harness import run",
-    "from harness.run import Subject; import harness; run = harness.run",
+    "from harness.run import ModelUnderTest; import harness; run = harness.run",
     "import sys, harness.run; run = sys.modules['harness.run']",
     "import importlib; run = importlib.import_module('harness.run')",
     "import harness; first = harness.run; import harness.run as run; assert first is run",
@@ -55,7 +55,7 @@ for form in {forms!r}:
     if os.fork() == 0:
         scope = {{}}
         exec(form, scope)
-        assert scope["run"].Unlearning.__module__ == "harness.run"
+        assert scope["run"].UnlearningJob.__module__ == "harness.run"
         try:
             scope["run"](methods="gdd")
         except Exception as error:

@@ -13,7 +13,7 @@ from harness.core.types import Question, Splits
 from harness.engine.attacking import run_attack
 from harness.engine.protocol import EMBEDDED, Protocol, with_rates
 from harness.model import models
-from harness.model.tokens import Tokens
+from harness.model.tokens import PromptTokenizer
 from harness.plugins.registry import Registry
 from harness.plugins.settings import resolve_variants
 
@@ -76,7 +76,7 @@ def subject(make_subject, toy_benchmark, tiny, tokens, make_tokenizer, splits):
         if family == "chat":
             tokenizer = make_tokenizer()
             tokenizer.chat_template = "{% for m in messages %}Question: {{ m.content }} {% endfor %}Answer:"
-            more = {"tokens": Tokens(tokenizer)}
+            more = {"tokens": PromptTokenizer(tokenizer)}
         return make_subject(toy_benchmark(), model, splits=given, **more)
 
     return subject

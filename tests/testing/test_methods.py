@@ -164,7 +164,7 @@ class TakesTwin(Halved):
     name = "takes-twin"
 
     def unlearn(self, job):
-        job.become_retrained()
+        job.load_retrained()
 
 
 class NotFinite(Halved):

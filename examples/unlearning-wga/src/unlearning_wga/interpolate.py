@@ -13,7 +13,7 @@ from harness.model import loading, models
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from harness.engine.attacking import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Interpolate(Attack):
@@ -34,7 +34,7 @@ class Interpolate(Attack):
         )
 
     @torch.no_grad()
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Score the model at each share of the way."""
         if not all(0 < share < 1 for share in self.config.shares):
             raise HarnessError("interpolate.shares: each must be between 0 and 1.")
