@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from harness import models
 from harness.run import run_attack
-from harness.score import Scorer
 from harness.tokens import Tokens
 from harness.train import forget_steps, plain_loss, train
 from harness.types import Example, Generate, LogLikelihood, Measure, Prompt, Question, Splits
@@ -23,21 +22,6 @@ def prompt(way, **settings):
 
 def attack_of(subject, attack, seed=0):
     return run_attack(subject, attack, seed, models.snapshot(subject.model))
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """Every request that a scorer is asked."""
-    requests = []
-    answer = Scorer.answer
-
-    def watched(self, wanted, *rest):
-        wanted = list(wanted)
-        requests.extend(wanted)
-        return answer(self, wanted, *rest)
-
-    monkeypatch.setattr(Scorer, "answer", watched)
-    return requests
 
 
 @pytest.mark.parametrize("way", ["prefix", "in-context", "paraphrase"])
