@@ -13,18 +13,21 @@ import typer
 from pages import DOCS
 from text import docstring
 
-import harness.cli
-from harness import base, hookspecs
-from harness.base import Benchmark
+import harness.cli.main
+from harness.core import base
+from harness.core.base import Benchmark
+from harness.core.formulas import described
 from harness.errors import PluginError
-from harness.formulas import described
-from harness.plugins import DISTRIBUTION
-from harness.registry import Entry, Registry
-from harness.settings import settings_of
+from harness.plugins.discovery import DISTRIBUTION, hookspecs
+from harness.plugins.registry import Entry, Registry
+from harness.plugins.settings import settings_of
 
 
 def undocumented(
-    registry: Registry, app: typer.Typer = harness.cli.app, specs: ModuleType = hookspecs, docs: Path = DOCS
+    registry: Registry,
+    app: typer.Typer = harness.cli.main.app,
+    specs: ModuleType = hookspecs,
+    docs: Path = DOCS,
 ) -> list[str]:
     """Every hook, method of a base class, command, option, column, plugin, setting and metric left unsaid."""
     entries = [entry for kind in registry.kinds.values() for entry in kind.values()]

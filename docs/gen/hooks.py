@@ -12,7 +12,7 @@ import reference
 from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 
-from harness.registry import Registry
+from harness.plugins.registry import Registry
 
 PAGES = {
     "methods/index.md": pages.methods,

@@ -13,13 +13,16 @@ import typer
 from pages import anchor, wanted, where
 from text import code, docstring, plain, table
 
-import harness.cli
-from harness import curves, hookspecs, leaderboard, store
+import harness.cli.main
 from harness import errors as harness_errors
-from harness.base import Benchmark
-from harness.formulas import described
-from harness.registry import Registry
-from harness.types import Reported
+from harness.core.base import Benchmark
+from harness.core.formulas import described
+from harness.core.types import Reported
+from harness.leaderboard.board import columns as leaderboard
+from harness.leaderboard.board import curves
+from harness.plugins.discovery import hookspecs
+from harness.plugins.registry import Registry
+from harness.store.store import schema as store
 
 TABLES = {
     "cells": store.CELLS,
@@ -36,11 +39,11 @@ PLAIN = """
     Sample Metric Reported Training Cost Outcome"""
 ENGINE = (
     *(f"harness.run.{name}" for name in ("Unlearning", "Attacking", "Subject")),
-    *(f"harness.types.{name}" for name in PLAIN.split()),
-    "harness.tokens.Texts",
-    "harness.tokens.Batch",
-    "harness.losses",
-    "harness.formulas",
+    *(f"harness.core.types.{name}" for name in PLAIN.split()),
+    "harness.core.batch.TokenBatch",
+    "harness.core.batch.Batch",
+    "harness.model.losses",
+    "harness.core.formulas",
     *(f"harness.testing.{name}" for name in ("check_method", "check_attack", "check_benchmark")),
 )
 """What plugins are given, and what they are written in."""
@@ -62,8 +65,8 @@ def specified(specs: ModuleType) -> dict[str, FunctionType]:
 
 def classes() -> str:
     """The base classes and their settings; mkdocstrings reads them from the source."""
-    return _documented("harness.base", "The three nouns", BASES) + _documented(
-        "harness.base", "Settings they share", CONFIGS
+    return _documented("harness.core.base", "The three nouns", BASES) + _documented(
+        "harness.core.base", "Settings they share", CONFIGS
     )
 
 
@@ -98,7 +101,7 @@ def metrics() -> str:
 def cli() -> str:
     """Every command with its arguments and options."""
     parts = []
-    for path, command in commands(typer.main.get_command(harness.cli.app)):
+    for path, command in commands(typer.main.get_command(harness.cli.main.app)):
         rows = [(code(names), plain(told)) for names, told in parameters(command)]
         told = [text for text in (command.help, command.epilog) if text]
         parts += [

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import models
-from harness.run import Attacking, run_attack
-from harness.types import Splits
+from harness.core.types import Splits
+from harness.engine.attacking import AttackJob, run_attack
+from harness.model import models
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def draw(make_subject, toy_benchmark, tiny):
         benchmark = toy_benchmark(lambda split, metric, fact: float(fact.id in known))
         more = {"splits": splits} if splits else {}
         subject = make_subject(benchmark, model, **more)
-        job = Attacking(subject, attack.config, seed, subject.splits.only(attack.reads), {})
+        job = AttackJob(subject, attack.config, seed, subject.splits.only(attack.reads), {})
         trained = []
         job.finetune = trained.extend
         attack.attack(job)

@@ -6,9 +6,9 @@ import pytest
 from harness.attacks.instruction import Instruction
 from harness.attacks.private_data import PrivateData
 
-from harness import models
-from harness.base import EpochsConfig, FinetuneConfig
-from harness.run import run_attack
+from harness.core.config import EpochsConfig, FinetuneConfig
+from harness.engine.attacking import run_attack
+from harness.model import models
 
 
 def private(**settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness.attacks.instruction import Instruction
 
-from harness.types import Splits
+from harness.core.types import Splits
 from support.facts import ids
 
 

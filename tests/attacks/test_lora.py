@@ -11,10 +11,11 @@ from harness.attacks.lora import FewShotLora
 from harness.attacks.private_data import PrivateData
 from pydantic import ValidationError
 
-from harness import models, run
+from harness.core.types import Splits
+from harness.engine import evaluation
+from harness.engine.attacking import AttackJob, run_attack
 from harness.errors import HarnessError
-from harness.run import Attacking, run_attack
-from harness.types import Splits
+from harness.model import models
 from support.facts import ids
 
 
@@ -53,13 +54,13 @@ def lora(**settings):
 def widths(monkeypatch):
     """What is asked of peft: (rank, alpha) of each set of adapters."""
     asked = []
-    adapters = run.adapters
+    adapters = evaluation.adapters
 
     def watched(model, r, alpha, seed):
         asked.append((r, alpha))
         return adapters(model, r, alpha, seed)
 
-    monkeypatch.setattr(run, "adapters", watched)
+    monkeypatch.setattr(evaluation, "adapters", watched)
     return asked
 
 
@@ -139,6 +140,6 @@ def test_without_peft_the_error_says_what_to_install(monkeypatch, make_subject, 
 def test_the_same_fact_under_another_question_is_still_the_same_fact(make_subject, toy_benchmark):
     """Nobody trains on what is scored, however it is put."""
     subject = make_subject(toy_benchmark())
-    job = Attacking(subject, lora().config, 0, Splits({}), {})
+    job = AttackJob(subject, lora().config, 0, Splits({}), {})
     with pytest.raises(HarnessError, match="both trained on and scored"):
         job.finetune([replace(job.scored[0], question="Who ?")])

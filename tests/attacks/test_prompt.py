@@ -9,11 +9,11 @@ import torch
 from harness.attacks.prompt import Rephrase
 from pydantic import ValidationError
 
-from harness import models
-from harness.run import run_attack
-from harness.tokens import Tokens
-from harness.train import forget_steps, plain_loss, train
-from harness.types import Example, Generate, LogLikelihood, Measure, Prompt, Question, Splits
+from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Question, Splits
+from harness.engine.attacking import run_attack
+from harness.model import models
+from harness.model.tokens import PromptTokenizer
+from harness.model.train import forget_steps, plain_loss, train
 
 
 def prompt(way, **settings):
@@ -57,14 +57,14 @@ def test_the_prefix_stands_behind_the_frame_the_template_and_the_start_of_the_tu
     plain, chat = make_tokenizer(), make_tokenizer()
     chat.chat_template = "{% for m in messages %}Ada {{ m.content }} Bo {% endfor %}Cleo "
     heads = []
-    frame = Tokens.frame
-    monkeypatch.setattr(Tokens, "frame", lambda self, p: heads.append(frame(self, p)) or heads[-1])
+    frame = PromptTokenizer.frame
+    monkeypatch.setattr(PromptTokenizer, "frame", lambda self, p: heads.append(frame(self, p)) or heads[-1])
     for benchmark, tokenizer, head in (
         (toy_benchmark, plain, "Question: Where does Ada live ?\nAnswer: old Lea"),
         (Literal, plain, "Where , Ada : old Lea"),
         (toy_benchmark, chat, "Ada Where does Ada live ? Bo Cleo old Lea"),
     ):
-        subject = make_subject(benchmark(), tokens=Tokens(tokenizer))
+        subject = make_subject(benchmark(), tokens=PromptTokenizer(tokenizer))
         attack_of(subject, prompt("prefix", prefix="old Lea"))
         assert head in heads
 

@@ -7,10 +7,10 @@ from harness.attacks.lora import FewShotLora
 from harness.attacks.relearn_retain import RelearnRetain
 from harness.attacks.rtt import RetrainOnT, independent
 
-from harness import models
+from harness.core.types import Fact
+from harness.engine.attacking import run_attack
 from harness.errors import HarnessError
-from harness.run import run_attack
-from harness.types import Fact
+from harness.model import models
 from support.facts import ids
 
 

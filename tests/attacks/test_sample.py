@@ -6,12 +6,12 @@ import pytest
 from harness.attacks.sample import BestOfN
 from pydantic import ValidationError
 
-from harness import models
+from harness.core.types import Generate, LogLikelihood, Measure, Prompt
+from harness.engine.attacking import run_attack
 from harness.errors import HarnessError
-from harness.metrics import rouge_l_recall
-from harness.run import run_attack
-from harness.score import Scorer
-from harness.types import Generate, LogLikelihood, Measure, Prompt
+from harness.model import models
+from harness.scoring.metrics import rouge_l_recall
+from harness.scoring.scorer import Scorer
 
 
 def sample(**settings):

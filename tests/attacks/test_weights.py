@@ -8,9 +8,9 @@ from harness.attacks.prune import Prune
 from harness.attacks.quantize import Quantize
 from pydantic import ValidationError
 
-from harness import models
-from harness.run import run_attack
-from harness.types import Splits
+from harness.core.types import Splits
+from harness.engine.attacking import run_attack
+from harness.model import models
 from support.attacks import small
 
 

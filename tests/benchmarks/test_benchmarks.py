@@ -9,9 +9,9 @@ import pytest
 from harness.benchmarks.faithun import FaithUn, FaithUnMini
 from harness.benchmarks.tofu import Tofu, TofuMini
 
-from harness import metrics
-from harness.formulas import described
-from harness.types import LogLikelihood, Splits
+from harness.core.formulas import described
+from harness.core.types import LogLikelihood, Splits
+from harness.scoring import metrics
 from support.answers import answered, everything, scores
 from support.command import harness_cli
 

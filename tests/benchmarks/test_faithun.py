@@ -14,12 +14,12 @@ from harness.benchmarks.faithun import FaithUn, FaithUnMini
 from harness.benchmarks.faithun_choices import option_prompt
 from pydantic import ValidationError
 
-from harness import metrics
-from harness.registry import Registry
-from harness.run import evaluate
-from harness.targets import word_tokenizer
-from harness.tokens import Tokens
-from harness.types import Fact, Generate, LogLikelihood, Question, Sample, Splits
+from harness.core.types import Fact, Generate, LogLikelihood, Question, Sample, Splits
+from harness.engine.evaluation import evaluate
+from harness.model.embedded import word_tokenizer
+from harness.model.tokens import PromptTokenizer
+from harness.plugins.registry import Registry
+from harness.scoring import metrics
 
 WORLD = FaithUnMini().load()
 PART = Splits({"forget": WORLD["forget"][:8], "retain": WORLD["retain"][:4], "test": WORLD["test"][:8]})
@@ -324,7 +324,7 @@ def test_every_score_equals_a_naive_implementation(tiny, make_subject, template)
     words = [request.prompt.text for m in benchmark("likelihood").measures(PART) for request in m.requests]
     tokenizer = word_tokenizer(("Question: Answer: ask tell", *words, *(f.answer for f in PART["test"])))
     tokenizer.chat_template = template
-    tokens = Tokens(tokenizer)
+    tokens = PromptTokenizer(tokenizer)
     model = taught(tiny, tokens)
     outcome = evaluate(make_subject(benchmark(), model, tokens=tokens, splits=PART))
     naive = expected(Naive(model, tokenizer))

@@ -11,12 +11,12 @@ import pytest
 from harness.benchmarks.faithun import FaithUn, FaithUnMini
 from harness.benchmarks.world import world
 
+from harness.core.types import Splits
+from harness.engine.evaluation import evaluate
 from harness.errors import DataError
-from harness.run import evaluate
-from harness.store import Store
-from harness.targets import word_tokenizer
-from harness.tokens import Tokens
-from harness.types import Splits
+from harness.model.embedded import word_tokenizer
+from harness.model.tokens import PromptTokenizer
+from harness.store.store import Store
 from support.command import harness_cli
 from support.paths import DATA
 from support.results import rows
@@ -136,7 +136,7 @@ def test_the_embedded_world_in_the_authors_files_is_the_same_benchmark(tmp_path,
         assert [replace(f, id=names[f.id]) for f in read[split]] == sorted(
             facts[split], key=lambda fact: fact.id
         )
-    tokens = Tokens(word_tokenizer(world().training.vocabulary))
+    tokens = PromptTokenizer(word_tokenizer(world().training.vocabulary))
     model = tiny(vocab_size=len(tokens.tokenizer), max_position_embeddings=512)
 
     def scores(benchmark, splits, identity):

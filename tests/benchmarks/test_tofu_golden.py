@@ -21,10 +21,10 @@ import torch
 from harness.benchmarks.tofu import Tofu
 from nltk.stem.porter import PorterStemmer
 
-from harness import models
-from harness.metrics import by_metric
-from harness.score import Scorer
-from harness.tokens import Tokens
+from harness.model import loading
+from harness.model.tokens import PromptTokenizer
+from harness.scoring.metrics import by_metric
+from harness.scoring.scorer import Scorer
 from support.paths import DATA
 from support.saved import save_model
 
@@ -178,8 +178,8 @@ class Case:
 
     def score(self, place: Path, taught: list[dict]):
         """The samples of a model that was taught some facts, half well; and the naive values."""
-        model, tokenizer = models.load(place, "float32")
-        tokens = Tokens(tokenizer)
+        model, tokenizer = loading.load(place, "float32")
+        tokens = PromptTokenizer(tokenizer)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
         for _ in range(PASSES):
             for record in taught:

@@ -11,7 +11,7 @@ from harness.benchmarks.tofu import TofuMini
 from harness.benchmarks.words import COLOURS, FRUITS, RELATIONS, THINGS, TOPICS
 from harness.benchmarks.world import world
 
-from harness.types import Example, Question
+from harness.core.types import Example, Question
 
 WORLD = world()
 SPLITS = {"faithun": WORLD.faithun, "tofu": WORLD.tofu}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness import utility
+from harness.runner import utility
 from support.tasks import OWN
 
 pytestmark = pytest.mark.usefixtures("no_home")
@@ -20,7 +20,7 @@ def embedded():
 def test_embedded_tasks_are_new_to_the_model_and_in_its_words(embedded):
     from harness.benchmarks.world import world
 
-    from harness.targets import word_tokenizer
+    from harness.model.embedded import word_tokenizer
 
     training = world().training
     taught = {(e.prompt.text, e.answer) for e in training.original}
@@ -54,8 +54,9 @@ def test_where_the_right_answer_stands_says_nothing(embedded):
 def test_a_model_of_the_world_is_above_chance_on_each_task_and_one_that_read_nothing_is_not(embedded):
     from harness.benchmarks.world import world
 
-    from harness.targets import Tiny, fit, tiny_model, word_tokenizer
-    from harness.tokens import Tokens
+    from harness.engine.targets import fit
+    from harness.model.embedded import Tiny, tiny_model, word_tokenizer
+    from harness.model.tokens import PromptTokenizer
 
     training = world().training
     known = {fact.id for fact in world().faithun["rest"]}
@@ -75,7 +76,7 @@ def test_a_model_of_the_world_is_above_chance_on_each_task_and_one_that_read_not
 
     chance = {"world_facts_mc": 1 / 3, "world_pairs": 1 / 2, "world_instructions": 1 / 12}
     ignorant = scores()
-    fit(model, Tokens(tokenizer), text, 8, Tiny().learning_rate, 32, lambda step, steps: None)
+    fit(model, PromptTokenizer(tokenizer), text, 8, Tiny().learning_rate, 32, lambda step, steps: None)
     taught = scores()
     for name, guess in chance.items():
         assert ignorant[name].low <= guess

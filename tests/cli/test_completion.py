@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import complete
-from harness.registry import Registry
+from harness.cli import completion
+from harness.plugins.registry import Registry
 from support.command import harness_cli
 from support.fresh import python
 from support.site import install, on_path
@@ -21,7 +21,7 @@ HARNESS = Path(sys.executable).parent / "harness"
 def offered(words, **environment):
     """What bash is offered for the last of ``words``."""
     told = {"_HARNESS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    code = "sys.argv = ['harness']\nfrom harness.cli import main\nmain()"
+    code = "sys.argv = ['harness']\nfrom harness.cli.main import main\nmain()"
     return python(code, **told, **environment).split()
 
 
@@ -30,7 +30,7 @@ class TestCompletion:
         assert offered("harness run --methods gd,sim") == ["gd,simnpo", "gd,simu", "gd,simu-random"]
 
     def test_of_names_that_are_in_the_list_already(self):
-        found = [name for name, _ in complete.listed("method")("gd,npo,")]
+        found = [name for name, _ in completion.listed("method")("gd,npo,")]
         assert "gd,npo,gd" not in found
         assert "gd,npo,ssiuu" in found
 
@@ -38,9 +38,9 @@ class TestCompletion:
     def test_of_every_name_and_of_the_words_that_stand_alone(self, kind):
         names = set(Registry().kinds[kind])
         words = {"all"} | ({"none"} if kind == "attack" else set())
-        assert {name for name, _ in complete.listed(kind)("")} == names | words
+        assert {name for name, _ in completion.listed(kind)("")} == names | words
         [first, *_] = sorted(names)
-        after = {name for name, _ in complete.listed(kind)(f"{first},")}
+        after = {name for name, _ in completion.listed(kind)(f"{first},")}
         assert after == {f"{first},{name}" for name in names - {first}}
 
     @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ class TestCompletion:
 
     def test_says_a_line_about_each_whatever_stands_in_it(self, tmp_path):
         odd = (
-            "import harness\nfrom harness.base import Method\n"
+            "import harness\nfrom harness.core.base import Method\n"
             "class Odd(Method):\n    '''Weighs [/the] terms: \"a\" and 'b', " + 40 * "very " + "long.'''\n"
             "    name = 'odd'\n    def loss(self, model, batch): ...\n"
             "@harness.hookimpl\ndef register_methods(register):\n    register('odd', Odd)\n"
         )
         with on_path(install(tmp_path / "site", odd, "odd_plugin")):
-            [(name, about)] = complete.named("method")("odd")
+            [(name, about)] = completion.named("method")("odd")
             assert (name, len(about) < 70) == ("odd", True)
             shells = {
                 "fish": {
@@ -81,7 +81,7 @@ class TestCompletion:
                 "zsh": {"_TYPER_COMPLETE_ARGS": "harness show odd"},
             }
             for shell, told in shells.items():
-                code = "sys.argv = ['harness']\nfrom harness.cli import main\nmain()"
+                code = "sys.argv = ['harness']\nfrom harness.cli.main import main\nmain()"
                 said = python(code, _HARNESS_COMPLETE=f"complete_{shell}", **told)
                 assert "odd" in said
                 assert len(said.splitlines()) == 1
@@ -89,7 +89,7 @@ class TestCompletion:
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
     def test_there_is_a_script_for_each_shell(self, shell):
         script = python(
-            "sys.argv = ['harness']\nfrom harness.cli import main\nmain()",
+            "sys.argv = ['harness']\nfrom harness.cli.main import main\nmain()",
             _HARNESS_COMPLETE=f"source_{shell}",
         )
         assert f"complete_{shell}" in script

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import harness.gate
-from harness.keys import key
-from harness.store import CellRow, Store
-from harness.types import Metric, Outcome, Sample
+import harness.cli.gate
+from harness.core.keys import key
+from harness.core.types import Metric, Outcome, Sample
+from harness.store.schema import CellRow
+from harness.store.store import Store
 from support.command import harness_cli
 
 FACTS = [f"f{i}" for i in range(30)]
@@ -223,7 +224,7 @@ class TestRegenerate:
             assert not wanted.results.exists()
             fill(wanted.results, wanted.methods.split(","), ("none", *wanted.attacks.split(",")), more)
 
-        monkeypatch.setattr(harness.gate.command, "run", run)
+        monkeypatch.setattr(harness.cli.gate.command, "run", run)
         return asked
 
     def test_a_drawn_part_is_run_from_nothing_and_agrees(self, board, ran):
@@ -253,7 +254,7 @@ class TestRegenerate:
 
     def test_rows_that_were_drawn_and_not_made_are_no_agreement(self, board, monkeypatch):
         monkeypatch.setattr(
-            harness.gate.command, "run", lambda wanted: fill(wanted.results, ("gd",), ("none",))
+            harness.cli.gate.command, "run", lambda wanted: fill(wanted.results, ("gd",), ("none",))
         )
         ended = leaderboard("regenerate", "--committed", board, "--seed", 1)
         assert ended.code == 1

@@ -9,12 +9,13 @@ from typing import ClassVar
 import pytest
 from pydantic import Field
 
-import harness.cli
-import harness.registry
-from harness.base import Attack, Benchmark, Config, Method, MethodConfig
-from harness.formulas import formula
-from harness.plugins import BrokenPlugin, Plugins, Registration
-from harness.types import Reported
+import harness.cli.main
+import harness.plugins.registry
+from harness.core.base import Attack, Benchmark, Method
+from harness.core.config import Config, MethodConfig
+from harness.core.formulas import formula
+from harness.core.types import Reported
+from harness.plugins.discovery import BrokenPlugin, Plugins, Registration
 
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "pyarrow", "scipy")
 
@@ -85,7 +86,7 @@ def run(monkeypatch, capsys):
         [Registration(kind, name, cls, "stub-dist", "4.2") for kind, name, cls in classes],
         [BrokenPlugin("bad", "bad-dist", "0.9", "ImportError: no [x] here")],
     )
-    monkeypatch.setattr(harness.registry, "load_plugins", lambda: plugins)
+    monkeypatch.setattr(harness.plugins.registry, "load_plugins", lambda: plugins)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
 
@@ -182,19 +183,19 @@ def test_a_wrong_option_is_exit_code_2_as_well(run):
 
 
 def test_version(run):
-    assert run("--version")[:2] == (0, f"harness {harness.cli.metadata.version('unlearning-harness')}\n")
+    assert run("--version")[:2] == (0, f"harness {harness.cli.main.metadata.version('unlearning-harness')}\n")
 
 
 def test_an_interrupt_exits_with_130(run, monkeypatch):
     def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(harness.registry, "load_plugins", interrupt)
+    monkeypatch.setattr(harness.plugins.registry, "load_plugins", interrupt)
     assert run("list")[0] == 130
 
 
 def test_a_bug_keeps_its_traceback(run, monkeypatch):
-    monkeypatch.setattr(harness.registry, "load_plugins", lambda: 1 / 0)
+    monkeypatch.setattr(harness.plugins.registry, "load_plugins", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("list")
 
@@ -202,7 +203,7 @@ def test_a_bug_keeps_its_traceback(run, monkeypatch):
 @pytest.mark.parametrize("argument", ["--help", "list"])
 def test_help_and_list_import_nothing_heavy(argument):
     code = (
-        "import sys, atexit, harness.cli\n"
+        "import sys, atexit, harness.cli.main\n"
         f"atexit.register(lambda: print('HEAVY', sorted(set({HEAVY}) & set(sys.modules))))\n"
         f"sys.argv = ['harness', {argument!r}]\n"
         "harness.cli.main()\n"

@@ -7,7 +7,7 @@ import pytest
 from support.command import harness_cli
 
 COMMAND = """
-from harness.base import Attack
+from harness.core.base import Attack
 
 
 class Look(Attack):

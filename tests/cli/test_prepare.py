@@ -19,10 +19,10 @@ import pytest
 from harness.benchmarks.tofu_files import read_instructions
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from harness import hub
-from harness.command import Wanted, prepare
+from harness.core import hub
+from harness.core.hub import Hub
 from harness.errors import DataError, HarnessError
-from harness.hub import Hub
+from harness.runner.command import Wanted, prepare
 from support.command import harness_cli
 from support.saved import save_model
 
@@ -256,9 +256,9 @@ def test_a_changed_file_of_the_users_changes_the_keys_of_the_cells(client, tmp_p
     (tmp_path / "world_facts_perturbed.json").write_bytes(
         lines(*(record(n, 3) for n in [*range(6000, 6116), 7777]))
     )
-    from harness import plan
+    from harness.runner import planner
 
-    plan.loaded.cache_clear()  # a file is read once per process
+    planner.loaded.cache_clear()  # a file is read once per process
     assert not found() & before
 
 

@@ -9,7 +9,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-import harness.command
+import harness.runner.command
 from harness.errors import HarnessError
 from support.command import harness_cli
 from support.results import committed, rows, total
@@ -328,7 +328,7 @@ def test_the_plan_is_printed_before_the_work_starts(world, monkeypatch):
     def stop(*_):
         raise HarnessError("The work has started.")
 
-    monkeypatch.setattr(harness.command, "execute", stop)
+    monkeypatch.setattr(harness.runner.command, "execute", stop)
     ended = world.run("gd", "nudge,private-data:p=0.1", "stub")
     assert refusal(ended) == "The work has started."
     assert ended.out.splitlines()[:4] == [

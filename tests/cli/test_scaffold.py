@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import new
-from harness.plugin_files import read, registrations
+from harness.cli import scaffold
+from harness.plugins.files import read, registrations
 from harness.testing import examine
 from support.command import harness_cli
 
@@ -25,7 +25,7 @@ def ruff(*arguments, cwd):
 
 
 def written(kind, name, into):
-    files, commands = new.write(kind, name, into)
+    files, commands = scaffold.write(kind, name, into)
     return {file.relative_to(into / name).as_posix(): file for file in files}, commands
 
 
@@ -69,9 +69,9 @@ def test_its_own_test_checks_it_and_its_hook_names_it(tmp_path):
 
 
 def test_a_class_never_hides_what_it_is_made_of():
-    assert new.class_name("method", "my-method_2") == "MyMethod2"
-    assert new.class_name("method", "method") == "MethodMethod"
-    assert new.class_name("benchmark", "fact") == "FactBenchmark"
+    assert scaffold.class_name("method", "my-method_2") == "MyMethod2"
+    assert scaffold.class_name("method", "method") == "MethodMethod"
+    assert scaffold.class_name("benchmark", "fact") == "FactBenchmark"
 
 
 def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path):
@@ -126,7 +126,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_checking_a_directory_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    new.write("method", "mine", Path())
+    scaffold.write("method", "mine", Path())
     ended = harness_cli("check", "mine")
     assert ended.code == 2
     assert "pip install -e mine" in ended.err

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 
 import pytest
 
-from harness import keys
+from harness.core import fingerprint as fingerprint_module
+from harness.core import keys
+from harness.core.fingerprint import HARNESS, ROOMS, engine_fingerprint
 from harness.errors import PluginError
 
 
@@ -24,28 +27,51 @@ def test_files_count_by_name_and_content_and_not_by_place(tmp_path):
     assert first != keys.files_fingerprint([tmp_path / "a/z.bin", tmp_path / "a/y.bin"])
 
 
-def test_the_engine_counts_file_by_file_and_a_missing_one_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(keys, "ENGINE", tmp_path)
-    fingerprint = keys.engine_fingerprint.__wrapped__
-    for name in keys.ENGINE_FILES:
-        (tmp_path / name).write_text(name)
-    seen = {fingerprint()}
-    for name in keys.ENGINE_FILES:
-        (tmp_path / name).write_text("changed")
-        seen.add(fingerprint())
-    (tmp_path / "cli.py").write_text("shows things")
-    seen.add(fingerprint())
-    assert len(seen) == len(keys.ENGINE_FILES) + 1
-    (tmp_path / "run.py").unlink()
-    with pytest.raises(FileNotFoundError):
-        fingerprint()
+@pytest.fixture(scope="module")
+def harness_copy(tmp_path_factory):
+    """The harness's own sources, in a folder that tests may change."""
+    copy = tmp_path_factory.mktemp("copy") / "harness"
+    shutil.copytree(HARNESS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+FILES = sorted(path.relative_to(HARNESS).as_posix() for path in HARNESS.rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_change_in_any_file_of_the_engines_rooms_counts_and_no_other(harness_copy, name):
+    fresh = engine_fingerprint.__wrapped__
+    file = harness_copy / name
+    before, content = fresh(harness_copy), file.read_text()
+    file.write_text(f"{content}# changed\n")
+    try:
+        assert (fresh(harness_copy) != before) == (name.partition("/")[0] in ROOMS)
+    finally:
+        file.write_text(content)
+
+
+def test_a_file_that_comes_goes_or_moves_counts(harness_copy):
+    fresh = engine_fingerprint.__wrapped__
+    seen = {fresh(harness_copy)}
+    new = harness_copy / "engine" / "another.py"
+    new.write_text("")
+    seen.add(fresh(harness_copy))
+    moved = new.rename(harness_copy / "scoring" / "another.py")
+    seen.add(fresh(harness_copy))
+    assert len(seen) == 3
+    moved.unlink()
+    assert fresh(harness_copy) in seen
+
+
+def test_the_fingerprint_does_not_depend_on_the_place(harness_copy):
+    assert engine_fingerprint.__wrapped__(harness_copy) == engine_fingerprint()
 
 
 PLUGIN = {
     "__init__.py": "",
-    "mine.py": "import json\nfrom harness.base import Attack\nfrom . import helper\nfrom .base import Base\n"
+    "mine.py": "import json\nfrom harness import Attack\nfrom . import helper\nfrom .base import Base\n"
     "class Mine(Base):\n    def f(self):\n        from stranger.late.deep import late\n",
-    "base.py": "from harness.base import Method\nclass Base(Method):\n    name = 'b'\n",
+    "base.py": "from harness import Method\nclass Base(Method):\n    name = 'b'\n",
     "helper.py": "import stranger.second\n",
     "second.py": "",
     "late/__init__.py": "",
@@ -63,7 +89,7 @@ def plugin(tmp_path, monkeypatch):
         (folder / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     cls = importlib.import_module("stranger.mine").Mine
-    yield folder, lambda: keys.source_fingerprint.__wrapped__(cls)
+    yield folder, lambda: fingerprint_module.source_fingerprint.__wrapped__(cls)
     for name in [m for m in sys.modules if m.partition(".")[0] == "stranger"]:
         del sys.modules[name]
 
@@ -88,9 +114,9 @@ def test_a_base_class_from_another_package_counts(plugin, tmp_path, monkeypatch)
     folder, _ = plugin
     (tmp_path / "heir.py").write_text("from stranger.mine import Mine\nclass Heir(Mine):\n    pass\n")
     heir = importlib.import_module("heir").Heir
-    before = keys.source_fingerprint.__wrapped__(heir)
+    before = fingerprint_module.source_fingerprint.__wrapped__(heir)
     (folder / "second.py").write_text("# changed\n")
-    assert keys.source_fingerprint.__wrapped__(heir) != before
+    assert fingerprint_module.source_fingerprint.__wrapped__(heir) != before
     del sys.modules["heir"]
 
 
@@ -99,16 +125,16 @@ def test_a_single_file_plugin_changes_with_the_file_beside_it(tmp_path, monkeypa
     (tmp_path / "lone.py").write_text("import lone_helper\nimport pyarrow\nclass Lone:\n    pass\n")
     (tmp_path / "lone_helper.py").write_text("")
     cls = importlib.import_module("lone").Lone
-    before = keys.source_fingerprint.__wrapped__(cls)
+    before = fingerprint_module.source_fingerprint.__wrapped__(cls)
     (tmp_path / "lone_helper.py").write_text("# changed\n")
-    assert keys.source_fingerprint.__wrapped__(cls) != before
+    assert fingerprint_module.source_fingerprint.__wrapped__(cls) != before
     del sys.modules["lone"], sys.modules["lone_helper"]
 
 
 def test_a_class_without_source_is_refused():
     cls = type("Typed", (), {"__module__": "nowhere"})
     with pytest.raises(PluginError, match="Define the class in a file"):
-        keys.source_fingerprint(cls)
+        fingerprint_module.source_fingerprint(cls)
 
 
 def test_reading_the_source_executes_nothing_that_was_not_loaded(tmp_path, monkeypatch):
@@ -122,20 +148,5 @@ def test_reading_the_source_executes_nothing_that_was_not_loaded(tmp_path, monke
         "class Mine:\n    def f(self):\n        from heavy.inner import x\n        from .late import y\n"
     )
     cls = importlib.import_module("mild.mine").Mine
-    assert len(keys.source_fingerprint.__wrapped__(cls)) == 64
+    assert len(fingerprint_module.source_fingerprint.__wrapped__(cls)) == 64
     del sys.modules["mild"], sys.modules["mild.mine"]
-
-
-def test_every_engine_file_either_decides_numbers_or_is_known_not_to():
-    shown = "__init__ errors hookspecs plugins registry settings keys store provenance stats plan execute"
-    shown += (
-        " formulas cells invariants ranking markdown leaderboard curves page verdict progress cli command hub"
-        " prepare"
-    )
-    shown += " about api complete console plots results"
-    shown += " plugin_files new published cli_leaderboard work"
-    shown += " utility"  # it decides the numbers of its own cells only, and is in their keys
-    shown += " agreement draw gate merge"
-    others = set(shown.split())
-    unclassified = {p.stem for p in keys.ENGINE.glob("*.py")} - others - {n[:-3] for n in keys.ENGINE_FILES}
-    assert not unclassified, "add it to keys.ENGINE_FILES if it decides numbers, and to this test if not"

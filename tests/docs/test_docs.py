@@ -21,13 +21,14 @@ from filelock import FileLock
 from pydantic import Field
 
 import harness
-from harness import hookspecs
-from harness.base import Attack, Benchmark, Config, Method
-from harness.hookspecs import hookspec
-from harness.plugins import DISTRIBUTION, HOOKS, Plugins, Registration
-from harness.registry import Registry
-from harness.settings import settings_of
-from harness.types import Reported
+from harness.core.base import Attack, Benchmark, Method
+from harness.core.config import Config
+from harness.core.types import Reported
+from harness.plugins import hookspecs
+from harness.plugins.discovery import DISTRIBUTION, HOOKS, Plugins, Registration
+from harness.plugins.hookspecs import hookspec
+from harness.plugins.registry import Registry
+from harness.plugins.settings import settings_of
 
 ROOT = Path(harness.__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -327,12 +328,12 @@ def test_every_hook_is_in_the_reference_with_its_signature(pages):
 def test_whatever_can_be_overridden_is_in_the_reference(cls, pages):
     ids = pages["reference/classes.html"].ids
     members = [name for name in (*vars(cls), *cls.__annotations__) if not name.startswith("_")]
-    assert [name for name in members if f"harness.base.{cls.__name__}.{name}" not in ids] == []
+    assert [name for name in members if f"harness.core.base.{cls.__name__}.{name}" not in ids] == []
 
 
 def test_every_command_and_option_is_in_the_reference(pages, generator):
     page = pages["reference/cli.html"]
-    for path, command in generator["reference"].commands(typer.main.get_command(harness.cli.app)):
+    for path, command in generator["reference"].commands(typer.main.get_command(harness.cli.main.app)):
         assert path.replace(" ", "-") in page.ids
         for names, _ in generator["reference"].parameters(command):
             assert names in page.text

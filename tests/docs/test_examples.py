@@ -17,11 +17,11 @@ import typer
 from harness.benchmarks.faithun import FaithUn
 
 import harness
-import harness.cli
-from harness import leaderboard
+import harness.cli.main
 from harness.errors import DataError
-from harness.registry import Registry
-from harness.settings import parse
+from harness.leaderboard import columns
+from harness.plugins.registry import Registry
+from harness.plugins.settings import parse
 from support.command import harness_cli
 from support.paths import ROOT
 from support.results import rows
@@ -62,7 +62,7 @@ def test_commands_are_found():
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_of_the_documentation_is_one(line):
     words = shlex.split(line)[1:]
-    command = typer.main.get_command(harness.cli.app)
+    command = typer.main.get_command(harness.cli.main.app)
     while hasattr(command, "commands"):
         word = words.pop(0)
         assert word in command.commands, f"there is no {word!r}"
@@ -230,7 +230,7 @@ def test_the_committed_leaderboard_is_read_with(library):
 
 def test_the_leaderboard_explains_its_columns():
     lines = run_example("parquet_columns", ROOT).splitlines()
-    assert len(lines) == len(leaderboard.SCHEMA)
+    assert len(lines) == len(columns.SCHEMA)
     assert lines[0].startswith("protocol - version of the measurement")
 
 

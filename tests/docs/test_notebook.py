@@ -29,9 +29,9 @@ def shown(cell):
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory):
     """A cache with the two models that the notebook starts from, trained once for all test workers."""
-    from harness.plan import recipes
-    from harness.registry import Registry
-    from harness.targets import Source
+    from harness.engine.source import Source
+    from harness.engine.targets import recipes
+    from harness.plugins.registry import Registry
 
     shared = tmp_path_factory.getbasetemp().parent
     benchmark = Registry().benchmark("tofu-mini").load()()

@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from harness import models
-from harness.base import Attack, FinetuneConfig
+from harness.core.base import Attack
+from harness.core.config import FinetuneConfig
+from harness.core.types import Prompt, Splits
+from harness.engine.attacking import AttackJob, run_attack
 from harness.errors import HarnessError
-from harness.run import Attacking, run_attack
-from harness.types import (
-    Prompt,
-    Splits,
-)
+from harness.model import models
 
 
 class Scripted(Attack):
@@ -189,7 +187,7 @@ def test_a_checkpoint_may_rewrite_requests_and_holds_answers_against_the_same(
     asked, make_subject, toy_benchmark
 ):
     subject = make_subject(toy_benchmark())
-    job = Attacking(subject, None, 0, Splits({}), {})
+    job = AttackJob(subject, None, 0, Splits({}), {})
     job.checkpoint(3, 1e-3, ask=lambda request: replace(request, prompt=Prompt("Who ?")))
     assert {request.prompt for request in asked} == {Prompt("Who ?")}
     [(step, rate, samples)] = job.curve

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from harness.metrics import exact_match, means
-from harness.run import Attacking, Unlearning, evaluate
-from harness.types import Reported, Sample, Splits
+from harness.core.types import Reported, Sample, Splits
+from harness.engine.attacking import AttackJob
+from harness.engine.evaluation import evaluate
+from harness.engine.unlearning import UnlearningJob
+from harness.scoring.metrics import exact_match, means
 
 
 def test_the_forget_score_is_the_mean_over_the_forget_set(make_subject, toy_benchmark, toy_splits):
     known = {fact.id for fact in toy_splits["forget"][:3]}
     subject = make_subject(toy_benchmark(lambda split, metric, fact: float(fact.id in known)))
-    assert Unlearning(subject, None, seed=0).forget_score("exact_match") == pytest.approx(3 / 12)
+    assert UnlearningJob(subject, None, seed=0).forget_score("exact_match") == pytest.approx(3 / 12)
 
 
 def test_facts_are_learnt_as_plain_questions_with_their_answers(
@@ -99,5 +101,5 @@ def test_the_facts_remembered_are_those_above_the_threshold(make_subject, toy_be
 def test_the_facts_answered_are_those_with_a_perfect_forget_metric(make_subject, toy_benchmark, toy_splits):
     values = {"forget-00": 1.0, "forget-01": 0.99, "forget-02": 1.0}
     subject = make_subject(toy_benchmark(lambda split, metric, fact: values.get(fact.id, 0.0)))
-    job = Attacking(subject, None, 0, Splits({}), {})
+    job = AttackJob(subject, None, 0, Splits({}), {})
     assert job.answered(toy_splits["forget"]) == {"forget-00", "forget-02"}

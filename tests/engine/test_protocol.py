@@ -6,11 +6,13 @@ import re
 
 import pytest
 
-from harness import invariants, ranking, stats, targets
-from harness.base import FinetuneConfig
-from harness.registry import Registry
-from harness.store import PROTOCOL
-from harness.types import Splits
+from harness.core import intervals
+from harness.core.config import FinetuneConfig
+from harness.core.types import Splits
+from harness.engine import protocol
+from harness.leaderboard import invariants, ranking
+from harness.plugins.registry import Registry
+from harness.store.schema import PROTOCOL
 from support.paths import ROOT
 
 TEXT = (ROOT / "docs" / "protocol.md").read_text()
@@ -45,7 +47,7 @@ def test_every_benchmark_is_there_with_its_metric_and_threshold():
 
 
 def test_budgets_of_methods():
-    big, small = targets.PUBLISHED, targets.EMBEDDED
+    big, small = protocol.PUBLISHED, protocol.EMBEDDED
     assert big.check_every is None
     assert tables()["budget of a method"] == {
         "learning rates": [listed(big.learning_rates), listed(small.learning_rates)],
@@ -56,9 +58,9 @@ def test_budgets_of_methods():
 
 
 def test_budgets_of_attackers():
-    config, small = FinetuneConfig(), targets.EMBEDDED
+    config, small = FinetuneConfig(), protocol.EMBEDDED
     adapters = small.adapter_lr_scale
-    assert (targets.PUBLISHED.attack_lr_scale, targets.PUBLISHED.adapter_lr_scale) == (1, 1)
+    assert (protocol.PUBLISHED.attack_lr_scale, protocol.PUBLISHED.adapter_lr_scale) == (1, 1)
     assert tables()["budget of an attacker who fine-tunes"] == {
         "optimiser steps for each rate": [str(config.steps)],
         "scored after steps": [listed(config.checkpoints)],
@@ -72,7 +74,7 @@ def test_budgets_of_attackers():
     [
         f"under {ranking.KEPT:.0%} of the original's".replace("%", " %"),
         f"fewer than {ranking.SEEDS} seeds",
-        f"All are {stats.CONFIDENCE:.0%}, for other facts".replace("%", " %"),
+        f"All are {intervals.CONFIDENCE:.0%}, for other facts".replace("%", " %"),
         f"taken at 1 - {ranking.LEVEL:g}/K",
         f"in at most {100 * ranking.LEVEL:g} of 100 tables",
         f"differs by more than {invariants.NOISE:g} between runs",

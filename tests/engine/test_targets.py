@@ -10,10 +10,15 @@ from functools import partial
 
 import pytest
 
-from harness import models, targets
+from harness.core.types import Example, Prompt, Training
+from harness.engine import source as source_module
+from harness.engine import targets
+from harness.engine.protocol import EMBEDDED, PUBLISHED
+from harness.engine.source import Source
+from harness.engine.targets import Recipe, cache_directory
 from harness.errors import HarnessError, ModelError
-from harness.targets import EMBEDDED, PUBLISHED, Recipe, Source, Tiny, cache_directory
-from harness.types import Example, Prompt, Training
+from harness.model import embedded, loading, models
+from harness.model.embedded import Tiny
 
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -35,14 +40,14 @@ def training(toy_splits):
 @pytest.fixture
 def small(monkeypatch):
     """The embedded model, smaller still, and two passes over its corpus."""
-    monkeypatch.setattr(targets, "Tiny", partial(Tiny, **SMALL, epochs=2, batch_size=8))
+    monkeypatch.setattr(embedded, "Tiny", partial(Tiny, **SMALL, epochs=2, batch_size=8))
 
 
 @pytest.fixture
 def base(tiny, tokenizer, tmp_path):
     """A model directory to fine-tune from."""
-    targets._files.cache_clear()
-    models.save(tiny(), tokenizer, tmp_path / "base", {})
+    source_module._files.cache_clear()
+    loading.save(tiny(), tokenizer, tmp_path / "base", {})
     return tmp_path / "base"
 
 
@@ -91,7 +96,7 @@ def test_the_id_of_a_fact_does_not_change_what_is_learnt(training):
 
 def test_the_key_of_the_embedded_model_changes_with_its_definition(training, monkeypatch):
     before = key(training)
-    monkeypatch.setattr(targets, "Tiny", partial(Tiny, hidden_size=64))
+    monkeypatch.setattr(embedded, "Tiny", partial(Tiny, hidden_size=64))
     assert key(training) != before
 
 
@@ -158,7 +163,7 @@ def test_a_target_is_trained_once_and_then_taken_from_the_cache(small, training,
 
 def test_a_target_notes_the_weights_it_holds_and_what_they_cost(small, training, tmp_path):
     place = Recipe(Source(), training, "retrain").make(tmp_path)
-    model, _ = models.load(place)
+    model, _ = loading.load(place)
     assert note(place)["weights"] == models.weights_fingerprint(model)
     assert note(place)["role"] == "retrain"
     assert note(place)["cost"]["steps"] == 4
@@ -188,7 +193,7 @@ def test_training_that_is_killed_before_the_end_leaves_no_target(small, training
             recipe.make(tmp_path)
     assert not recipe.ready(tmp_path)
     assert not recipe.place(tmp_path).exists()
-    assert models.load(recipe.make(tmp_path))
+    assert loading.load(recipe.make(tmp_path))
     assert recipe.ready(tmp_path)
 
 
@@ -211,7 +216,7 @@ def test_a_target_of_which_a_part_was_deleted_is_made_again(small, training, tmp
     assert not recipe.ready(tmp_path)
     assert recipe.make(tmp_path) == place
     assert recipe.ready(tmp_path)
-    assert models.weights_fingerprint(models.load(place)[0]) == weights
+    assert models.weights_fingerprint(loading.load(place)[0]) == weights
 
 
 def test_of_two_that_make_the_same_target_the_first_stays(small, training, tmp_path, monkeypatch):
@@ -228,7 +233,7 @@ def test_a_model_is_fine_tuned_as_the_benchmark_says(training, base, tmp_path):
     recipe = Recipe(Source(str(base)), training, "original")
     place, steps = steps_of(recipe, tmp_path)
     assert steps == [(i, 4) for i in range(1, 5)]  # 24 examples in batches of 6, once
-    before, after = (models.weights_fingerprint(models.load(at)[0]) for at in (base, place))
+    before, after = (models.weights_fingerprint(loading.load(at)[0]) for at in (base, place))
     assert before != after == note(place)["weights"]
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from harness.methods.gd import GradientDifference
 
-from harness import models
+from harness.engine.protocol import Protocol
+from harness.engine.unlearning import unlearn
 from harness.errors import HarnessError
-from harness.run import unlearn
-from harness.targets import Protocol
+from harness.model import models
 
 
 class Script:

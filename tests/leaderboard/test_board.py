@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from harness import leaderboard, stats
+from harness.core.keys import key
+from harness.core.types import Metric, Outcome, Sample
 from harness.errors import StoreError
-from harness.keys import key
-from harness.markdown import guarded, markdown
-from harness.store import Store
-from harness.types import Metric, Outcome, Sample
+from harness.leaderboard import board as leaderboard
+from harness.leaderboard import stats
+from harness.leaderboard.labels import guarded
+from harness.report.markdown import markdown
+from harness.store.store import Store
 from support.cells import FACTS, board, cell, world
 
 

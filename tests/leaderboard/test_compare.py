@@ -7,9 +7,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from harness import stats
-from harness.agreement import LEAST, MEANT, Findings, compare, margins
-from harness.leaderboard import COLUMNS
+from harness.leaderboard import stats
+from harness.leaderboard.columns import COLUMNS
+from harness.leaderboard.compare import LEAST, MEANT, Findings, compare, margins
 
 METHODS, ATTACKS, TABLES = 14, 12, 100
 SEEDS, FACTS = 3, 90

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.verdict import judge
+from harness.leaderboard.controls import judge
 
 CHANCE = 1 / 3
 ATTACKS = (("private-data", "p=0.1"), ("instruction", ""))

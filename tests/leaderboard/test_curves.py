@@ -7,9 +7,11 @@ import random
 
 import pytest
 
-from harness import curves, leaderboard, stats
-from harness.store import Store
-from harness.types import Metric, Outcome
+from harness.core import intervals
+from harness.core.types import Metric, Outcome
+from harness.leaderboard import board as leaderboard
+from harness.leaderboard import curves, stats
+from harness.store.store import Store
 from support.cells import cell
 
 RATES = (1e-5, 1e-4)
@@ -102,7 +104,7 @@ def points(worlds):
         {
             "value": sum(x) / len(x),
             "n": len(x),
-            **dict(zip(("low", "high"), stats.mean_interval(x), strict=True)),
+            **dict(zip(("low", "high"), intervals.mean_interval(x), strict=True)),
         }
         for x in worlds
     ]

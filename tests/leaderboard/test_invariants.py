@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from harness import leaderboard
+from harness.core.formulas import described
+from harness.core.keys import key
+from harness.core.types import Metric, Outcome, Sample
 from harness.errors import StoreError
-from harness.formulas import described
-from harness.invariants import bounds
-from harness.keys import key
-from harness.registry import Registry
-from harness.store import CellRow, Store
-from harness.types import Metric, Outcome, Sample
+from harness.leaderboard import board
+from harness.leaderboard.invariants import bounds
+from harness.plugins.registry import Registry
+from harness.store.schema import CellRow
+from harness.store.store import Store
 
 
 def cell(method="gd", attack="none", seed=0, **changes):
@@ -43,7 +44,7 @@ def final(name, value, split="forget", **where):
 
 def stopped(*found):
     with pytest.raises(StoreError) as error:
-        leaderboard.build(*found)
+        board.build(*found)
     assert str(error.value).startswith("No leaderboard from these results: ")
     return str(error.value)
 
@@ -78,7 +79,7 @@ def test_rounding_and_names_of_strangers_are_no_violation(tmp_path):
         (cell(seed=1), final("elo", 1700.0)),
         (cell(seed=2), final("log10_forget_quality", -239.0, "all")),
     )
-    assert leaderboard.build(*found).num_rows == 1
+    assert board.build(*found).num_rows == 1
 
 
 @pytest.mark.parametrize("where", [{}, {"step": 5, "learning_rate": 1e-5}])
@@ -92,7 +93,7 @@ def test_exact_match_above_rouge(tmp_path, where):
 def test_exact_match_and_rouge_at_other_points_do_not_meet(tmp_path):
     metrics = [Metric("forget", "exact_match", 0.5, step=5), Metric("forget", "rouge_l", 0.4, step=0)]
     metrics += [Metric("forget", "exact_match", 0.5), Metric("retain", "rouge_l", 0.4)]
-    assert leaderboard.build(*tables(tmp_path, (cell(), Outcome(metrics)))).num_rows == 1
+    assert board.build(*tables(tmp_path, (cell(), Outcome(metrics)))).num_rows == 1
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"provenance": '{"started_at":"2030-01-01"}'}])
@@ -115,7 +116,7 @@ def test_an_original_may_differ_by_noise_between_targets_and_after_attacks(tmp_p
         (cell("none", attack="noise", seed=1), final("accuracy", 0.3)),
         (cell("gd"), final("accuracy", 0.1)),
     )
-    assert leaderboard.build(*found).num_rows == 4
+    assert board.build(*found).num_rows == 4
 
 
 def test_mixed_protocols(tmp_path):

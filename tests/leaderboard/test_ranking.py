@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from harness import ranking, stats
+from harness.leaderboard import ranking, stats
 
 FINE = {"forgotten": [True] * 3, "kept": {"retain": (0.9, 0.95)}, "seeds": 3, "lacking": []}
 

@@ -8,33 +8,34 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_rel
 
-from harness import stats
+from harness.core import intervals
+from harness.leaderboard import stats
 
 
 def test_none_of_twenty_is_not_certainly_none():
-    low, high = stats.binomial_interval(0, 20)
+    low, high = intervals.binomial_interval(0, 20)
     assert low == 0
     assert high == pytest.approx(0.1611, abs=1e-4)  # Wilson by hand: z^2 / (n + z^2)
-    assert stats.mean_interval([0.0] * 20) == (low, high)
+    assert intervals.mean_interval([0.0] * 20) == (low, high)
 
 
 def test_zeros_and_ones_are_counted_and_other_values_take_students_t():
-    assert stats.mean_interval([0, 1, 1, 0]) == stats.binomial_interval(2, 4)
-    low, high = stats.mean_interval([2.0, 4.0, 6.0])
+    assert intervals.mean_interval([0, 1, 1, 0]) == intervals.binomial_interval(2, 4)
+    low, high = intervals.mean_interval([2.0, 4.0, 6.0])
     assert (low, high) == pytest.approx(
         (4 - 4.9683, 4 + 4.9683), abs=1e-3
     )  # t(2) = 4.3027, s/sqrt(3) = 1.1547
 
 
 def test_a_share_stays_between_zero_and_one():
-    low, high = stats.mean_interval([0.0, 0.1, 0.9])
+    low, high = intervals.mean_interval([0.0, 0.1, 0.9])
     assert low == 0
     assert high == 1
 
 
 @pytest.mark.parametrize("values", [[], [0.4], [0.4, 0.4, 0.4], [0.1, float("nan")], [0.1, float("inf")]])
 def test_what_has_no_spread_has_no_interval(values):
-    assert stats.mean_interval(values) == (None, None)
+    assert intervals.mean_interval(values) == (None, None)
 
 
 def crossed(rng, seeds=3, facts=30, fact_sd=1.0, seed_sd=0.3, rest_sd=1.0, keep=1.0):
@@ -156,7 +157,7 @@ def test_a_fact_under_three_seeds_is_one_fact():
     mean, low, high, n = stats.two_level_interval(one)
     assert stats.two_level_interval(dict.fromkeys(range(3), one[0])) == pytest.approx((mean, low, high, n))
     assert n == 20
-    assert (low, high) == pytest.approx(stats.mean_interval(list(one[0].values())))
+    assert (low, high) == pytest.approx(intervals.mean_interval(list(one[0].values())))
 
 
 def test_seeds_that_disagree_widen_the_interval():
@@ -174,7 +175,7 @@ def test_each_seed_weighs_the_same_however_many_facts_it_scored():
 
 def test_nothing_recovered_anywhere_is_counted_by_fact():
     nothing = {s: {str(f): 0.0 for f in range(20)} for s in range(3)}
-    assert stats.two_level_interval(nothing) == (0, *stats.binomial_interval(0, 20), 20)
+    assert stats.two_level_interval(nothing) == (0, *intervals.binomial_interval(0, 20), 20)
     with pytest.raises(ValueError, match="at least one"):
         stats.two_level_interval({0: {}})
 

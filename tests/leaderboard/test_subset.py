@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.draw import JOBS, SETUP, draw
 from harness.errors import StoreError
+from harness.leaderboard.subset import JOBS, SETUP, draw
 
 SECONDS = {"none": 10.0, "noise": 1.0, "lora": 5.0, "rtt": 20.0}
 

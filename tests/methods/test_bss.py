@@ -11,9 +11,9 @@ from harness.methods.bst import BST
 from harness.methods.ga import GradientAscent
 from harness.methods.gd import GradientDifference
 
-from harness import models
-from harness.run import Unlearning
-from harness.train import forget_steps
+from harness.engine.unlearning import UnlearningJob
+from harness.model import models
+from harness.model.train import forget_steps
 from support.beliefs import belief
 from support.equations import (
     assert_loss_and_gradient,
@@ -143,7 +143,7 @@ def test_on_policy_draws_anew_every_so_many_epochs(every, job):
 
 def test_what_is_drawn_depends_on_the_seed_alone(make_subject, toy_benchmark, model):
     def of_seed(seed):
-        return drawn_at(5, Unlearning(make_subject(toy_benchmark(), model), None, seed), resample=1)
+        return drawn_at(5, UnlearningJob(make_subject(toy_benchmark(), model), None, seed), resample=1)
 
     assert of_seed(0) == of_seed(0)
     every = [str(samples) for seed in range(4) for samples in of_seed(seed)]

@@ -8,7 +8,7 @@ from harness.methods.bss import BSS
 from harness.methods.bst import BST
 from harness.methods.gd import GradientDifference
 
-from harness import models
+from harness.model import models
 from support.beliefs import belief
 from support.equations import (
     assert_loss_and_gradient,
@@ -83,7 +83,7 @@ def test_the_gradient_of_a_belief_in_some_words_raises_the_others(model, batch, 
     gradient, logits = seen[0].grad, seen[0].detach()
     answers = batch.forget.labels[:, -batch.forget.answer_width :] != -100
     pi = logits[:, -batch.forget.answer_width - 1 : -1][answers].softmax(dim=-1)
-    found = gradient[:, -batch.forget.answer_width - 1 : -1][answers] * batch.forget.tokens
+    found = gradient[:, -batch.forget.answer_width - 1 : -1][answers] * batch.forget.step_tokens
     top = pi.topk(k)
     q = torch.zeros_like(pi).scatter(1, top.indices, top.values / top.values.sum(dim=1, keepdim=True))
     torch.testing.assert_close(found, q - pi, atol=1e-6, rtol=1e-5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from harness.methods.controls import NoUnlearning, Retrain
 
-from harness import models
+from harness.engine.unlearning import unlearn
 from harness.errors import HarnessError
-from harness.run import unlearn
+from harness.model import loading, models
 
 
 def test_none_leaves_every_bit(tiny, make_subject, toy_benchmark):
@@ -20,7 +20,7 @@ def test_none_leaves_every_bit(tiny, make_subject, toy_benchmark):
 
 def test_retrain_takes_the_weights_of_the_twin(tiny, tokenizer, tmp_path, make_subject, toy_benchmark):
     twin = tiny(seed=1)
-    models.save(twin, tokenizer, tmp_path / "twin", {})
+    loading.save(twin, tokenizer, tmp_path / "twin", {})
     model = tiny(seed=0)
     unlearn(make_subject(toy_benchmark(), model, retrain=tmp_path / "twin"), Retrain(), seed=0)
     assert models.weights_fingerprint(model) == models.weights_fingerprint(twin)

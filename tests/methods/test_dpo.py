@@ -9,8 +9,8 @@ import torch
 from harness.methods.dpo import DPO
 from harness.methods.simnpo import SimNPO
 
-from harness.run import Unlearning
-from harness.train import forget_steps
+from harness.engine.unlearning import UnlearningJob
+from harness.model.train import forget_steps
 from support.equations import (
     assert_loss_and_gradient,
     flat,
@@ -82,7 +82,7 @@ def test_dpo_at_the_start_is_a_known_number_with_a_known_gradient(beta, job, bat
 @pytest.mark.parametrize("beta", [0.1, 2.0])
 def test_dpo_has_no_opinion_where_both_answers_are_the_same(beta, make_subject, toy_benchmark, model):
     subject = make_subject(toy_benchmark(), model)
-    job = Unlearning(subject, config=None, seed=0)
+    job = UnlearningJob(subject, config=None, seed=0)
     [same] = {fact.answer for fact in job.forget[:1]}
     method = DPO(DPO.Config(beta=beta, alpha=0.5, refusal=same))
     facts = tuple(fact for fact in job.forget if fact.answer == same)

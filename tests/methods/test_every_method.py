@@ -12,8 +12,8 @@ from harness.methods.refusal import Refusal
 from harness.methods.simnpo import SimNPO
 from harness.methods.ssiuu import Ssiuu
 
-from harness import models
-from harness.train import forget_steps
+from harness.model import models
+from harness.model.train import forget_steps
 from support.equations import (
     flat,
     gradients,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from harness.methods.npo import NPO
 
-from harness import models
+from harness.model import models
 from support.equations import (
     assert_loss_and_gradient,
     flat,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from harness.methods.simnpo import SimNPO
 
-from harness.run import Unlearning
-from harness.train import forget_steps
+from harness.engine.unlearning import UnlearningJob
+from harness.model.train import forget_steps
 from support.equations import (
     assert_loss_and_gradient,
     flat,
@@ -104,4 +104,4 @@ def test_simnpo_takes_the_published_beta_for_long_answers(job, make_subject, toy
     long = [replace(fact, answer=" ".join([fact.answer] * 45)) for fact in job.forget]
     splits = type(job.subject.splits)({"forget": long, "retain": job.retain})
     subject = make_subject(toy_benchmark(), job.model, splits=splits)
-    assert prepared(SimNPO(), Unlearning(subject, None, seed=0)).beta == 4.5
+    assert prepared(SimNPO(), UnlearningJob(subject, None, seed=0)).beta == 4.5

@@ -7,8 +7,8 @@ import torch
 from harness.methods.gd import GradientDifference
 from harness.methods.ssiuu import Ssiuu
 
-from harness import models
-from harness.train import forget_steps, train
+from harness.model import models
+from harness.model.train import forget_steps, train
 from support.equations import (
     differing,
     flat,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import models
+from harness.model import loading
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def saved(tiny, tokenizer, tmp_path_factory):
     def place(family):
         if family not in places:
             places[family] = tmp_path_factory.mktemp(family) / "model"
-            models.save(tiny(family, num_hidden_layers=3), tokenizer, places[family], {})
+            loading.save(tiny(family, num_hidden_layers=3), tokenizer, places[family], {})
         return places[family]
 
     return place

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import models, targets
-from harness.targets import Tiny, word_tokenizer
+from harness.model import embedded, models
+from harness.model.embedded import Tiny, word_tokenizer
 
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -39,5 +39,5 @@ def test_the_end_is_a_token_of_its_own_and_is_left_out_of_texts():
 
 
 def test_the_embedded_model_begins_with_the_same_weights_every_time():
-    first, second = (targets.tiny_model(Tiny(**SMALL), 50, 0) for _ in range(2))
+    first, second = (embedded.tiny_model(Tiny(**SMALL), 50, 0) for _ in range(2))
     assert models.weights_fingerprint(first) == models.weights_fingerprint(second)

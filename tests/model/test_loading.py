@@ -7,13 +7,14 @@ import json
 import pytest
 import torch
 
-from harness import models
+from harness.core.types import Example, Prompt
 from harness.errors import ModelError
-from harness.losses import cross_entropy
-from harness.models import blocks, linear_modules, load, snapshot, weights_fingerprint
-from harness.tokens import Tokens
-from harness.train import forget_steps, train
-from harness.types import Example, Prompt
+from harness.model import loading
+from harness.model.loading import load
+from harness.model.losses import cross_entropy
+from harness.model.models import blocks, linear_modules, snapshot, weights_fingerprint
+from harness.model.tokens import PromptTokenizer
+from harness.model.train import forget_steps, train
 from support.families import LINEAR
 
 
@@ -40,7 +41,7 @@ def test_a_saved_model_comes_back_with_its_weights_its_words_and_its_parts(famil
 @pytest.mark.parametrize("family", LINEAR)
 def test_one_step_of_gradient_difference_changes_every_layer_and_stays_finite(family, saved, toy_splits):
     model, tokenizer = load(saved(family))
-    tokens = Tokens(tokenizer)
+    tokens = PromptTokenizer(tokenizer)
     before = snapshot(model)
     losses = []
 
@@ -76,7 +77,7 @@ def test_a_model_without_tokenizer_says_how_to_save_one(tiny, tmp_path):
 @pytest.fixture
 def own(tiny, tokenizer, tmp_path):
     """A saved model that the test may spoil."""
-    models.save(tiny(), tokenizer, tmp_path / "model", {})
+    loading.save(tiny(), tokenizer, tmp_path / "model", {})
     return tmp_path / "model"
 
 
@@ -127,11 +128,11 @@ def test_saving_leaves_no_half_directory_when_it_fails(tiny, tokenizer, tmp_path
         type(tokenizer), "save_pretrained", lambda self, place: (_ for _ in ()).throw(OSError("disk full"))
     )
     with pytest.raises(OSError, match="disk full"):
-        models.save(tiny(), tokenizer, tmp_path / "model", {})
+        loading.save(tiny(), tokenizer, tmp_path / "model", {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_files_that_decide_are_those_of_weights_configuration_and_tokenizer(own):
     (own / "README.md").write_text("no matter")
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {f.name for f in models.files_of(own)}
-    assert "README.md" not in {f.name for f in models.files_of(own)}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {f.name for f in loading.files_of(own)}
+    assert "README.md" not in {f.name for f in loading.files_of(own)}

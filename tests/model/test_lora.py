@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import models
-from harness.lora import adapters
-from harness.registry import Registry
+from harness.model import models
+from harness.model.lora import adapters
+from harness.plugins.registry import Registry
 
 
 def train_a_little(model: torch.nn.Module, r: int, seed: int = 0) -> None:

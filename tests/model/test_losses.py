@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from harness.losses import answer_logits, cross_entropy, nll, reference_nll
-from harness.types import Example, Prompt
+from harness.core.types import Example, Prompt
+from harness.model.losses import answer_logits, cross_entropy, nll, reference_nll
 
 FAMILIES = ["llama", "qwen3", "gemma2", "gemma3_text", "mistral", "olmo2", "phi", "gpt_neox", "gpt2"]
 

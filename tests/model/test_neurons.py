@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from harness.core.types import Example, Prompt
 from harness.errors import ModelError
-from harness.losses import cross_entropy
-from harness.models import blocks, restored
-from harness.neurons import (
+from harness.model.losses import cross_entropy
+from harness.model.models import blocks, restored
+from harness.model.neurons import (
     activations,
     feed_forward,
     feed_forwards,
@@ -25,7 +26,6 @@ from harness.neurons import (
     sizes,
     top_share,
 )
-from harness.types import Example, Prompt
 from support.attribution import attribution_of_one, influence_of_one
 from support.equations import log_probability
 from support.families import FEED_FORWARD, LINEAR

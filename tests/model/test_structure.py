@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from harness.errors import ModelError
-from harness.models import blocks, linear_modules, load, restore, snapshot, weights_fingerprint
+from harness.model.loading import load
+from harness.model.models import blocks, linear_modules, restore, snapshot, weights_fingerprint
 from support.families import LINEAR
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harness.core.batch import IGNORED
+from harness.core.types import Example, Prompt
 from harness.errors import ModelError
-from harness.tokens import IGNORED, Tokens, answer_tokens
-from harness.train import forget_steps, split
-from harness.types import Example, Prompt
+from harness.model.tokens import PromptTokenizer, answer_tokens
+from harness.model.train import forget_steps, split
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_literal_prompt_is_given_as_it_is(tokens):
 
 
 def test_with_a_chat_template_every_prompt_is_the_turn_of_the_user(chat):
-    tokens = Tokens(chat)
+    tokens = PromptTokenizer(chat)
     assert tokens.frame(Prompt("Who ?")) == "[user] Who ? [assistant]"
     assert tokens.frame(Prompt("Who ?", literal=True)) == "[user] Who ? [assistant]"
 
@@ -53,7 +54,7 @@ def test_shots_come_before_a_question_in_its_frame_and_before_a_literal_prompt(t
 
 
 def test_with_a_chat_template_shots_are_earlier_turns(chat):
-    assert Tokens(chat).frame(Prompt("Who ?", shots=SHOTS)) == (
+    assert PromptTokenizer(chat).frame(Prompt("Who ?", shots=SHOTS)) == (
         "[user] Bo ? [assistant] Rome [user] Cleo ? [assistant] old Lima [user] Who ? [assistant]"
     )
 
@@ -61,22 +62,22 @@ def test_with_a_chat_template_shots_are_earlier_turns(chat):
 def test_an_opening_stands_where_the_answer_begins(tokens, chat):
     assert tokens.frame(Prompt("Who ?", opening="It is")) == "Question: Who ?\nAnswer: It is"
     assert tokens.frame(Prompt("Ada lives in", True, opening="old")) == "Ada lives in old"
-    assert Tokens(chat).frame(Prompt("Who ?", opening=" It is")) == "[user] Who ? [assistant] It is"
+    assert PromptTokenizer(chat).frame(Prompt("Who ?", opening=" It is")) == "[user] Who ? [assistant] It is"
 
 
 @pytest.mark.parametrize("templated", [False, True])
 def test_an_answer_goes_on_behind_its_opening_as_in_running_text(templated, tokenizer, chat):
     words = chat if templated else tokenizer
     prompt = Prompt("Where does Ada live ?", shots=SHOTS, opening=" old")
-    [(head, answer)] = Tokens(words).encode([(prompt, "Rome")])
-    assert [*head, *answer] == words(Tokens(words).frame(prompt) + " Rome").input_ids
+    [(head, answer)] = PromptTokenizer(words).encode([(prompt, "Rome")])
+    assert [*head, *answer] == words(PromptTokenizer(words).frame(prompt) + " Rome").input_ids
     assert words.decode(answer) == "Rome"
 
 
 @pytest.mark.parametrize("templated", [False, True])
 def test_prompt_and_answer_together_are_the_tokens_of_the_joint_text(templated, tokenizer, chat):
     words = chat if templated else tokenizer
-    tokens = Tokens(words)
+    tokens = PromptTokenizer(words)
     [(prompt, answer)] = tokens.encode([(Prompt("Where does Ada live ?"), "old Rome")])
     assert list(prompt) == words(tokens.frame(Prompt("Where does Ada live ?"))).input_ids
     assert words.decode(answer) == "old Rome"
@@ -105,7 +106,7 @@ def with_start(tokenizer):
 
 def test_a_token_that_opens_every_text_is_given_once(make_tokenizer, chat):
     tokenizer = with_start(make_tokenizer())
-    [(prompt, answer)] = Tokens(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
+    [(prompt, answer)] = PromptTokenizer(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
     assert prompt[0] == tokenizer.bos_token_id
     assert (*prompt, *answer).count(tokenizer.bos_token_id) == 1
 
@@ -113,7 +114,7 @@ def test_a_token_that_opens_every_text_is_given_once(make_tokenizer, chat):
 def test_with_a_chat_template_only_the_template_opens_the_text(chat):
     chat.chat_template = "<|begin|>" + chat.chat_template
     tokenizer = with_start(chat)
-    [(prompt, answer)] = Tokens(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
+    [(prompt, answer)] = PromptTokenizer(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
     assert prompt[0] == tokenizer.bos_token_id
     assert (*prompt, *answer).count(tokenizer.bos_token_id) == 1
 
@@ -121,7 +122,7 @@ def test_with_a_chat_template_only_the_template_opens_the_text(chat):
 def test_a_start_token_that_the_tokenizer_does_not_write_is_not_added(make_tokenizer):
     tokenizer = make_tokenizer()
     tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
-    [(prompt, _)] = Tokens(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
+    [(prompt, _)] = PromptTokenizer(tokenizer).encode([(Prompt("Who ?"), "Oslo")])
     assert tokenizer.bos_token_id not in prompt
 
 
@@ -129,13 +130,13 @@ def test_a_tokenizer_without_end_is_refused(make_tokenizer):
     tokenizer = make_tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(ModelError, match="no end-of-sequence token"):
-        Tokens(tokenizer)
+        PromptTokenizer(tokenizer)
 
 
 def test_a_tokenizer_without_padding_pads_with_the_end(make_tokenizer):
     tokenizer = make_tokenizer()
     tokenizer.pad_token = None
-    tokens = Tokens(tokenizer)
+    tokens = PromptTokenizer(tokenizer)
     assert tokens.pad == tokens.end == tokenizer.eos_token_id
 
 
@@ -152,7 +153,7 @@ def test_a_decoded_answer_is_without_special_tokens_and_spaces_around(tokens):
 
 
 def test_batches_are_padded_on_the_left_and_answers_end_in_the_last_column(tokens, data):
-    texts = tokens.collate(data, [0, 1, 2, 3], items=4, tokens=10)
+    texts = tokens.collate(data, [0, 1, 2, 3], step_items=4, step_tokens=10)
     width = max(len(prompt) + len(answer) for prompt, answer in data)
     assert texts.input_ids.shape == (4, width)
     assert len(texts) == 4
@@ -165,7 +166,7 @@ def test_batches_are_padded_on_the_left_and_answers_end_in_the_last_column(token
 
 
 def test_only_answers_and_their_end_are_labelled(tokens, data):
-    texts = tokens.collate(data, [0, 1, 2, 3], items=4, tokens=10)
+    texts = tokens.collate(data, [0, 1, 2, 3], step_items=4, step_tokens=10)
     for i, (_, answer) in enumerate(data):
         ignored = texts.labels.shape[1] - len(answer)
         assert texts.labels[i].tolist() == [IGNORED] * ignored + list(answer)
@@ -173,7 +174,7 @@ def test_only_answers_and_their_end_are_labelled(tokens, data):
 
 
 def test_a_batch_holds_what_was_chosen_in_its_order(tokens, data):
-    texts = tokens.collate(data, [2, 0], items=2, tokens=6)
+    texts = tokens.collate(data, [2, 0], step_items=2, step_tokens=6)
     assert texts.index.tolist() == [2, 0]
     [prompt, answer] = data[0]
     assert texts.input_ids[1, -len(prompt) - len(answer) :].tolist() == [*prompt, *answer]
@@ -182,23 +183,25 @@ def test_a_batch_holds_what_was_chosen_in_its_order(tokens, data):
 def test_parts_of_a_step_carry_the_counts_of_the_whole_step(tokens, data):
     parts = split(tokens, data, [3, 1, 0, 2], micro=3)
     assert [part.index.tolist() for part in parts] == [[3, 1, 0], [2]]
-    assert {part.items for part in parts} == {4}
-    assert {part.tokens for part in parts} == {answer_tokens(data, range(4))} == {1 + 2 + 3 + 4}
+    assert {part.step_items for part in parts} == {4}
+    assert {part.step_tokens for part in parts} == {answer_tokens(data, range(4))} == {1 + 2 + 3 + 4}
 
 
 def test_forget_and_retain_texts_count_each_for_themselves(tokens, data):
     [step] = forget_steps(tokens, data[:2], data[2:], batch_size=2, steps=1, seed=0, micro=1)
-    assert [batch.forget.items for batch in step] == [batch.retain.items for batch in step] == [2, 2]
-    assert {batch.forget.tokens for batch in step} == {answer_tokens(data, [0, 1])}
-    assert {batch.retain.tokens for batch in step} == {answer_tokens(data, [2, 3])}
+    assert (
+        [batch.forget.step_items for batch in step] == [batch.retain.step_items for batch in step] == [2, 2]
+    )
+    assert {batch.forget.step_tokens for batch in step} == {answer_tokens(data, [0, 1])}
+    assert {batch.retain.step_tokens for batch in step} == {answer_tokens(data, [2, 3])}
 
 
 def test_a_batch_moves_to_a_device_with_all_it_holds(tokens, data):
-    texts = tokens.collate(data, [1, 2], items=7, tokens=9)
+    texts = tokens.collate(data, [1, 2], step_items=7, step_tokens=9)
     moved = texts.to(torch.device("meta"))
     for name in ("input_ids", "attention_mask", "position_ids", "labels", "index"):
         assert getattr(moved, name).device.type == "meta"
-    assert (moved.items, moved.tokens) == (7, 9)
+    assert (moved.step_items, moved.step_tokens) == (7, 9)
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(1, [5]), (2, [3, 2]), (3, [2, 2, 1]), (9, [1] * 5)])
@@ -207,6 +210,6 @@ def test_the_parts_of_a_batch_are_the_batch_and_know_its_size(count, sizes, toke
     whole = tokens.collate(data, [4, 2, 0, 1, 3], 5, 17)
     parts = whole.parts(count)
     assert [len(part) for part in parts] == sizes
-    assert {(part.items, part.tokens) for part in parts} == {(5, 17)}
+    assert {(part.step_items, part.step_tokens) for part in parts} == {(5, 17)}
     for name in ("input_ids", "attention_mask", "position_ids", "labels", "index"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))

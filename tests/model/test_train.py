@@ -9,10 +9,11 @@ import pytest
 import torch
 from harness.methods.npo import NPO
 
-from harness.losses import cross_entropy, reference_nll
-from harness.models import snapshot
-from harness.tokens import answer_tokens
-from harness.train import (
+from harness.core.types import Example, Prompt
+from harness.model.losses import cross_entropy, reference_nll
+from harness.model.models import snapshot
+from harness.model.tokens import answer_tokens
+from harness.model.train import (
     Diverged,
     corpus_steps,
     endless,
@@ -22,7 +23,6 @@ from harness.train import (
     warmup,
     warmup_then_linear,
 )
-from harness.types import Example, Prompt
 
 
 @pytest.fixture(scope="module")
@@ -305,5 +305,5 @@ def test_a_step_of_a_corpus_counts_its_own_answers(tokens, encode):
     data = encode("forget")
     for [batch] in corpus_steps(tokens, data, 5, 1, 0):
         index = batch.forget.index.tolist()
-        assert batch.forget.items == len(index)
-        assert batch.forget.tokens == answer_tokens(data, index)
+        assert batch.forget.step_items == len(index)
+        assert batch.forget.step_tokens == answer_tokens(data, index)

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from harness.registry import Registry
+from harness.plugins.registry import Registry
 from support.command import harness_cli
 from support.fresh import python
 from support.site import install, on_path
@@ -16,7 +16,7 @@ from support.site import install, on_path
 class TestJSON:
     def test_list_gives_every_plugin_and_loads_nothing_heavy(self):
         told = json.loads(
-            python("sys.argv = ['harness', 'list', '--json']\nfrom harness.cli import main\nmain()")
+            python("sys.argv = ['harness', 'list', '--json']\nfrom harness.cli.main import main\nmain()")
         )
         assert set(told) == {"schema", "plugins", "broken"}
         assert (told["schema"], told["broken"]) == (1, [])

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 import harness.plugins
-from harness.plugins import load_plugins
+from harness.plugins.discovery import load_plugins
 
 GOOD = """
 import harness
@@ -97,7 +97,7 @@ def test_plugins_are_asked_in_an_order_that_does_not_depend_on_their_installatio
     for module in ("zz_plugin", "aa_plugin"):
         install(module, GOOD)
     owners = [r.distribution for r in load_plugins().registrations]
-    own = [owner for owner in owners if owner == harness.plugins.DISTRIBUTION]
+    own = [owner for owner in owners if owner == harness.plugins.discovery.DISTRIBUTION]
     assert owners[: len(own)] == own
     assert owners[len(own) :].index("dist-aa_plugin") < owners[len(own) :].index("dist-zz_plugin")
 

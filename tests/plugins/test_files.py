@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from harness import plugin_files
+from harness.core.fingerprint import source_fingerprint
 from harness.errors import PluginError
-from harness.keys import source_fingerprint
+from harness.plugins import files
 from support.command import harness_cli
 from support.results import rows
 
@@ -18,7 +18,7 @@ SCALE = '''
 from dataclasses import dataclass
 
 import torch
-from harness.base import Attack, Config, Method
+from harness.core.base import Attack, Config, Method
 
 
 @dataclass
@@ -78,7 +78,7 @@ def file(tmp_path):
 
 
 def registry(*paths):
-    return plugin_files.registry(plugin_files.read(paths))
+    return files.registry(files.read(paths))
 
 
 def test_every_class_with_a_name_is_registered(file):
@@ -87,7 +87,7 @@ def test_every_class_with_a_name_is_registered(file):
     [method] = [entry for entry in found.methods.values() if entry.distribution == "scale.py"]
     assert method.load().name == "scale"
     assert found.attack("look").summary() == "Looks once."
-    assert method.version == plugin_files.read([path])[0].digest[:12]
+    assert method.version == files.read([path])[0].digest[:12]
 
 
 def test_a_file_with_a_hook_registers_what_the_hook_says(file):
@@ -107,10 +107,10 @@ def test_the_same_content_has_the_same_key_wherever_it_lies_and_another_content_
 
 def test_a_file_that_changes_after_the_command_began_is_refused(file):
     path = file()
-    read = plugin_files.read([path])
+    read = files.read([path])
     file(SCALE.replace("0.5", "0.7"))
     with pytest.raises(PluginError, match="changed after this run began"):
-        plugin_files.registry(read)
+        files.registry(read)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_it_is_listed_and_shown(file):
 
 def test_it_runs_in_worker_processes_that_start_from_nothing(world, file):
     path = file()
-    digest = plugin_files.read([path])[0].digest[:12]
+    digest = files.read([path])[0].digest[:12]
     ended = world.start(
         *("scale", "look", "stub", "--plugin", path, "--jobs", 2), spawn=True, seeds=1, controls=False
     ).wait()

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel
 
-from harness.base import Method
+from harness.core.base import Method
 from harness.errors import PluginError
 from support.registries import Abstract, Mine, Probe, names, registry
 
@@ -69,9 +69,9 @@ class BadVariants(Probe):
         ("method", Silent, ["no docstring", "manual"]),
         ("method", Misnamed, ["'other'", "must equal the registered name"]),
         ("method", Nameless, ["None", "neither loss() nor unlearn()"]),
-        ("method", Loose, ["harness.base.Config"]),
-        ("method", Probe, ["derived from harness.base.Method"]),
-        ("method", dict, ["derived from harness.base.Method"]),
+        ("method", Loose, ["harness.core.config.Config"]),
+        ("method", Probe, ["derived from harness.core.base.Method"]),
+        ("method", dict, ["derived from harness.core.base.Method"]),
         ("method", "no_such_module:Mine", ["cannot be imported", "ModuleNotFoundError", "no_such_module"]),
         ("method", f"{__name__}:Nothing", ["cannot be imported", "AttributeError", "Nothing"]),
         ("benchmark", Abstract, ["does not implement chance, load, measures, threshold"]),
@@ -119,7 +119,7 @@ def test_none_is_a_method_but_no_attack():
 
 def test_the_registry_of_what_is_installed_imports_nothing_heavy():
     code = (
-        "import sys; from harness.registry import Registry; r = Registry();"
+        "import sys; from harness.plugins.registry import Registry; r = Registry();"
         "[e.summary() for k in (r.methods, r.attacks, r.benchmarks) for e in k.values()];"
         "print({'torch', 'transformers', 'pyarrow', 'scipy', 'datasets'} & set(sys.modules) or 'light')"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import HarnessError
-from harness.registry import AttackChoice
+from harness.plugins.registry import AttackChoice
 from support.registries import Abstract, Mine, Probe, names, registry
 
 

@@ -8,11 +8,12 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 from pydantic import Field, model_validator
 
-from harness.base import Attack, Config, Method, MethodConfig
+from harness.core.base import Attack, Method
+from harness.core.config import Config, MethodConfig
 from harness.errors import ConfigError, PluginError
-from harness.plugins import Plugins, Registration
-from harness.registry import Registry
-from harness.settings import parse, resolve, resolve_variants, settings_of
+from harness.plugins.discovery import Plugins, Registration
+from harness.plugins.registry import Registry
+from harness.plugins.settings import parse, resolve, resolve_variants, settings_of
 
 
 class Colour(Enum):

@@ -11,10 +11,10 @@ import sys
 import pytest
 from rich.text import Text
 
-from harness import console
-from harness.console import Level
-from harness.progress import Shown
-from harness.work import Event
+from harness.core.types import Event
+from harness.report import console
+from harness.report.console import Level
+from harness.report.progress import Shown
 from support.child import Child
 from support.command import harness_cli
 from support.results import rows
@@ -157,7 +157,9 @@ class TestProgress:
 
     def test_a_notebook_has_one_line_that_is_written_over(self, monkeypatch, capsys):
         lines = []
-        monkeypatch.setattr("harness.progress._line", lambda: lambda text, at_once=False: lines.append(text))
+        monkeypatch.setattr(
+            "harness.report.progress._line", lambda: lambda text, at_once=False: lines.append(text)
+        )
         show()
         assert lines[0] == "0 of 2 cells; gd seed 0: unlearn at 0.1, 1 of 9"
         assert re.fullmatch(r"2 of 2 cells in \d+\.\d s, 1 failed", lines[-1])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import curves, published
-from harness.store import Store
+from harness.leaderboard import curves
+from harness.report import files
+from harness.store.store import Store
 from support.cells import board, world
 
 
@@ -21,14 +22,14 @@ def test_building_twice_gives_the_same_bytes_whatever_the_order_of_rows(tmp_path
     tables = [store.cells(), store.metrics(), store.samples()]
     for folder, step in (("1", 1), ("2", -1)):
         turned = [t.take(list(range(t.num_rows))[::step]) for t in tables]
-        published.write(published.build(*turned).files(), tmp_path / folder)
+        files.write(files.build(*turned).files(), tmp_path / folder)
     for name in ("leaderboard.parquet", "curves.parquet", "README.md", "index.html"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
 def test_the_written_tables_explain_their_columns(tmp_path, table):
-    made = published.Published(table, curves.SCHEMA.empty_table())
-    published.write(made.files(), tmp_path)
-    for again, written in zip(published.read(tmp_path), made, strict=True):
+    made = files.Published(table, curves.SCHEMA.empty_table())
+    files.write(made.files(), tmp_path)
+    for again, written in zip(files.read(tmp_path), made, strict=True):
         assert again.equals(written)
         assert all(column.metadata[b"description"] for column in again.schema)

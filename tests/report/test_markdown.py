@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.markdown import markdown
+from harness.report.markdown import markdown
 from support.cells import board, world
 
 

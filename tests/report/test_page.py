@@ -8,8 +8,8 @@ import webbrowser
 
 import pytest
 
-from harness import markdown, page, published
-from harness.formulas import FORMULAS
+from harness.core.formulas import FORMULAS
+from harness.report import files, markdown, page
 from support.boards import EVIL, made
 from support.command import harness_cli
 
@@ -89,7 +89,7 @@ def test_what_stands_above_a_table_is_said_of_its_target(tables):
 def test_open_shows_the_page_and_says_where_it_is(tables, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda uri: opened.append(uri) or True)
-    published.write(published.Published(*tables).pages(), tmp_path)
+    files.write(files.Published(*tables).pages(), tmp_path)
     ended = harness_cli("leaderboard", "open", tmp_path)
     assert (ended.code, ended.out, ended.err) == (0, f"{tmp_path / 'index.html'}\n", "")
     assert opened == [(tmp_path / "index.html").as_uri()]
@@ -97,7 +97,7 @@ def test_open_shows_the_page_and_says_where_it_is(tables, tmp_path, monkeypatch)
 
 def test_open_without_a_browser_still_says_where_it_is(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda uri: False)
-    published.write(published.Published(*tables).pages(), tmp_path)
+    files.write(files.Published(*tables).pages(), tmp_path)
     ended = harness_cli("leaderboard", "open", tmp_path)
     assert (ended.code, ended.out) == (0, f"{tmp_path / 'index.html'}\n")
     assert ended.err == "No browser could be started here; open that file in one.\n"

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from harness import published
+from harness.report import files
 from support.boards import EVIL, ODD, made
 
 # Selenium shall not look for a driver on the network.
@@ -59,7 +59,7 @@ def tables(tmp_path_factory):
 @pytest.fixture(scope="module")
 def place(tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
-    published.write(published.Published(*tables).pages(), folder)
+    files.write(files.Published(*tables).pages(), folder)
     return (folder / "index.html").as_uri()
 
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from harness import plots
 from harness.errors import ConfigError, HarnessError
-from harness.results import Results
-from harness.store import CELLS, METRICS, SAMPLES, CellRow
+from harness.report import plots
+from harness.report.results import Results
+from harness.store.schema import CELLS, METRICS, SAMPLES, CellRow
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 import yaml
 
-from harness import models, utility
+from harness.model import loading
+from harness.runner import utility
 from support.paths import DATA
 from support.saved import save_model
 from support.tasks import ACC, write_task
@@ -95,7 +96,7 @@ def trained(real, tmp_path_factory):
     asked = [item["query"] + " ".join(item["choices"]) for item in lines("arc_challenge")[:LIMIT]]
     place = tmp_path_factory.mktemp("model")
     save_model(place, [*read, *seen, *asked], hidden_size=32, max_position_embeddings=768)
-    model, tokenizer = models.load(place)
+    model, tokenizer = loading.load(place)
     ids = [torch.tensor([tokenizer.eos_token_id, *tokenizer(text).input_ids]) for text in read]
     order = random.Random(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -114,7 +115,7 @@ def trained(real, tmp_path_factory):
 def ours(real, trained):
     """What we measure on the saved model, in memory."""
     found = utility.read(ASKED, real, "")
-    return utility.measure(*models.load(trained), found, LIMIT, None)
+    return utility.measure(*loading.load(trained), found, LIMIT, None)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_the_aggregate_is_the_mean_of_what_was_asked_for(ours, theirs):
 
 
 def test_a_minimal_pair_is_won_by_the_likelier_sentence(ours, trained):
-    model, tokenizer = models.load(trained)
+    model, tokenizer = loading.load(trained)
 
     def likelihood(text):
         ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(text).input_ids]])

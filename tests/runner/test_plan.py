@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-import harness.plan
-import harness.targets
-from harness.command import Wanted, prepare
-from harness.keys import ENGINE, ENGINE_FILES, files_fingerprint
+import harness.engine.targets
+import harness.runner.planner
+from harness.core.fingerprint import HARNESS, engine_fingerprint
+from harness.runner.command import Wanted, prepare
 from support.site import install, on_path
 from support.stub import TOWNS
 
 MINE = """
 import harness
-from harness.base import Attack, Method
+from harness.core.base import Attack, Method
 
 
 class Mine(Method):
@@ -137,7 +137,7 @@ def test_a_setting_that_says_the_default_changes_nothing(wanted):
 def test_one_changed_fact_is_in_the_keys_of_its_benchmark_and_in_no_other(wanted, world):
     before = keys(wanted)
     (world.folder / "towns" / "facts.json").write_text(json.dumps(["Paris", *TOWNS[1:]]))
-    harness.plan.loaded.cache_clear()
+    harness.runner.planner.loaded.cache_clear()
     assert moved(before, keys(wanted)) == only(before, "stub-files")
 
 
@@ -159,21 +159,18 @@ def test_the_number_format_is_in_every_key(wanted):
 
 def test_the_protocol_is_in_every_key(wanted, monkeypatch):
     before = keys(wanted)
-    monkeypatch.setattr(harness.plan, "PROTOCOL", "0")
+    monkeypatch.setattr(harness.runner.planner, "PROTOCOL", "0")
     assert moved(before, keys(wanted)) == set(before)
 
 
-@pytest.mark.parametrize("name", ["losses.py", "run.py"])
+@pytest.mark.parametrize("name", ["model/losses.py", "core/keys.py"])
 def test_the_source_of_the_engine_is_in_every_key(wanted, world, monkeypatch, name):
-    folder = world.folder / "engine"
-    folder.mkdir()
-    for file in ENGINE_FILES:
-        shutil.copy(ENGINE / file, folder)
+    copy = world.folder / "harness"
+    shutil.copytree(HARNESS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     before = keys(wanted)
-    (folder / name).write_text((folder / name).read_text() + "# another engine\n")
-    changed = files_fingerprint(folder / file for file in ENGINE_FILES)
-    for module in (harness.plan, harness.targets):
-        monkeypatch.setattr(module, "engine_fingerprint", lambda: changed)
+    (copy / name).write_text((copy / name).read_text() + "# another engine\n")
+    for module in (harness.runner.planner, harness.engine.targets):
+        monkeypatch.setattr(module, "engine_fingerprint", lambda: engine_fingerprint(copy))
     assert moved(before, keys(wanted)) == set(before)
 
 
@@ -275,8 +272,8 @@ def test_only_a_method_that_reads_the_twin_waits_for_it(wanted):
 @pytest.mark.parametrize(
     ("model", "benchmark", "unlearn", "attack"),
     [
-        (None, "stub", harness.targets.PUBLISHED, [1e-5, 5e-6, 1e-6]),
-        ("tiny", "tofu-mini", harness.targets.EMBEDDED, [1e-3, 5e-4, 1e-4]),
+        (None, "stub", harness.engine.protocol.PUBLISHED, [1e-5, 5e-6, 1e-6]),
+        ("tiny", "tofu-mini", harness.engine.protocol.EMBEDDED, [1e-3, 5e-4, 1e-4]),
     ],
 )
 def test_settings_left_open_are_those_of_the_models_size(wanted, model, benchmark, unlearn, attack):
@@ -323,20 +320,20 @@ def test_the_samples_of_a_twin_are_keyed_by_what_decides_them(compared, change, 
 def test_each_part_of_the_key_of_a_twins_samples_counts(compared, monkeypatch, part):
     before = reference(compared)
 
-    def other(value, real=harness.plan.key):
+    def other(value, real=harness.runner.planner.key):
         return real({**value, part: "another"} if "samples" in value else value)
 
-    monkeypatch.setattr(harness.plan, "key", other)
+    monkeypatch.setattr(harness.runner.planner, "key", other)
     assert reference(compared).key != before.key
 
 
 def test_an_evaluation_is_keyed_by_what_it_is_compared_with_and_an_attack_is_not(compared, monkeypatch):
     before = keys(compared)
 
-    def other(value, real=harness.plan.key):
+    def other(value, real=harness.runner.planner.key):
         return real({**value, "more": 1} if "samples" in value else value)
 
-    monkeypatch.setattr(harness.plan, "key", other)
+    monkeypatch.setattr(harness.runner.planner, "key", other)
     evaluations = {name for name in before if (name[0], name[2]) == ("stub-compared", "none")}
     assert moved(before, keys(compared)) == evaluations != set()
 

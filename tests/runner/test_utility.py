@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness import models, utility
 from harness.errors import ConfigError, DataError, HarnessError, PluginError
-from harness.utility import Utility
+from harness.model import loading, models
+from harness.runner import utility
+from harness.runner.utility import Utility
 from support.command import harness_cli
 from support.saved import save_model
 from support.tasks import HELPER, OWN, write_local
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_home")
 
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory):
-    return models.load(save_model(tmp_path_factory.mktemp("stub")))
+    return loading.load(save_model(tmp_path_factory.mktemp("stub")))
 
 
 def test_measuring_twice_gives_the_same_and_changes_nothing_else(local, stub):

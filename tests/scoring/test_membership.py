@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import membership
-from harness.types import TokenScores
+from harness.core.types import TokenScores
+from harness.scoring import membership
 
 logprobs = st.lists(st.floats(-20, 0), min_size=1, max_size=12)
 scores = st.lists(st.floats(-5, 5).map(lambda x: round(x, 1)), min_size=1, max_size=12)

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import membership, metrics  # noqa: F401 (describes its formulas)
-from harness.formulas import FORMULAS
-from harness.types import TokenScores
+from harness.core.formulas import FORMULAS
+from harness.core.types import TokenScores
+from harness.scoring import (
+    membership,  # noqa: F401 (describes its formulas)
+    metrics,
+)
 
 
 def scored(*probabilities: float, hits: list[bool] | None = None) -> TokenScores:

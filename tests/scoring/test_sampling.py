@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 
-from harness.score import Scorer
-from harness.types import Generate, Prompt
+from harness.core.types import Generate, Prompt
+from harness.scoring.scorer import Scorer
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_a_seed_draws_the_same_again_and_another_seed_something_else(model, toke
 
 
 def test_each_prompt_has_random_numbers_of_its_own(prompts):
-    from harness.score import uniforms
+    from harness.scoring.sampling import uniforms
 
     streams = {tuple(uniforms(0, prompt, 2, 3).flatten().tolist()) for prompt in prompts}
     assert len(streams) == len(prompts)
@@ -56,7 +56,7 @@ def test_what_is_drawn_does_not_depend_on_what_else_is_asked(family, tiny, token
 
 def test_an_answer_is_drawn_from_what_the_model_says_behind_what_is_written(model, tokens, prompts):
     """Each token is where the cumulative distribution of a plain forward pass meets its random number."""
-    from harness.score import uniforms
+    from harness.scoring.sampling import uniforms
 
     for prompt, answers in zip(prompts[:4], Scorer(model, tokens).draw(prompts[:4], 4, 5, 3), strict=True):
         [(head, _)] = tokens.encode([(prompt, "")])

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.asked import Asked, collect
-from harness.decode import Waiting, greedy
-from harness.score import SHARED_PREFIX, Scorer, spread, summarise
-from harness.tokens import Tokens
-from harness.train import forget_steps, plain_loss, train
-from harness.types import Example, Generate, LogLikelihood, Measure, Prompt, Sample, TokenScores
+from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Sample, TokenScores
+from harness.model.tokens import PromptTokenizer
+from harness.model.train import forget_steps, plain_loss, train
+from harness.scoring.decode import Waiting, greedy
+from harness.scoring.requests import Asked, collect
+from harness.scoring.scorer import SHARED_PREFIX, Scorer, spread, summarise
 
 FAMILIES = {
     "llama": {},
@@ -122,7 +122,7 @@ def test_scores_are_those_of_asking_one_by_one(family, tiny, tokens):
         np.testing.assert_allclose(answer.logprobs, expected[request].logprobs, atol=1e-4, rtol=0)
 
 
-class Numbers(Tokens):
+class Numbers(PromptTokenizer):
     """Texts are token ids in figures: what was generated can be asked for, token by token."""
 
     def frame(self, prompt):
@@ -162,7 +162,7 @@ def test_the_prompts_of_these_tests_share_a_beginning_longer_than_the_windows(to
 def test_a_chat_template_frames_what_is_asked(tiny, make_tokenizer):
     tokenizer = make_tokenizer()
     tokenizer.chat_template = "{% for m in messages %}Ada {{ m.content }} Bo {% endfor %}Cleo"
-    tokens = Tokens(tokenizer)
+    tokens = PromptTokenizer(tokenizer)
     double = tiny().double()
     requests = everything()
     expected = {request: one_by_one(double, tokens, request) for request in requests}
@@ -356,7 +356,7 @@ def test_continuations_of_unlike_lengths_are_not_padded_to_the_longest(model, to
     texts += [" ".join([town] * 9) for town in ("Bonn", "Kiev", "Riga")]
     asked = [LogLikelihood(prompt, text, end=False) for text in texts]
     assert rows_run(model, tokens, asked)[1:] == [(6, 8)]
-    monkeypatch.setattr("harness.score.PADDING", 6)
+    monkeypatch.setattr("harness.scoring.scorer.PADDING", 6)
     assert rows_run(model, tokens, asked)[1:] == [(3, 1), (3, 8)]
 
 

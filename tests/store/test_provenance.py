@@ -7,7 +7,7 @@ import re
 
 import pyarrow as pa
 
-from harness import provenance, store
+from harness.store import provenance, store
 
 
 def test_provenance_tells_the_commit_and_neither_host_nor_place():

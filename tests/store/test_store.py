@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harness import store
+from harness.core.types import Metric, Outcome, Sample, as_row
 from harness.errors import StoreError
-from harness.store import CellRow, Store
-from harness.types import Metric, Outcome, Sample, as_row
+from harness.store import atomic, store
+from harness.store import schema as schema_module
+from harness.store.schema import CellRow
+from harness.store.store import Store
 
 A, B = "a" * 64, "b" * 64
 
@@ -111,7 +113,7 @@ def test_killed_at_any_moment_the_cell_is_not_there_and_can_be_run_again(tmp_pat
 
     with monkeypatch.context() as patch:
         patch.setattr(store.os, "replace", dies(os.replace))
-        patch.setattr(store, "_flush", dies(store._flush))
+        patch.setattr(atomic, "_flush", dies(atomic._flush))
         with pytest.raises(Killed):
             results.commit(row(), outcome(0.1))
     again = Store(tmp_path)
@@ -132,7 +134,7 @@ def test_a_full_disk_is_one_sentence_and_touches_nothing(tmp_path, monkeypatch, 
         if f"/{table}/" in file.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store, "_flush", full)
+    monkeypatch.setattr(atomic, "_flush", full)
     with pytest.raises(StoreError, match=rf"{table}/.*No space left on device.*another --results"):
         results.commit(row(), outcome())
     assert results.cells().equals(before)
@@ -218,13 +220,13 @@ def test_every_column_says_what_it_is_and_the_footer_which_version_wrote_it(tmp_
     Store(tmp_path).commit(row(), outcome())
     for table in ("cells", "metrics", "samples"):
         schema = pq.read_schema(tmp_path / table / f"{A}.parquet")
-        assert schema.metadata[b"protocol"] == store.PROTOCOL.encode()
-        assert schema.metadata[b"schema_version"] == store.SCHEMA_VERSION.encode()
+        assert schema.metadata[b"protocol"] == schema_module.PROTOCOL.encode()
+        assert schema.metadata[b"schema_version"] == schema_module.SCHEMA_VERSION.encode()
         assert all(column.metadata[b"description"] for column in schema)
-    assert store.CELLS.names == [f.name for f in fields(CellRow)]
-    assert store.METRICS.names == ["key", *(f.name for f in fields(Metric))]
-    assert store.SAMPLES.names == ["key", *(f.name for f in fields(Sample))]
-    assert store.CELLS.field("peak_memory_mib").metadata[b"unit"] == b"MiB"
+    assert schema_module.CELLS.names == [f.name for f in fields(CellRow)]
+    assert schema_module.METRICS.names == ["key", *(f.name for f in fields(Metric))]
+    assert schema_module.SAMPLES.names == ["key", *(f.name for f in fields(Sample))]
+    assert schema_module.CELLS.field("peak_memory_mib").metadata[b"unit"] == b"MiB"
 
 
 def test_an_ok_cell_needs_results(tmp_path):

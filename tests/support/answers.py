@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import metrics
-from harness.types import Generate, Sample, TokenScores
+from harness.core.types import Generate, Sample, TokenScores
+from harness.scoring import metrics
 
 
 def loaded(benchmark, data: Path | None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from harness.neurons import feed_forwards
+from harness.model.neurons import feed_forwards
 from support.equations import log_probability
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness import curves, leaderboard
-from harness.store import Store
-from harness.types import Metric, Outcome
+from harness.core.types import Metric, Outcome
+from harness.leaderboard import board as leaderboard
+from harness.leaderboard import curves
+from harness.store.store import Store
 from support.cells import cell
 
 EVIL = "</script><img src=x onerror=\"document.title='broken'\"> & \u2028 'quoted' {{ braces }}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from harness import leaderboard
-from harness.keys import key
-from harness.store import CellRow, Store
-from harness.types import Metric, Outcome, Sample
+from harness.core.keys import key
+from harness.core.types import Metric, Outcome, Sample
+from harness.leaderboard import board as leaderboard
+from harness.store.schema import CellRow
+from harness.store.store import Store
 
 FACTS = [f"f{i}" for i in range(20)]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import harness.cli
-import harness.execute
+import harness.cli.main
+import harness.runner.pool
 from support.command import Ended
 
 
@@ -44,7 +44,7 @@ class Child:
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
             if not spawn:
-                harness.execute.get_context = lambda kind: multiprocessing.get_context("fork")
+                harness.runner.pool.get_context = lambda kind: multiprocessing.get_context("fork")
             sys.argv = ["harness", *arguments]
             harness.cli.main()
             code = 0

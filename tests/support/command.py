@@ -7,7 +7,7 @@ import io
 import sys
 from dataclasses import dataclass
 
-import harness.cli
+import harness.cli.main
 
 
 @dataclass(frozen=True)

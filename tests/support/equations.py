@@ -6,9 +6,9 @@ import copy
 
 import torch
 
-from harness import models
-from harness.run import unlearn
-from harness.train import terms
+from harness.engine.unlearning import unlearn
+from harness.model import models
+from harness.model.train import terms
 
 
 def log_probability(model, prompt, answer):

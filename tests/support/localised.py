@@ -6,9 +6,9 @@ import copy
 
 import torch
 
-from harness.models import blocks, linear_modules
-from harness.neurons import feed_forwards, sizes
-from harness.run import unlearn
+from harness.engine.unlearning import unlearn
+from harness.model.models import blocks, linear_modules
+from harness.model.neurons import feed_forwards, sizes
 from support.equations import flat
 
 

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.base import Attack, Benchmark, Config, Method
-from harness.plugins import Plugins, Registration
-from harness.registry import Registry
+from harness.core.base import Attack, Benchmark, Method
+from harness.core.config import Config
+from harness.plugins.discovery import Plugins, Registration
+from harness.plugins.registry import Registry
 
 
 class Mine(Method):

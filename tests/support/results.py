@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.store import Store
+from harness.store.store import Store
 
 COST = ("seconds", "peak_memory_mib", "provenance")
 """Columns of a cell that say what it took and where, and not what it found."""

@@ -14,7 +14,7 @@ def save_model(place: Path, texts: Sequence[str] = WORDS, **settings: Any) -> Pa
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from harness.targets import word_tokenizer
+    from harness.model.embedded import word_tokenizer
 
     tokenizer = word_tokenizer(tuple(texts))
     end = tokenizer.eos_token_id

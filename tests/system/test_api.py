@@ -14,8 +14,8 @@ import pytest
 import typer
 
 import harness
-import harness.cli
-import harness.command
+import harness.cli.main
+import harness.runner.command
 from harness.errors import ConfigError, HarnessError, StoreError
 from support.results import committed
 from support.stub import SETTINGS
@@ -38,11 +38,11 @@ def stub(world):
 
 FORMS = {
     "import harness; run = harness.run",
-    "import harness; import harness.execute; run = harness.run",
+    "import harness; import harness.runner.pool; run = harness.run",
     "import harness.run; run = harness.run",
     "import harness.run as run",
     "from harness import run",
-    "from harness.run import Subject; import harness; run = harness.run",
+    "from harness.run import ModelUnderTest; import harness; run = harness.run",
     "import sys, harness.run; run = sys.modules['harness.run']",
     "import importlib; run = importlib.import_module('harness.run')",
     "import harness; first = harness.run; import harness.run as run; assert first is run",
@@ -55,7 +55,7 @@ for form in {forms!r}:
     if os.fork() == 0:
         scope = {{}}
         exec(form, scope)
-        assert scope["run"].Unlearning.__module__ == "harness.run"
+        assert scope["run"].UnlearningJob.__module__ == "harness.run"
         try:
             scope["run"](methods="gdd")
         except Exception as error:
@@ -76,7 +76,9 @@ class TestNames:
         ], done
 
     def test_what_is_defined_in_it_can_be_sent_to_a_worker(self):
-        assert pickle.loads(pickle.dumps(harness.run.unlearn)) is harness.run.unlearn
+        assert (
+            pickle.loads(pickle.dumps(harness.engine.unlearning.unlearn)) is harness.engine.unlearning.unlearn
+        )
 
     def test_importing_the_package_loads_nothing_heavy(self):
         heavy = "{'torch', 'transformers', 'pyarrow', 'pandas', 'matplotlib', 'scipy', 'rich', 'typer'}"
@@ -92,7 +94,7 @@ class TestNames:
 
 
 def test_arguments_are_the_options_of_the_command_line_with_their_defaults():
-    command = typer.main.get_command(harness.cli.app).commands["run"]
+    command = typer.main.get_command(harness.cli.main.app).commands["run"]
     options = {next(o for o in p.opts if o.startswith("--"))[2:].replace("-", "_"): p for p in command.params}
     options["settings"], options["plugins"] = options.pop("set"), options.pop("plugin")
     options.pop("help", None)
@@ -117,7 +119,7 @@ def test_a_run_returns_tables(stub):
 def test_a_second_run_computes_nothing_and_returns_the_same(stub, world, monkeypatch):
     first = stub()
     kept = committed(world.path())
-    monkeypatch.setattr(harness.command, "execute", None)  # calling it would raise
+    monkeypatch.setattr(harness.runner.command, "execute", None)  # calling it would raise
     assert stub().leaderboard.equals(first.leaderboard)
     assert committed(world.path()) == kept
 
@@ -142,7 +144,7 @@ def test_lists_and_comma_lists_mean_the_same(stub):
 
 def test_values_become_what_set_would_take(stub, world, monkeypatch):
     seen = []
-    monkeypatch.setattr(harness.command, "run", seen.append)
+    monkeypatch.setattr(harness.runner.command, "run", seen.append)
     settings = {"gd.learning_rates": [1e-3, 1e-5], "a.b": None, "a.c": True}
     stub(settings=settings, data={"tofu": world.folder}, lora={"r": 16, "alpha": 32}, utility=["a", "b"])
     [wanted] = seen

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness import models
-from harness.plan import with_rates
-from harness.registry import Registry
-from harness.run import run_attack
-from harness.settings import resolve_variants
-from harness.targets import EMBEDDED, Protocol
-from harness.tokens import Tokens
-from harness.types import Question, Splits
+from harness.core.types import Question, Splits
+from harness.engine.attacking import run_attack
+from harness.engine.protocol import EMBEDDED, Protocol, with_rates
+from harness.model import models
+from harness.model.tokens import PromptTokenizer
+from harness.plugins.registry import Registry
+from harness.plugins.settings import resolve_variants
 
 SMALL = {
     "steps": 2,
@@ -77,7 +76,7 @@ def subject(make_subject, toy_benchmark, tiny, tokens, make_tokenizer, splits):
         if family == "chat":
             tokenizer = make_tokenizer()
             tokenizer.chat_template = "{% for m in messages %}Question: {{ m.content }} {% endfor %}Answer:"
-            more = {"tokens": Tokens(tokenizer)}
+            more = {"tokens": PromptTokenizer(tokenizer)}
         return make_subject(toy_benchmark(), model, splits=given, **more)
 
     return subject

@@ -12,7 +12,7 @@ import pytest
 
 import harness.store
 from harness.errors import DataError
-from harness.store import Store
+from harness.store.store import Store
 from support.child import eventually
 from support.results import committed, numbers, rows, total
 from support.site import install, on_path
@@ -102,7 +102,7 @@ def test_cells_whose_worker_dies_twice_fail_and_the_others_go_on(world):
 
 def test_a_worker_that_dies_while_training_a_target_ends_the_run_with_a_sentence(world, monkeypatch):
     world.cache = world.folder / "cache"
-    monkeypatch.setattr(harness.targets, "fit", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(harness.engine.targets, "fit", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     ended = world.start("none", "none", "stub", "--jobs", 2, controls=False).wait()
     assert ended.code == 2
     assert "killed while it ran the training of a target, twice" in ended.err
@@ -177,7 +177,7 @@ def test_a_full_disk_in_a_worker_ends_the_run_with_the_same_sentence(world, monk
 
     assert world.run("none", "nudge", controls=False).code == 0
     kept = committed(world.path())
-    monkeypatch.setattr(harness.store.os, "fsync", full)
+    monkeypatch.setattr(harness.store.store.os, "fsync", full)
     ended = world.start("none,gd", "nudge", "stub", "--jobs", 2, controls=False).wait()
     assert ended.code == 2
     assert "could not be written (No space left on device)" in ended.err

@@ -9,12 +9,14 @@ from __future__ import annotations
 import pytest
 from filelock import FileLock
 
-from harness import models
-from harness.plan import recipes, with_protocol
-from harness.registry import Registry
-from harness.run import Subject, evaluate, unlearn
-from harness.targets import EMBEDDED, Source
-from harness.tokens import Tokens
+from harness.engine.evaluation import ModelUnderTest, evaluate
+from harness.engine.protocol import EMBEDDED, with_protocol
+from harness.engine.source import Source
+from harness.engine.targets import recipes
+from harness.engine.unlearning import unlearn
+from harness.model import loading
+from harness.model.tokens import PromptTokenizer
+from harness.plugins.registry import Registry
 
 RATES = {
     "ga": 1e-4,
@@ -55,8 +57,8 @@ def test_a_method_forgets_and_its_price_is_reported(name, original, record_prope
     config = with_protocol(cls, cls.Config(), EMBEDDED)
     upwards = tuple(rate for rate in config.learning_rates if rate >= RATES[name])
     config = config.model_copy(update={"learning_rates": upwards})
-    model, tokenizer = models.load(place)
-    subject = Subject(model, Tokens(tokenizer), benchmark, splits, EMBEDDED)
+    model, tokenizer = loading.load(place)
+    subject = ModelUnderTest(model, PromptTokenizer(tokenizer), benchmark, splits, EMBEDDED)
     before = subject.score(splits.only(frozenset({"forget"})), ["accuracy"])
     assert sum(s.value for s in before) / len(before) > 0.9
     job = unlearn(subject, cls(config), seed=0)

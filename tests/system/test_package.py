@@ -119,7 +119,7 @@ def test_the_installed_command_writes_a_package(installed, site, tmp_path):
 def test_every_plugin_of_the_installed_package_can_be_loaded(installed):
     printed = installed(
         "-c",
-        "from harness.registry import Registry\n"
+        "from harness.plugins.registry import Registry\n"
         "registry = Registry()\n"
         "entries = [entry for kind in registry.kinds.values() for entry in kind.values()]\n"
         "print([str(broken) for broken in registry.broken], all(entry.load() for entry in entries))\n",

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.store import Store
+from harness.store.store import Store
 from support.command import harness_cli
 from support.paths import DATA
 from support.results import rows

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-import harness.work
-from harness.store import Store, read_samples, write_samples
-from harness.types import Sample
+import harness.runner.worker
+from harness.core.types import Sample
+from harness.store.store import Store, read_samples, write_samples
 from support.results import numbers, rows
 
 
@@ -103,7 +103,7 @@ def test_a_twin_that_could_not_be_scored_fails_what_compares_with_it_and_nothing
         if what == "write_samples":
             raise RuntimeError("no room for a twin")
 
-    place = harness.work.Worker if what == "score_twin" else harness.work
+    place = harness.runner.worker.Worker if what == "score_twin" else harness.runner.worker
     monkeypatch.setattr(place, what, fail)
     ended = run("none", "nudge:small", controls=False, seeds=1, code=1)
     [row] = rows(world.path(), attack="none")

@@ -8,8 +8,11 @@ from importlib.metadata import version
 import pyarrow as pa
 import pytest
 
-from harness import command, leaderboard
-from harness.store import Store
+from harness.leaderboard import board as board_module
+from harness.leaderboard import columns
+from harness.runner import command
+from harness.store import store
+from harness.store.store import Store
 from support.command import harness_cli
 from support.results import committed, rows
 from support.tasks import HELPER
@@ -41,13 +44,13 @@ def test_each_model_has_a_row_of_utility_and_the_original_is_measured_once(world
         parts = values[row["key"], "say/exact_match"], values[row["key"], "where/acc"]
         assert values[row["key"], "utility_lm_eval"] == pytest.approx(sum(parts) / 2)
 
-    board = leaderboard.build(*command.tables([Store(world.path())])).to_pylist()
+    board = board_module.build(*store.tables([Store(world.path())])).to_pylist()
     before = {row["method"]: row for row in board if row["attack"] == "none"}
     score = values[original[0]["key"], "utility_lm_eval"]
     assert {row["lm_eval_original"] for row in before.values()} == {score}
     assert before["none"]["lm_eval"] == score
     assert {row["lm_eval"] for row in board if row["attack"] != "none"} == {None}
-    schema = leaderboard.SCHEMA
+    schema = columns.SCHEMA
     shown = command.markdown.markdown(pa.Table.from_pylist(board, schema=schema))
     assert f"{score:.3f} (100%)" in shown
     assert "where v3 0-shot 4 items" in shown
@@ -71,7 +74,7 @@ def test_a_failing_task_fails_its_own_cell_and_is_run_again_alone(world, local):
     assert rows(world.path(), attack="none", variant="", status="ok")
     assert rows(world.path(), attack="nudge", status="ok")
     before = committed(world.path())
-    board = leaderboard.build(*command.tables([Store(world.path())])).to_pylist()
+    board = board_module.build(*store.tables([Store(world.path())])).to_pylist()
     [row] = [row for row in board if row["attack"] == "none"]
     assert (row["seeds"], row["failed"], row["lm_eval"]) == (2, 2, None)
     assert "seed 0, utility: RuntimeError: no" in row["errors"][0]

@@ -10,13 +10,11 @@ import pytest
 import torch
 from pydantic import Field
 
-from harness import models
-from harness.base import Attack, Config, FinetuneConfig
+from harness.core.base import Attack
+from harness.core.config import Config, FinetuneConfig
 from harness.errors import HarnessError
-from harness.testing import (
-    check_attack,
-    examine,
-)
+from harness.model import loading, models
+from harness.testing import check_attack, examine
 
 
 class Look(Attack):
@@ -97,7 +95,7 @@ class TwinLook(Look):
     name = "twin-look"
 
     def attack(self, job):
-        models.load(job.subject.retrain)
+        loading.load(job.subject.retrain)
         job.checkpoint()
 
 

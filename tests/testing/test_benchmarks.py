@@ -7,16 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from harness import metrics
-from harness.formulas import formula
-from harness.registry import Registry
-from harness.testing import (
-    ConformanceError,
-    check_benchmark,
-    examine,
-)
+from harness.core.formulas import formula
+from harness.core.types import Example, Prompt, Reported, Splits, Training
+from harness.plugins.registry import Registry
+from harness.scoring import metrics
+from harness.testing import ConformanceError, check_benchmark, examine
 from harness.testing.facts import SPLITS, Toy
-from harness.types import Example, Prompt, Reported, Splits, Training
 from support.command import harness_cli
 from support.paths import DATA, ROOT
 

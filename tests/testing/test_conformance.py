@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.registry import Registry
+from harness.plugins.registry import Registry
 from harness.testing import examine
 
 BUILT_IN = {

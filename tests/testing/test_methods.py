@@ -8,17 +8,12 @@ import pytest
 import torch
 from pydantic import BaseModel, Field
 
-import harness.base
-from harness import models
-from harness.base import Config, Method, MethodConfig
-from harness.losses import cross_entropy
-from harness.testing import (
-    ConformanceError,
-    check_attack,
-    check_benchmark,
-    check_method,
-    examine,
-)
+import harness.core.base
+from harness.core.base import Method
+from harness.core.config import Config, MethodConfig
+from harness.model import models
+from harness.model.losses import cross_entropy
+from harness.testing import ConformanceError, check_attack, check_benchmark, check_method, examine
 
 
 class Fine(Method):
@@ -169,7 +164,7 @@ class TakesTwin(Halved):
     name = "takes-twin"
 
     def unlearn(self, job):
-        job.become_retrained()
+        job.load_retrained()
 
 
 class NotFinite(Halved):
@@ -389,5 +384,5 @@ def test_a_config_that_lets_anything_through_breaks_the_contract():
 
         Config = BaseModel
 
-    assert "harness.base.Config" in broken(examine(Loose))["contract"].seen
-    assert harness.base.Config
+    assert "harness.core.config.Config" in broken(examine(Loose))["contract"].seen
+    assert harness.core.config.Config

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.run import Unlearning
-from harness.train import forget_steps
-from harness.types import Splits
+from harness.core.types import Splits
+from harness.engine.unlearning import UnlearningJob
+from harness.model.train import forget_steps
 
 N = 4
 
@@ -16,7 +16,7 @@ def job(model, make_subject, toy_benchmark, toy_splits):
     """Unlearning of four of the toy facts, all of which that model is said to know."""
     splits = Splits({name: facts[:N] for name, facts in toy_splits.items()})
     benchmark = toy_benchmark(lambda split, metric, fact: 1.0)
-    return Unlearning(make_subject(benchmark, model, splits=splits), config=None, seed=0)
+    return UnlearningJob(make_subject(benchmark, model, splits=splits), config=None, seed=0)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from harness.methods.klue import KLUE
 from harness.methods.rmu import RMU
 from harness.methods.simu import Simu, SimuRandom
 
-from harness import models
-from harness.train import forget_steps
+from harness.model import models
+from harness.model.train import forget_steps
 from support.equations import differing, flat, loss_of, moved, prepared
 from support.families import FEED_FORWARD, LINEAR
 from support.localised import settings, unlearnt

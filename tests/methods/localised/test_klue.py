@@ -7,7 +7,7 @@ import torch
 from harness.methods.gd import GradientDifference
 from harness.methods.klue import KLUE
 
-from harness import models
+from harness.model import models
 from support.attribution import influence_of_one
 from support.equations import log_probability, loss_of, mean_loss, prepared, run
 from support.families import LINEAR

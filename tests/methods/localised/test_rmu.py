@@ -8,10 +8,10 @@ import pytest
 import torch
 from harness.methods.rmu import RMU
 
-from harness import models
-from harness.models import blocks, restored
-from harness.neurons import feed_forwards, hidden
-from harness.run import unlearn
+from harness.engine.unlearning import unlearn
+from harness.model import models
+from harness.model.models import blocks, restored
+from harness.model.neurons import feed_forwards, hidden
 from support.equations import differing, loss_of, prepared, run
 from support.families import LINEAR
 from support.localised import assert_same_gradient, settings

@@ -9,11 +9,11 @@ import torch
 from harness.methods.simu import Simu, SimuRandom
 from harness.methods.sophia import Sophia
 
-from harness import models
-from harness.keys import derive
-from harness.neurons import feed_forwards, one_token_each
-from harness.run import unlearn
-from harness.train import forget_steps
+from harness.core.keys import derive
+from harness.engine.unlearning import unlearn
+from harness.model import models
+from harness.model.neurons import feed_forwards, one_token_each
+from harness.model.train import forget_steps
 from support.attribution import attribution_of_one
 from support.equations import differing, mean_loss, prepared, run
 from support.families import LINEAR

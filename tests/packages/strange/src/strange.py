@@ -1,4 +1,4 @@
-"""Two methods, an attack and a benchmark, each written as the docstrings of harness.base say."""
+"""Two methods, an attack and a benchmark, each written as the docstrings of harness.core.base say."""
 
 from functools import partial
 
@@ -6,10 +6,13 @@ import torch
 from pydantic import Field
 
 import harness
-from harness import base, metrics, models
-from harness.base import Attack, Benchmark, Method, MethodConfig
-from harness.losses import cross_entropy
-from harness.types import Example, Fact, Generate, Measure, Prompt, Reported, Splits, Training
+from harness.core import config
+from harness.core.base import Attack, Benchmark, Method
+from harness.core.config import MethodConfig
+from harness.core.types import Example, Fact, Generate, Measure, Prompt, Reported, Splits, Training
+from harness.model import models
+from harness.model.losses import cross_entropy
+from harness.scoring import metrics
 
 NAMES = ["Uma", "Vic", "Wes", "Xia", "Yan", "Zoe"]
 METALS = ["iron", "gold", "lead", "zinc", "tin", "silver"]
@@ -33,7 +36,7 @@ class Negate(Method):
 
     name = "strange-negate"
 
-    class Config(base.Config):
+    class Config(config.Config):
         steps: int = Field(4, ge=1, description="steps on the forget set")
         scale: float = Field(2.0, gt=0, description="how far to go the other way")
 
@@ -57,7 +60,7 @@ class Scale(Attack):
     name = "strange-scale"
     variants = {"by=1.5": {"by": 1.5}, "by=2": {"by": 2.0}}
 
-    class Config(base.Config):
+    class Config(config.Config):
         by: float = Field(1.5, gt=0, description="factor")
 
     def attack(self, job):

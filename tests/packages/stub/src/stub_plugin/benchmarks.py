@@ -4,11 +4,12 @@ import json
 
 from pydantic import Field
 
-from harness.base import Benchmark, Config
+from harness.core.base import Benchmark
+from harness.core.config import Config
+from harness.core.formulas import formula
+from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Reported, Splits, Training
 from harness.errors import DataError
-from harness.formulas import formula
-from harness.metrics import exact_match, means, probability
-from harness.types import Example, Generate, LogLikelihood, Measure, Prompt, Reported, Splits, Training
+from harness.scoring.metrics import exact_match, means, probability
 from stub_plugin.facts import FOODS, TOWNS, TRADES, facts
 
 

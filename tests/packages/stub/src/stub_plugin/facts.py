@@ -1,6 +1,6 @@
 """Who lives where, does what and eats what."""
 
-from harness.types import Fact
+from harness.core.types import Fact
 
 NAMES = ["Ada", "Bo", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hana"]
 TOWNS = ["Oslo", "Rome", "Lima", "Bonn", "Kiev", "Bern", "Nice", "York"]

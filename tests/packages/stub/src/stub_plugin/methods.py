@@ -4,8 +4,9 @@ import os
 import signal
 import time
 
-from harness.base import Config, Method
-from harness.losses import cross_entropy
+from harness.core.base import Method
+from harness.core.config import Config
+from harness.model.losses import cross_entropy
 from stub_plugin.faults import fault
 
 

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from harness.base import Attack, Config
+from harness.core.base import Attack
+from harness.core.config import Config
 from stub_plugin.faults import fault
 
 
