@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from text import cell, code, docstring, interval, number, plain, table
-
 from harness.base import Attack, Benchmark, Method, MethodConfig, Plugin, TrainingConfig
 from harness.formulas import described
 from harness.markdown import attack_label, method_label
 from harness.registry import Entry, Registry
 from harness.settings import settings_of
 from harness.types import Reported
+
+from .text import cell, code, docstring, interval, number, plain, table
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -94,8 +94,8 @@ def leaderboard() -> list[Row]:
 
 
 def anchor(metric: str) -> str:
-    """The id of a metric's section."""
-    return "metric-" + metric.replace("+", "-plus")
+    """The id of a metric's section, as Sphinx writes ids."""
+    return "metric-" + metric.lower().replace("+", "-plus").replace("_", "-")
 
 
 def where(reported: Reported) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 HARD = "\N{NO-BREAK SPACE}"
+
+
+class DocsError(Exception):
+    """The pages cannot be written; says what to mend and where."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -32,9 +37,19 @@ def code(value: Any) -> str:
 
 def plain(text: str) -> str:
     """Text in which nothing is Markdown: descriptions hold <, * and _ of formulas."""
-    for sign in "\\`*_<>[]$":
-        text = text.replace(sign, f"&#{ord(sign)};")
-    return text
+    return "".join(f"&#{ord(sign)};" if sign in "\\`*_<>[]{}$" else sign for sign in text)
+
+
+def entities(text: str) -> str:
+    """Text within HTML within Markdown, also in a table."""
+    return "".join(f"&#{ord(sign)};" if sign in "\\`*_<>[]{}$&|~" else sign for sign in text)
+
+
+def fenced(text: str, language: str) -> str:
+    """A block of code, or a directive, whatever fences it holds."""
+    longest = max((len(ticks) for ticks in re.findall(r"^`+", text, re.MULTILINE)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n"
 
 
 def number(value: Any, digits: int = 3) -> str:
