@@ -1,4 +1,4 @@
-"""Builds the documentation: `python docs/make.py` writes build/docs as finished Markdown, and site/ from it."""
+"""Builds the documentation: finished Markdown in build/docs, and the site from it in site/."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def main() -> None:
     given = parser.parse_args()
     try:
         write(given.pages)
+        raise SystemExit(build(given.pages, given.site))
     except DocsError as error:
         raise SystemExit(str(error)) from None
-    raise SystemExit(build(given.pages, given.site))
 
 
 if __name__ == "__main__":

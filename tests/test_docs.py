@@ -31,10 +31,10 @@ from harness.types import Reported
 
 ROOT = Path(harness.__file__).parents[1]
 DOCS = ROOT / "docs"
-NEEDED = ("mkdocs", "material", "mkdocstrings", "latex2mathml")
+NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "latex2mathml")
 
 pytestmark = [
-    pytest.mark.skipif(not (ROOT / "mkdocs.yml").is_file(), reason="no checkout: its docs/ is not installed"),
+    pytest.mark.skipif(not (DOCS / "conf.py").is_file(), reason="no checkout: its docs/ is not installed"),
     pytest.mark.skipif(
         any(importlib.util.find_spec(name) is None for name in NEEDED),
         reason="the extra 'docs' is not installed",
@@ -44,12 +44,9 @@ pytestmark = [
 
 @pytest.fixture(scope="session")
 def generator() -> dict[str, ModuleType]:
-    """The modules of docs/gen by name."""
-    sys.path.insert(0, str(DOCS / "gen"))
-    try:
-        return {name: importlib.import_module(name) for name in ("complete", "pages", "reference")}
-    finally:
-        sys.path.remove(str(DOCS / "gen"))
+    """The modules of docs/docgen by name."""
+    names = ("api", "complete", "pages", "reference")
+    return {name: importlib.import_module(f"docgen.{name}") for name in names}
 
 
 # --- completeness
@@ -107,7 +104,7 @@ class Unmeasured(Benchmark):
 
 def test_a_plugin_without_a_page_and_a_setting_without_a_description_are_named(undocumented):
     assert undocumented(registry(Unwritten)) == [
-        "The method 'unwritten' has no page; write docs/methods/unwritten.md and name it in mkdocs.yml.",
+        "The method 'unwritten' has no page; write docs/methods/unwritten.md.",
         "The setting unwritten.strength has no description; write Field(description=...).",
     ]
 
@@ -215,10 +212,9 @@ def site(tmp_path_factory, worker_id) -> Path:
     place = (shared if worker_id == "master" else shared.parent) / "site"
     with FileLock(f"{place}.lock"):
         if not place.is_dir():
+            pages = place.with_name("pages")
             built = subprocess.run(
-                [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(place)],
-                cwd=ROOT,
-                env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+                [sys.executable, DOCS / "make.py", "--pages", pages, "--site", place],
                 capture_output=True,
                 text=True,
             )
@@ -324,10 +320,10 @@ def test_every_hook_is_in_the_reference_with_its_signature(pages):
 
 
 @pytest.mark.parametrize("cls", [Method, Attack, Benchmark])
-def test_whatever_can_be_overridden_is_in_the_reference(cls, pages):
+def test_whatever_can_be_overridden_is_in_the_reference(cls, pages, generator):
     ids = pages["reference/classes.html"].ids
     members = [name for name in (*vars(cls), *cls.__annotations__) if not name.startswith("_")]
-    assert [name for name in members if f"harness.base.{cls.__name__}.{name}" not in ids] == []
+    assert [name for name in members if f"{generator['api'].path(cls)}.{name}" not in ids] == []
 
 
 def test_every_command_and_option_is_in_the_reference(pages, generator):
@@ -344,6 +340,21 @@ def test_every_column_is_in_the_reference(pages, generator):
         for field in schema:
             assert field.name in text
             assert field.metadata[b"description"].decode() in " ".join(text.split())
+
+
+def test_the_notebook_and_the_leaderboard_are_pages(site, pages):
+    assert "24 of 24 cells" in pages["notebooks/first_run.html"].text
+    pictures = [url for url in pages["notebooks/first_run.html"].resources if url.endswith(".png")]
+    assert len(pictures) == 2
+    assert all((site / "notebooks" / url).is_file() for url in pictures)
+    assert "leaderboard/index.html" in pages["leaderboard.html"].links
+    assert {"notebooks/first_run.html", "leaderboard.html"} <= set(pages["index.html"].links)
+
+
+def test_no_sign_of_the_sources_is_left_in_a_page(pages):
+    """Neither a line that includes a file, nor a role of Sphinx, nor TeX between dollars."""
+    left = re.compile(r"--8<--|:(?:func|class|meth|attr|mod):|\$\\?\w[^$\n]*\$")
+    assert {name: left.findall(page.text) for name, page in pages.items() if left.search(page.text)} == {}
 
 
 def test_the_readme_leads_to_the_documentation():

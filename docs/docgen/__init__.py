@@ -1,1 +1,1 @@
-"""Writes the pages of the documentation: docs/*.md and what the code, the notebook and the board add to them."""
+"""Writes the pages of the documentation: docs/*.md, and what code, notebook and leaderboard add to them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from types import FunctionType, ModuleType
@@ -12,9 +11,11 @@ from typing import Any
 
 import harness
 
-from .text import code, docstring, fenced, plain
+from .text import code, docstring, fenced, markdown_of, plain
 
-ROLE = re.compile(r":(?:func|class|meth|attr|mod|data):`~?([^`]+)`")
+INTERNAL = ("ABC", "model_config")
+"""How a class is made, which nobody who uses it needs to know."""
+
 LONGEST = 60
 """Characters of a default that is still shown."""
 
@@ -22,13 +23,13 @@ LONGEST = 60
 def described(thing: Any) -> str:
     """A function or class, or everything public that a module defines."""
     if isinstance(thing, ModuleType):
-        return f"{_told(thing)}\n\n" + "\n".join(_members(thing, _body(thing)))
+        return f"{docstring(thing)}\n\n" + "\n".join(_members(thing, _body(thing)))
     [node] = _body(thing)
     return _entry(thing, node, path(thing))
 
 
 def path(thing: Any) -> str:
-    """The name to import a thing by: from ``harness`` itself where it is exported, else where it is defined."""
+    """The name to import a thing by: from ``harness`` where that exports it, else where it is defined."""
     name = thing.__qualname__
     exported = name in harness.__all__ and getattr(harness, name) is thing
     return f"harness.{name}" if exported else f"{thing.__module__}.{name}"
@@ -42,7 +43,7 @@ def _members(owner: Any, body: Sequence[ast.stmt]) -> Iterator[str]:
     """What a class or a module defines, in the order of its source, without what is private."""
     for node, after in zip(body, [*body[1:], None], strict=True):
         name = _name(node)
-        if name is None or name.startswith("_"):
+        if name is None or name.startswith("_") or name in INTERNAL:
             continue
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             thing = inspect.getattr_static(owner, name)
@@ -62,8 +63,12 @@ def _name(node: ast.stmt) -> str | None:
 
 def _text_of(node: ast.stmt | None) -> str:
     """The string that stands below a variable and says what it is."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-        return _clean(inspect.cleandoc(node.value.value))
+    if (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ):
+        return markdown_of(node.value.value)
     return ""
 
 
@@ -76,28 +81,32 @@ def _description(owner: Any, name: str) -> str:
 def _entry(thing: Any, node: ast.stmt, name: str) -> str:
     """A function, method, property or class with its docstring and its members."""
     if isinstance(node, ast.ClassDef):
-        bases = ", ".join(code(ast.unparse(base)) for base in node.bases)
-        parts = [f"Derives from {bases}.\n" * bool(bases), f"{_told(thing)}\n", *_members(thing, node.body)]
+        bases = ", ".join(code(base) for base in map(ast.unparse, node.bases) if base not in INTERNAL)
+        parts = [
+            f"Derives from {bases}.\n" * bool(bases),
+            f"{docstring(thing)}\n",
+            *_members(thing, node.body),
+        ]
         return _directive("class", name + _construction(thing, node), "\n".join(filter(None, parts)))
     assert isinstance(node, ast.FunctionDef)
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     if isinstance(thing, property):
-        return _directive("property", name, _told(thing.fget), type=returns.removeprefix(" -> "))
+        return _directive("property", name, docstring(thing.fget), type=returns.removeprefix(" -> "))
     inner = getattr(thing, "__func__", getattr(thing, "func", thing))
     kind = {classmethod: "classmethod", staticmethod: "staticmethod"}.get(type(thing), "")
     flags = {kind: ""} if kind else {}
     if getattr(inner, "__isabstractmethod__", False):
         flags["abstractmethod"] = ""
     if not isinstance(thing, FunctionType | classmethod | staticmethod):  # a cached property
-        return _directive("property", name, _told(inner), type=returns.removeprefix(" -> "))
+        return _directive("property", name, docstring(inner), type=returns.removeprefix(" -> "))
     directive = "function" if "." in name else "method"
     bound = directive == "method" and kind != "staticmethod"
-    return _directive(directive, f"{name}({_parameters(node, bound)}){returns}", _told(inner), **flags)
+    return _directive(directive, f"{name}({_parameters(node, bound)}){returns}", docstring(inner), **flags)
 
 
 def _variable(owner: Any, node: ast.AnnAssign | ast.Assign, name: str, told: str) -> str:
     options = {"type": ast.unparse(node.annotation)} if isinstance(node, ast.AnnAssign) else {}
-    value = ast.unparse(node.value) if node.value else ""
+    value = ast.unparse(node.value) if node.value and not isinstance(node.value, ast.Call) else ""
     if name in getattr(owner, "model_fields", {}):
         value = repr(owner.model_fields[name].default)
     if value and len(value) <= LONGEST:
@@ -121,7 +130,11 @@ def _construction(cls: type, node: ast.ClassDef) -> str:
             return f"({_parameters(member, bound=True)})"
     if not (hasattr(cls, "__dataclass_fields__") or hasattr(cls, "_fields")):
         return ""
-    fields = [member for member in node.body if isinstance(member, ast.AnnAssign) and (_name(member) or "_")[0] != "_"]
+    fields = [
+        member
+        for member in node.body
+        if isinstance(member, ast.AnnAssign) and (_name(member) or "_")[0] != "_"
+    ]
     return f"({', '.join(map(_field, fields))})"
 
 
@@ -129,18 +142,15 @@ def _field(node: ast.AnnAssign) -> str:
     if node.value is None:
         return ast.unparse(node)
     made = isinstance(node.value, ast.Call)  # field(default_factory=...)
-    return f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)} = " + ("..." if made else ast.unparse(node.value))
-
-
-def _told(thing: Any) -> str:
-    return _clean(docstring(thing))
-
-
-def _clean(text: str) -> str:
-    """A docstring without Sphinx's roles: Markdown shows what they name as code."""
-    return ROLE.sub(r"`\1`", text)
+    return f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)} = " + (
+        "..." if made else ast.unparse(node.value)
+    )
 
 
 def _directive(kind: str, signature: str, body: str, **options: str) -> str:
-    lines = [f":{name}: {value}".rstrip() for name, value in options.items() if value or name not in ("type", "value")]
+    lines = [
+        f":{name}: {value}".rstrip()
+        for name, value in options.items()
+        if value or name not in ("type", "value")
+    ]
     return fenced("\n".join([*lines, "", body]).strip("\n"), f"{{py:{kind}}} {signature}")

@@ -1,4 +1,4 @@
-"""The part of the Python interface that the reference shows: the page, its headings, and what stands below each."""
+"""The Python interface that the reference shows: pages, their headings, and what stands below each."""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ EQUATION = re.compile(
     VERBATIM + r"|\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)",
     re.MULTILINE | re.DOTALL,
 )
-LINK = re.compile(VERBATIM + r"|(?<!!)\[(?P<label>[^\[\]]*)\]\((?P<target>[^()\s]+)\)", re.MULTILINE | re.DOTALL)
+LINK = re.compile(
+    VERBATIM + r"|(?<!!)\[(?P<label>[^\[\]]*)\]\((?P<target>[^()\s]+)\)", re.MULTILINE | re.DOTALL
+)
 INCLUDE = re.compile(r'^--8<-- "(?P<file>[^":]+)(?::(?P<first>\d+):(?P<last>\d+))?"$', re.MULTILINE)
 
 
@@ -60,7 +62,8 @@ def mathml(tex: str, display: str) -> str:
 def relinked(text: str, source: Path, uri: str, root: Path, pages: Mapping[str, str]) -> str:
     """Make links from a file of the repository links from a page of the site.
 
-    ``pages`` are the pages by the file they are made of. A link to a file that no page is made of keeps its words only.
+    ``pages`` are the pages by the file they are made of. A link to a file
+    that no page is made of keeps its words only.
     """
 
     def link(found: re.Match[str]) -> str:

@@ -41,7 +41,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 
 
 def below(uri: str, registry: Registry) -> str:
-    """What stands below a page in the navigation: all sections below the first, each plugin below its kind."""
+    """What stands below a page in the navigation: all sections below home, each plugin below its kind."""
     if uri == "index.md":
         return "\n".join(_toctree(pages, title) for title, pages in SECTIONS.items())
     kinds = {f"{kind}s/index.md": names for kind, names in registry.kinds.items()}

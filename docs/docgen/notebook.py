@@ -15,7 +15,9 @@ from .text import fenced
 def notebook(source: Path, page: Path) -> str:
     """Return the Markdown of a notebook, and write its pictures beside the page."""
     cells = json.loads(source.read_text())["cells"]
-    return "\n".join(part for i, cell in enumerate(cells) for part in _cell(cell, page.with_name(f"{page.stem}-{i}")))
+    return "\n".join(
+        part for i, cell in enumerate(cells) for part in _cell(cell, page.with_name(f"{page.stem}-{i}"))
+    )
 
 
 def _cell(cell: dict[str, Any], picture: Path) -> Iterator[str]:
@@ -24,7 +26,9 @@ def _cell(cell: dict[str, Any], picture: Path) -> Iterator[str]:
         yield f"{text}\n"
         return
     yield fenced(text, "python")
-    printed = "".join("".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream")
+    printed = "".join(
+        "".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream"
+    )
     if printed:
         yield fenced(printed.rstrip(), "text")
     for output in cell["outputs"]:
@@ -43,6 +47,7 @@ def _shown(output: dict[str, Any], picture: Path) -> Iterator[str]:
         yield f"![What the code above draws]({path.name})\n"
     elif "text/html" in data:
         made = re.sub(r"<style.*?</style>", "", "".join(data["text/html"]), flags=re.DOTALL)
+        made = re.sub(r"<table[^>]*>", '<table class="docutils">', made)
         lines = [line for line in made.splitlines() if line.strip()]  # an empty line would end the HTML
         yield "\n".join(['<div class="output">', *lines, "</div>", ""])
     elif "text/plain" in data:

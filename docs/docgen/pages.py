@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+
 from harness.base import Attack, Benchmark, Method, MethodConfig, Plugin, TrainingConfig
 from harness.formulas import described
 from harness.markdown import attack_label, method_label
@@ -73,6 +74,12 @@ def benchmarks() -> str:
         return [code(cls.forget_metric), "--data or the hub" if cls.needs_data else "the package"]
 
     return _overview("benchmark", ["benchmark", "what it is", "forget metric", "facts from"], facts)
+
+
+def board() -> str:
+    """The way to the leaderboard that sorts and draws."""
+    link = '<a href="leaderboard/index.html">The same as a page that sorts, filters and draws</a>'
+    return f"## With curves\n\n{link}.\n"
 
 
 def settings(name: str, cls: type[Plugin]) -> str:

@@ -49,7 +49,8 @@ def specified(specs: ModuleType) -> dict[str, FunctionType]:
 def python(sections: Mapping[str, tuple[Any, ...]]) -> str:
     """Functions, classes and modules below their headings."""
     return "\n".join(
-        f"## {title}\n\n" + "\n".join(api.described(thing) for thing in things) for title, things in sections.items()
+        f"## {title}\n\n" + "\n".join(api.described(thing) for thing in things)
+        for title, things in sections.items()
     )
 
 

@@ -18,6 +18,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "methods/index.md": pages.methods,
     "attacks/index.md": pages.attacks,
     "benchmarks/index.md": pages.benchmarks,
+    "leaderboard.md": pages.board,
     "reference/cli.md": reference.cli,
     "reference/hooks.md": reference.hooks,
     "reference/metrics.md": reference.metrics,
@@ -32,7 +33,7 @@ def write(out: Path) -> None:
     registry = Registry()
     if problems := complete.undocumented(registry):
         raise DocsError("\n".join(problems))
-    shutil.rmtree(out, ignore_errors=True)
+    _clear(out, "conf.py")
     sources = _sources()
     places = {source.relative_to(ROOT).as_posix(): uri for source, uri in sources.items()}
     for source, uri in sources.items():
@@ -41,23 +42,31 @@ def write(out: Path) -> None:
         text = notebook(source, page) if source.suffix == ".ipynb" else source.read_text()
         text = markdown.relinked(markdown.included(text, DOCS / "examples"), source, uri, ROOT, places)
         parts = [text, _generated(registry, uri), navigation.below(uri, registry)]
-        page.write_text(markdown.with_equations("\n\n".join(part.strip("\n") for part in parts if part)) + "\n")
-    for source, place in {
-        DOCS / "conf.py": "conf.py",
-        DOCS / "style.css": "_static/style.css",
-        ROOT / "leaderboard" / "index.html": "_extra/board.html",
-    }.items():
-        (out / place).parent.mkdir(exist_ok=True)
-        shutil.copyfile(source, out / place)
+        page.write_text(
+            markdown.with_equations("\n\n".join(part.strip("\n") for part in parts if part)) + "\n"
+        )
+    shutil.copyfile(DOCS / "conf.py", out / "conf.py")
+    (out / "_static").mkdir()
+    shutil.copyfile(DOCS / "style.css", out / "_static" / "style.css")
+    unread = shutil.ignore_patterns("*.md")  # a page already
+    shutil.copytree(ROOT / "leaderboard", out / "_extra" / "leaderboard", ignore=unread)
 
 
 def build(source: Path, site: Path) -> int:
     """Make the site anew; every warning is an error. Returns Sphinx's exit code."""
     from sphinx.cmd.build import main
 
-    shutil.rmtree(site, ignore_errors=True)
+    _clear(site, "searchindex.js")
     doctrees = str(source / ".doctrees")
-    return main(["--quiet", "--fail-on-warning", "--fresh-env", "-d", doctrees, str(source), str(site)])
+    options = ["--quiet", "--fail-on-warning", "--fresh-env", "--jobs=auto", "--doctree-dir", doctrees]
+    return main([*options, str(source), str(site)])
+
+
+def _clear(folder: Path, mark: str) -> None:
+    """Remove what an earlier build left, which holds the file ``mark``, and nothing else."""
+    if folder.exists() and not (folder / mark).is_file() and any(folder.iterdir()):
+        raise DocsError(f"{folder} holds something else than an earlier build; name a new or empty folder.")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sources() -> dict[Path, str]:

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 HARD = "\N{NO-BREAK SPACE}"
+ROLE = re.compile(r":(?:func|class|meth|attr|mod|data):(?=`)")
 
 
 class DocsError(Exception):
@@ -68,4 +69,9 @@ def interval(row: dict[str, Any], column: str) -> str:
 
 def docstring(thing: Any) -> str:
     """The docstring of this very thing and of none of its bases, without indentation."""
-    return inspect.cleandoc(thing.__doc__ or "")
+    return markdown_of(thing.__doc__ or "")
+
+
+def markdown_of(text: str) -> str:
+    """A docstring without indentation and Sphinx's roles: Markdown shows what they name as code."""
+    return ROLE.sub("", inspect.cleandoc(text))
