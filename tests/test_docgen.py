@@ -47,7 +47,8 @@ def test_only_an_earlier_build_is_overwritten(tmp_path):
 
 
 def test_equations_become_mathml_and_code_stays():
-    made = markdown.with_equations("`$x$` and $|y|$, $5 or\n\n```sh\necho $HOME $PATH\n```\n\n$$\nz\n$$\n")
+    code = "```sh\necho $HOME $PATH\n```"
+    made = markdown.with_equations(f"`$x$` and $|y|$, $5 or\n\n{code}\n\n$$\nz\n$$\n")
     assert "`$x$`" in made
     assert code in made
     assert "$5 or" in made
