@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,26 @@ def test_links_lead_from_the_repository_to_pages():
     assert relinked("[a](../../leaderboard/README.md)") == "[a](../leaderboard.md)"
     assert relinked("[a](../../methods/gd.py)") == "a", "no page is made of it"
     assert relinked("[a](absent.md) [b](https://example.org/c) `[d](../../methods/gd.py)`").count("](") == 3
+
+
+class Kept:
+    """A class that computes and is set."""
+
+    @cached_property
+    def sum(self) -> int:
+        """Added up once."""
+
+    @property
+    def width(self) -> int:
+        """How wide."""
+
+    @width.setter
+    def width(self, value: int) -> None: ...
+
+
+def test_a_property_is_shown_once():
+    assert api.described(Kept).count("{py:property}") == 2
+    assert "{py:property} sum\n:type: int\n\nAdded up once.\n" in api.described(Kept)
 
 
 class Shown(NamedTuple):

@@ -6,7 +6,8 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator, Sequence
-from types import FunctionType, ModuleType
+from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import harness
@@ -41,17 +42,20 @@ def _body(thing: Any) -> list[ast.stmt]:
 
 def _members(owner: Any, body: Sequence[ast.stmt]) -> Iterator[str]:
     """What a class or a module defines, in the order of its source, without what is private."""
+    seen = set(INTERNAL)
     for node, after in zip(body, [*body[1:], None], strict=True):
         name = _name(node)
-        if name is None or name.startswith("_") or name in INTERNAL:
+        if name is None or name.startswith("_") or name in seen:  # a setter comes after its property
             continue
+        seen.add(name)
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             thing = inspect.getattr_static(owner, name)
             yield _entry(thing, node, path(thing) if isinstance(owner, ModuleType) else name)
         elif isinstance(node, ast.AnnAssign | ast.Assign):
-            told = _text_of(after) or _description(owner, name)
-            if told or not hasattr(owner, "__dataclass_fields__"):  # fields stand in the signature
-                yield _variable(owner, node, name, told)
+            text = _text_of(after) or _description(owner, name)
+            # Fields of a dataclass stand in its signature, and a module's type variables say nothing.
+            if text or not (isinstance(owner, ModuleType) or hasattr(owner, "__dataclass_fields__")):
+                yield _variable(owner, node, name, text)
 
 
 def _name(node: ast.stmt) -> str | None:
@@ -89,31 +93,29 @@ def _entry(thing: Any, node: ast.stmt, name: str) -> str:
         ]
         return _directive("class", name + _construction(thing, node), "\n".join(filter(None, parts)))
     assert isinstance(node, ast.FunctionDef)
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    if isinstance(thing, property):
-        return _directive("property", name, docstring(thing.fget), type=returns.removeprefix(" -> "))
-    inner = getattr(thing, "__func__", getattr(thing, "func", thing))
-    kind = {classmethod: "classmethod", staticmethod: "staticmethod"}.get(type(thing), "")
-    flags = {kind: ""} if kind else {}
-    if getattr(inner, "__isabstractmethod__", False):
-        flags["abstractmethod"] = ""
-    if not isinstance(thing, FunctionType | classmethod | staticmethod):  # a cached property
-        return _directive("property", name, docstring(inner), type=returns.removeprefix(" -> "))
-    directive = "function" if "." in name else "method"
-    bound = directive == "method" and kind != "staticmethod"
-    return _directive(directive, f"{name}({_parameters(node, bound)}){returns}", docstring(inner), **flags)
+    function = thing.fget if isinstance(thing, property) else getattr(thing, "__func__", thing)
+    text = docstring(getattr(function, "func", function))
+    returns = ast.unparse(node.returns) if node.returns else ""
+    if isinstance(thing, property | cached_property):
+        return _directive("property", name, text, type=returns)
+    flags = [kind.__name__ for kind in (classmethod, staticmethod) if isinstance(thing, kind)]
+    if getattr(function, "__isabstractmethod__", False):
+        flags.append("abstractmethod")
+    of_module = "." in name
+    signature = f"({_parameters(node, bound=not (of_module or isinstance(thing, staticmethod)))})"
+    signature += f" -> {returns}" * bool(returns)
+    return _directive("function" if of_module else "method", name + signature, text, *flags)
 
 
-def _variable(owner: Any, node: ast.AnnAssign | ast.Assign, name: str, told: str) -> str:
-    options = {"type": ast.unparse(node.annotation)} if isinstance(node, ast.AnnAssign) else {}
+def _variable(owner: Any, node: ast.AnnAssign | ast.Assign, name: str, text: str) -> str:
+    annotation = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
     value = ast.unparse(node.value) if node.value and not isinstance(node.value, ast.Call) else ""
     if name in getattr(owner, "model_fields", {}):
         value = repr(owner.model_fields[name].default)
-    if value and len(value) <= LONGEST:
-        options["value"] = value
+    options = {"type": annotation, "value": value if len(value) <= LONGEST else ""}
     if isinstance(owner, ModuleType):
-        return _directive("data", f"{owner.__name__}.{name}", told, **options)
-    return _directive("attribute", name, told, **options)
+        return _directive("data", f"{owner.__name__}.{name}", text, **options)
+    return _directive("attribute", name, text, **options)
 
 
 def _parameters(node: ast.FunctionDef, bound: bool) -> str:
@@ -139,18 +141,13 @@ def _construction(cls: type, node: ast.ClassDef) -> str:
 
 
 def _field(node: ast.AnnAssign) -> str:
-    if node.value is None:
-        return ast.unparse(node)
-    made = isinstance(node.value, ast.Call)  # field(default_factory=...)
-    return f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)} = " + (
-        "..." if made else ast.unparse(node.value)
-    )
+    if isinstance(node.value, ast.Call):  # field(default_factory=...)
+        return f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)} = ..."
+    return ast.unparse(node)
 
 
-def _directive(kind: str, signature: str, body: str, **options: str) -> str:
-    lines = [
-        f":{name}: {value}".rstrip()
-        for name, value in options.items()
-        if value or name not in ("type", "value")
+def _directive(kind: str, signature: str, text: str, *flags: str, **options: str) -> str:
+    given = [f":{flag}:" for flag in flags] + [
+        f":{name}: {value}" for name, value in options.items() if value
     ]
-    return fenced("\n".join([*lines, "", body]).strip("\n"), f"{{py:{kind}}} {signature}")
+    return fenced("\n".join([*given, "", text]).strip("\n"), f"{{py:{kind}}} {signature}")
