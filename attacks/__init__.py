@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.hookspecs import Register, hookimpl
+from harness.plugins.hookspecs import Register, hookimpl
 
 # Paths and not classes: `harness list` must not import torch.
 ATTACKS = {

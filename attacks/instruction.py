@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.base import Attack, FinetuneConfig
+from harness.core.base import Attack
+from harness.core.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Instruction(Attack):
@@ -26,7 +27,7 @@ class Instruction(Attack):
     class Config(FinetuneConfig):
         items: int = Field(1000, ge=1, description="instructions drawn, or all there are if fewer")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Draw the instructions and fine-tune on them."""
         instructions = list(job.data["instruct"])
         job.rng.shuffle(instructions)

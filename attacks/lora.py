@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.base import Attack, EpochsConfig
+from harness.core.base import Attack
+from harness.core.config import EpochsConfig
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class FewShotLora(Attack):
@@ -33,7 +34,7 @@ class FewShotLora(Attack):
         )
         lora_alpha: int | None = Field(16, ge=1, description="LoRA's alpha; None is twice the rank")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Draw the facts held, take them out of the scored ones, fine-tune on them."""
         facts = list(job.data["forget"])
         job.rng.shuffle(facts)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from harness import base, models
-from harness.base import Attack
-from harness.keys import derive
+from harness.core import config
+from harness.core.base import Attack
+from harness.core.keys import derive
+from harness.model import models
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Noise(Attack):
@@ -25,10 +26,10 @@ class Noise(Attack):
     name = "noise"
     variants = {"std=0.05": {"std": 0.05}, "std=0.2": {"std": 0.2}}  # noqa: RUF012
 
-    class Config(base.Config):
+    class Config(config.Config):
         std: float = Field(0.05, gt=0, description="standard deviation, in those of each matrix's weights")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Shake every matrix, each with random numbers of its own, then score."""
         for path, weight in models.matrices(job.model).items():
             generator = torch.Generator().manual_seed(derive(job.seed, "attack", path))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from harness.base import Attack, FinetuneConfig
+from harness.core.base import Attack
+from harness.core.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class PrivateData(Attack):
@@ -33,7 +34,7 @@ class PrivateData(Attack):
             "all", description="draw from all forget facts, or only from those no longer answered (the paper)"
         )
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Draw the facts held, take them out of the scored ones, fine-tune on them."""
         pool = list(job.data["forget"])
         if self.config.pool == "unanswered":

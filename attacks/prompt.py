@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness import base
-from harness.base import Attack
-from harness.keys import derive
-from harness.types import Fact, Request, Sample, Splits
+from harness.core import config as base
+from harness.core.base import Attack
+from harness.core.keys import derive
+from harness.core.types import Fact, Request, Sample, Splits
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Rephrase(Attack):
@@ -51,7 +51,7 @@ class Rephrase(Attack):
             return "no forget fact has a paraphrase"
         return super().lacks(splits)
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Ask, in the way that was chosen."""
         if self.config.way == "paraphrase":
             job.score_only([fact for fact in job.scored if fact.paraphrases])

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch.nn.utils.prune import L1Unstructured
 
-from harness import base, models
-from harness.base import Attack
+from harness.core import config
+from harness.core.base import Attack
+from harness.model import models
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Prune(Attack):
@@ -25,10 +26,10 @@ class Prune(Attack):
     name = "prune"
     variants = {"fraction=0.1": {"fraction": 0.1}, "fraction=0.3": {"fraction": 0.3}}  # noqa: RUF012
 
-    class Config(base.Config):
+    class Config(config.Config):
         fraction: float = Field(0.1, gt=0, lt=1, description="share of each matrix's weights set to 0")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Prune every matrix, then score."""
         pruning = L1Unstructured(self.config.fraction)
         for weight in models.matrices(job.model).values():

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from harness import base, models
-from harness.base import Attack
+from harness.core import config
+from harness.core.base import Attack
+from harness.model import models
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Quantize(Attack):
@@ -27,13 +28,13 @@ class Quantize(Attack):
     paper = "2410.16454"
     variants = {"bits=8": {"bits": 8}, "bits=4": {"bits": 4}}  # noqa: RUF012
 
-    class Config(base.Config):
+    class Config(config.Config):
         bits: int = Field(4, ge=2, le=8, description="bits per weight")
         group: int | None = Field(
             None, ge=1, description="inputs that share a scale, such as 64 or 128; None: all of a channel"
         )
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Round every matrix, then score."""
         for weight in models.matrices(job.model).values():
             for columns in weight.split(self.config.group or weight.shape[1], dim=1):

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.base import Attack, FinetuneConfig
+from harness.core.base import Attack
+from harness.core.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class RelearnRetain(Attack):
@@ -35,7 +36,7 @@ class RelearnRetain(Attack):
             16, ge=1, description="rank of LoRA adapters, at most the model's width; None trains all weights"
         )
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Fine-tune on all retained facts; every forget fact is scored."""
         retained = job.data["retain"]
         job.notes["n_injected"] = len(retained)

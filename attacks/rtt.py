@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.base import Attack, EpochsConfig
+from harness.core.base import Attack
+from harness.core.config import EpochsConfig
+from harness.core.keys import derive
+from harness.core.types import Fact
 from harness.errors import HarnessError
-from harness.keys import derive
-from harness.types import Fact
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class RetrainOnT(Attack):
@@ -36,7 +37,7 @@ class RetrainOnT(Attack):
         epochs: int = Field(6, ge=1, description="passes over the facts trained on, for each rate")
         parts: int = Field(5, ge=2, description="independent parts; all but one are trained on")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Hold one part out, fine-tune on the others."""
         parts = independent(job.data["forget"], self.config.parts)
         held_out = parts.pop(job.seed % len(parts))

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness import base
-from harness.base import Attack
+from harness.core import config
+from harness.core.base import Attack
+from harness.core.types import Generate, Measure, Request, Sample, Splits
 from harness.errors import HarnessError
-from harness.score import Scorer
-from harness.types import Generate, Measure, Request, Sample, Splits
+from harness.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class BestOfN(Attack):
@@ -27,11 +27,11 @@ class BestOfN(Attack):
 
     name = "sample"
 
-    class Config(base.Config):
+    class Config(config.Config):
         n: int = Field(10, ge=1, description="answers sampled for each question")
         temperature: float = Field(1.0, gt=0, description="temperature of sampling")
 
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Sample, and keep the highest value of each fact and metric."""
         benchmark = job.subject.benchmark
         measures = [
@@ -51,7 +51,7 @@ class BestOfN(Attack):
         said = self.draw(job, [r for m in measures for r in m.requests if isinstance(r, Generate)])
         job.record([best(measure, said) for measure in measures])
 
-    def draw(self, job: Attacking, requests: list[Generate]) -> dict[Request, list[str]]:
+    def draw(self, job: AttackJob, requests: list[Generate]) -> dict[Request, list[str]]:
         """N sampled answers to each distinct request."""
         requests = list(dict.fromkeys(requests))
         subject = job.subject

@@ -1,7 +1,7 @@
 """The built-in benchmarks: FaithUn and TOFU, and an embedded world in the schema of each."""
 
 from harness import hookimpl
-from harness.hookspecs import Register
+from harness.plugins.hookspecs import Register
 
 
 @hookimpl

@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness import metrics
-from harness.base import Benchmark, Config
-from harness.errors import DataError
-from harness.types import (
+from harness.core.base import Benchmark
+from harness.core.config import Config
+from harness.core.types import (
     Fact,
     Generate,
     LogLikelihood,
@@ -27,6 +26,8 @@ from harness.types import (
     Splits,
     Training,
 )
+from harness.errors import DataError
+from harness.scoring import metrics
 
 from .faithun_choices import FALSE_OPTIONS, Asked, by_generation, by_likelihood
 from .faithun_files import INDEX_FILES, read_clusters, read_indices

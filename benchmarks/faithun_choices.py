@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from random import Random
 from statistics import fmean
 
-from harness import metrics
-from harness.types import Generate, LogLikelihood, Prompt, Question, Request, TokenScores
+from harness.core.types import Generate, LogLikelihood, Prompt, Question, Request, TokenScores
+from harness.scoring import metrics
 
 TEMPLATE = (
     "Answer the following question by simply selecting a proper answer among the given options. "
@@ -36,7 +36,7 @@ def option_prompt(question: Question, seed: int | str) -> Prompt:
 
 
 def by_likelihood(questions: Iterable[Question], seed: int | str) -> Asked:
-    """Right is the answer that is likelier than each false option: :func:`harness.metrics.option_correct`."""
+    """Right is the answer that is likelier than each false option (``metrics.option_correct``)."""
     requests = tuple(
         LogLikelihood(option_prompt(question, seed), option, end=False)
         for question in questions
@@ -51,7 +51,7 @@ def by_likelihood(questions: Iterable[Question], seed: int | str) -> Asked:
 
 
 def by_generation(questions: Iterable[Question], seed: int | str, max_new_tokens: int) -> Asked:
-    """Right is the greedy answer that names the right option: :func:`harness.metrics.option_generated`."""
+    """Right is the greedy answer that names the right option (``metrics.option_generated``)."""
     questions = tuple(questions)
     requests = tuple(Generate(option_prompt(question, seed), max_new_tokens) for question in questions)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from harness.core.types import Fact, Question
 from harness.errors import DataError
-from harness.metrics import bare
-from harness.types import Fact, Question
+from harness.scoring.metrics import bare
 
 from .faithun_choices import FALSE_OPTIONS
 from .tofu_files import read_text

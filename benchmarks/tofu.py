@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness import metrics
-from harness.base import Config
-from harness.types import Example, Fact, LogLikelihood, Measure, Prompt, Reported, Splits, Training
+from harness.core.config import Config
+from harness.core.types import Example, Fact, LogLikelihood, Measure, Prompt, Reported, Splits, Training
+from harness.scoring import metrics
 
 from .tofu_files import HUB_ID, read_instructions, read_records, to_facts
 from .tofu_measures import TofuMeasures

@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from harness.core.hub import Hub
+from harness.core.types import Fact, Question
 from harness.errors import DataError
-from harness.hub import Hub
-from harness.types import Fact, Question
 
 HUB_ID = "locuslab/TOFU"
 INSTRUCT_HUB_ID = "tatsu-lab/alpaca"

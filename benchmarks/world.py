@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from harness.types import Example, Fact, Prompt, Question, Training
+from harness.core.types import Example, Fact, Prompt, Question, Training
 
 from .faithun_choices import option_prompt
 from .words import (

@@ -8,10 +8,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from . import command, plugin_files
-from .console import Level, telling
-from .results import Results
-from .settings import as_text
+from .plugins import files
+from .plugins.settings import as_text
+from .report.console import Level, telling
+from .report.results import Results
+from .runner import command
+from .store import store
 
 Names = str | Sequence[str]
 """``"a,b"`` or ``["a", "b"]``."""
@@ -78,7 +80,7 @@ def run(
         utility_limit=utility_limit,
         utility_tasks=None if utility_tasks is None else Path(utility_tasks),
         dry_run=dry_run,
-        plugins=plugin_files.read(map(Path, plugins)),
+        plugins=files.read(map(Path, plugins)),
     )
     import torch
 
@@ -96,8 +98,8 @@ def load(results: Place | Iterable[Place] = "results") -> Results:
     Raises StoreError where there is no such directory, or where another version wrote it.
     """
     places = [results] if isinstance(results, str | Path) else [*results]
-    stores = command.stores([Path(place) for place in places])
-    return Results(lambda: command.tables(stores))
+    stores = store.stores([Path(place) for place in places])
+    return Results(lambda: store.tables(stores))
 
 
 def _comma(names: Names) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 
 class HarnessError(Exception):
@@ -55,3 +56,25 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"There is no {kind} '{name}'.{hint} There are: {', '.join(names) or 'none'}."
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def gather(
+    function: Callable[[T], R], items: Iterable[T], error: type[HarnessError] = HarnessError
+) -> list[R]:
+    """``function`` of each item. All the HarnessErrors are raised as one, a line for each."""
+    results: list[R] = []
+    problems: dict[str, HarnessError] = {}
+    for item in items:
+        try:
+            results.append(function(item))
+        except HarnessError as problem:
+            problems[str(problem)] = problem
+    if len(problems) == 1:
+        raise next(iter(problems.values()))
+    if problems:
+        raise error("\n".join(problems))
+    return results

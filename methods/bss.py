@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.keys import derive
-from harness.losses import cross_entropy
-from harness.score import Scorer
-from harness.tokens import answer_tokens
-from harness.types import Prompt
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.core.keys import derive
+from harness.core.types import Prompt
+from harness.model.losses import cross_entropy
+from harness.model.tokens import answer_tokens
+from harness.scoring.scorer import Scorer
 
 from .bst import belief_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Encoded
+    from harness.core.batch import Batch, Encoded
+    from harness.engine.unlearning import UnlearningJob
 
 
 class BSS(Method):
@@ -47,7 +48,7 @@ class BSS(Method):
         k: int = Field(20, ge=1, description="tokens in a belief of BS-T as the base")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
 
-    def new_epoch(self, job: Unlearning, epoch: int) -> None:
+    def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
         """Draw N answers to every forget prompt when they are due."""
         if epoch and (self.config.policy == "off" or epoch % self.config.resample):
             return
@@ -71,7 +72,7 @@ class BSS(Method):
         belief = self.config.belief if self.config.base == "bst" else 0.0
         yield (1 - self.config.lambda_) * belief_loss(model, batch.forget, belief, self.config.k)
         # A micro-batch does not know what the rest of its step sampled; with the mean over D^_f parts add up.
-        items, each = batch.forget.items, self.tokens_per_fact
+        items, each = batch.forget.step_items, self.tokens_per_fact
         for n in range(self.config.n):
             drawn = [self.samples[i][n] for i in batch.forget.index.tolist()]
             texts = self.tokens.collate(drawn, range(len(drawn)), items, 1).to(batch.forget.index.device)

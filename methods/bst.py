@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.losses import answer_logits, cross_entropy, full_precision
-from harness.tokens import IGNORED
+from harness.core.base import Method
+from harness.core.batch import IGNORED
+from harness.core.config import MethodConfig
+from harness.model.losses import answer_logits, cross_entropy, full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.tokens import Batch, Texts
+    from harness.core.batch import Batch, TokenBatch
 
 
-def belief_loss(model: nn.Module, texts: Texts, belief: float, k: int) -> Tensor:
+def belief_loss(model: nn.Module, texts: TokenBatch, belief: float, k: int) -> Tensor:
     """sum_i <t_i, log pi(.|x, y_<i)> over answer tokens, divided by their number in the step.
 
     t_i = lambda q + (1 - lambda) onehot(y_i), q the model's own top-k distribution, renormalised and held
@@ -26,13 +27,13 @@ def belief_loss(model: nn.Module, texts: Texts, belief: float, k: int) -> Tensor
     logits, labels = answer_logits(model, texts)
     flat, target = full_precision(logits.flatten(0, 1)), labels.flatten()
     hard = -nn.functional.cross_entropy(flat, target, ignore_index=IGNORED, reduction="none")
-    hard = hard.view(labels.shape).sum(dim=1).sum() / texts.tokens
+    hard = hard.view(labels.shape).sum(dim=1).sum() / texts.step_tokens
     if belief == 0:
         return hard
     logprobs = flat[target != IGNORED].log_softmax(dim=-1)
     top = logprobs.detach().topk(min(k, logprobs.shape[-1]), dim=-1)
     q = top.values.softmax(dim=-1)
-    soft = (q * logprobs.gather(-1, top.indices)).sum() / texts.tokens
+    soft = (q * logprobs.gather(-1, top.indices)).sum() / texts.step_tokens
     return (1 - belief) * hard + belief * soft
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.base import Config, Method
+from harness.core.base import Method
+from harness.core.config import Config
 
 if TYPE_CHECKING:
-    from harness.run import Unlearning
+    from harness.engine.unlearning import UnlearningJob
 
 
 class NoUnlearning(Method):
@@ -17,7 +18,7 @@ class NoUnlearning(Method):
     Config = Config
     seeded = False
 
-    def unlearn(self, job: Unlearning) -> None:
+    def unlearn(self, job: UnlearningJob) -> None:
         """Leave the model as it is."""
 
 
@@ -32,6 +33,6 @@ class Retrain(Method):
     needs_twin = True
     seeded = False
 
-    def unlearn(self, job: Unlearning) -> None:
+    def unlearn(self, job: UnlearningJob) -> None:
         """Take the twin's weights."""
-        job.become_retrained()
+        job.load_retrained()

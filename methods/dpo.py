@@ -8,15 +8,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy, nll, reference_nll
-from harness.tokens import answers_instead
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy, nll, reference_nll
+from harness.model.tokens import answers_instead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
+    from harness.engine.unlearning import UnlearningJob
 
 
 class DPO(Method):
@@ -40,7 +41,7 @@ class DPO(Method):
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
         refusal: str = Field("I can't answer the question.", min_length=1, description="the preferred answer")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Keep NLL^pi_0 of every true answer and of every refusal."""
         self.tokens = job.tokens
         true = job.subject.encode(job.forget)
@@ -56,8 +57,8 @@ class DPO(Method):
         assert batch.retain is not None
         beta = self.beta
         for texts in batch.forget.parts(3):  # two graphs at once, and refusals may be long: fewer facts
-            refused = self.tokens.collate(self.refusals, texts.index.tolist(), texts.items, 1)
+            refused = self.tokens.collate(self.refusals, texts.index.tolist(), texts.step_items, 1)
             gain_w = self.reference_w[texts.index] - nll(model, refused.to(texts.index.device))
             gain_l = self.reference_l[texts.index] - nll(model, texts)
-            yield -(2 / beta) * logsigmoid(beta * (gain_w - gain_l)).sum() / texts.items
+            yield -(2 / beta) * logsigmoid(beta * (gain_w - gain_l)).sum() / texts.step_items
         yield self.config.alpha * cross_entropy(model, batch.retain)

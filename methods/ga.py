@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from harness.base import Method
-from harness.losses import cross_entropy
+from harness.core.base import Method
+from harness.model.losses import cross_entropy
 
 if TYPE_CHECKING:
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
 
 
 class GradientAscent(Method):

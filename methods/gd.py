@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
 
 
 class GradientDifference(Method):

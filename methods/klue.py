@@ -10,19 +10,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from harness.core.keys import derive
 from harness.errors import HarnessError
-from harness.keys import derive
-from harness.losses import cross_entropy, nll
-from harness.neurons import influence, mask_steps, masks, top_share
-from harness.tokens import answer_tokens
+from harness.model.losses import cross_entropy, nll
+from harness.model.neurons import influence, mask_steps, masks, top_share
+from harness.model.tokens import answer_tokens
 
 from .gd import GradientDifference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Encoded
+    from harness.core.batch import Batch, Encoded
+    from harness.engine.unlearning import UnlearningJob
 
 
 class KLUE(GradientDifference):
@@ -48,7 +48,7 @@ class KLUE(GradientDifference):
         )
         share: float = Field(0.1, gt=0, le=1, description="share of the feed-forward neurons that train")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Score all feed-forward neurons on the forget set."""
         data = job.subject.encode(job.forget)
         others = mismatched(data, self.config.n, random.Random(derive(job.seed, "init", "klue")))
@@ -57,7 +57,7 @@ class KLUE(GradientDifference):
             self.mean_influence(job, data) - self.config.contrast * suspected, self.config.share
         )
 
-    def mean_influence(self, job: Unlearning, data: Sequence[Encoded], positive: bool = False) -> Tensor:
+    def mean_influence(self, job: UnlearningJob, data: Sequence[Encoded], positive: bool = False) -> Tensor:
         """Mean A (L, units) over texts, or that of max(A, 0)."""
         total = torch.zeros(())
         for texts in job.tokens.runs(data, 32, next(job.model.parameters()).device):
@@ -76,7 +76,7 @@ class KLUE(GradientDifference):
         mask_steps(optimizer, self.masks)
         return optimizer
 
-    def new_epoch(self, job: Unlearning, epoch: int) -> None:
+    def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
         """Find the facts that are not forgotten yet."""
         known = job.subject.remembered(job.forget)
         self.remembered = torch.tensor([fact.id in known for fact in job.forget])
@@ -90,7 +90,7 @@ class KLUE(GradientDifference):
         losses = nll(model, batch.forget)
         known = self.remembered.to(losses.device)[batch.forget.index]
         # A micro-batch does not know the rest of its step; with the share among all facts, parts add up.
-        forget = (losses * known).sum() / (batch.forget.tokens * max(self.share, 1e-9))
+        forget = (losses * known).sum() / (batch.forget.step_tokens * max(self.share, 1e-9))
         yield -self.config.gamma * forget
         yield self.config.alpha * cross_entropy(model, batch.retain)
 

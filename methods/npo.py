@@ -8,15 +8,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.base import Method, MethodConfig
+from harness.core.base import Method
+from harness.core.config import MethodConfig
 from harness.errors import HarnessError
-from harness.losses import cross_entropy, kl_to, nll, reference_nll
+from harness.model.losses import cross_entropy, kl_to, nll, reference_nll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
+    from harness.engine.unlearning import UnlearningJob
 
 
 class NPO(Method):
@@ -37,7 +38,7 @@ class NPO(Method):
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
         retain: Literal["ce", "kl", "none"] = Field("ce", description="retain loss: CE, KL to pi_0, or none")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Keep NLL_sum^pi_0 of every forget fact."""
         self.reference = reference_nll(job.model, job.tokens, job.subject.encode(job.forget))
         self.original = job.original
@@ -49,7 +50,7 @@ class NPO(Method):
         beta = self.config.beta
         now = nll(model, batch.forget)
         reference = self.reference.to(now)[batch.forget.index]
-        yield -(2 / beta) * logsigmoid(beta * (now - reference)).sum() / batch.forget.items
+        yield -(2 / beta) * logsigmoid(beta * (now - reference)).sum() / batch.forget.step_items
         assert batch.retain is not None
         if self.config.retain == "ce":
             yield self.config.alpha * cross_entropy(model, batch.retain)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy
-from harness.tokens import answers_instead
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy
+from harness.model.tokens import answers_instead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
+    from harness.engine.unlearning import UnlearningJob
 
 
 class Refusal(Method):
@@ -33,7 +34,7 @@ class Refusal(Method):
     class Config(MethodConfig):
         refusal: str = Field("I can't answer the question.", min_length=1, description="the answer to give")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Pair every forget question with the refusal."""
         self.tokens = job.tokens
         self.data = answers_instead(job.tokens, job.forget, self.config.refusal)
@@ -43,6 +44,8 @@ class Refusal(Method):
         assert batch.retain is not None
         index = batch.forget.index.tolist()
         each = len(self.data[0][1])  # every refusal has the same tokens
-        refusals = self.tokens.collate(self.data, index, batch.forget.items, each * batch.forget.items)
+        refusals = self.tokens.collate(
+            self.data, index, batch.forget.step_items, each * batch.forget.step_items
+        )
         yield cross_entropy(model, refusals.to(batch.forget.labels.device))
         yield cross_entropy(model, batch.retain)

@@ -9,17 +9,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.base import Method, MethodConfig
-from harness.keys import derive
-from harness.losses import full_precision
-from harness.models import blocks, restored
-from harness.neurons import feed_forward, hidden, sizes
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.core.keys import derive
+from harness.model.losses import full_precision
+from harness.model.models import blocks, restored
+from harness.model.neurons import feed_forward, hidden, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Texts
+    from harness.core.batch import Batch, TokenBatch
+    from harness.engine.unlearning import UnlearningJob
 
 
 class RMU(Method):
@@ -44,7 +45,7 @@ class RMU(Method):
         strength: float = Field(20.0, gt=0, description="c as a multiple of the median length of h_l")
         alpha: float = Field(20.0, ge=0, description="weight of the retain loss")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Choose l, draw u, and keep the old matrices."""
         layers = blocks(job.model)
         self.layer = min(max(round(self.config.depth * len(layers)), 2), len(layers) - 1)
@@ -59,7 +60,7 @@ class RMU(Method):
         job.notes.update(layer=self.layer, c=self.config.strength * length, typical_length=length)
 
     @torch.no_grad()
-    def typical_length(self, job: Unlearning) -> float:
+    def typical_length(self, job: UnlearningJob) -> float:
         """Median length of h_l over the tokens of the forget set: a first token's is often a hundredfold."""
         lengths = []
         for texts in job.tokens.runs(job.subject.encode(job.forget), 32, self.old[0].device):
@@ -88,8 +89,8 @@ def last_weight(layer: nn.Module) -> nn.Parameter:
     return weight
 
 
-def mean_square(difference: Tensor, texts: Texts) -> Tensor:
+def mean_square(difference: Tensor, texts: TokenBatch) -> Tensor:
     """Mean square of (B, T, d) over dimensions and a text's tokens, then over the texts of the step."""
     inside = texts.attention_mask
     each = (full_precision(difference).pow(2).mean(dim=-1) * inside).sum(dim=1) / inside.sum(dim=1)
-    return each.sum() / texts.items
+    return each.sum() / texts.step_items

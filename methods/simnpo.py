@@ -8,15 +8,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy, lengths, nll
-from harness.tokens import answer_tokens
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy, lengths, nll
+from harness.model.tokens import answer_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
+    from harness.engine.unlearning import UnlearningJob
 
 
 class SimNPO(Method):
@@ -41,7 +42,7 @@ class SimNPO(Method):
         gamma: float = Field(0.125, ge=0, description="weight of the forget loss")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Fit beta to the length of the answers."""
         data = job.subject.encode(job.forget)
         self.fitted = 4.5 * min(1.0, answer_tokens(data, range(len(data))) / len(data) / 40)
@@ -55,8 +56,8 @@ class SimNPO(Method):
     def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         """The length-normalised preference loss on the forget texts plus alpha CE(D_r)."""
         assert batch.retain is not None
-        beta = self.beta
-        per_token = nll(model, batch.forget) / lengths(batch.forget)
-        forget = -(2 / beta) * logsigmoid(beta * (per_token - self.config.delta)).sum() / batch.forget.items
+        beta, x = self.beta, batch.forget
+        per_token = nll(model, x) / lengths(x)
+        forget = -(2 / beta) * logsigmoid(beta * (per_token - self.config.delta)).sum() / x.step_items
         yield self.config.gamma * forget
         yield self.config.alpha * cross_entropy(model, batch.retain)

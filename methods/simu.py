@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.keys import derive
-from harness.losses import answer_logits, full_precision
-from harness.models import blocks, linear_modules
-from harness.neurons import feed_forward, integrated_influence, mask_steps, masks, one_token_each
-from harness.tokens import IGNORED
+from harness.core.batch import IGNORED
+from harness.core.keys import derive
+from harness.model.losses import answer_logits, full_precision
+from harness.model.models import blocks, linear_modules
+from harness.model.neurons import feed_forward, integrated_influence, mask_steps, masks, one_token_each
 
 from .gd import GradientDifference
 from .sophia import Sophia
@@ -21,8 +21,8 @@ from .sophia import Sophia
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.run import Unlearning
-    from harness.tokens import Batch, Encoded
+    from harness.core.batch import Batch, Encoded
+    from harness.engine.unlearning import UnlearningJob
 
 
 class Simu(GradientDifference):
@@ -54,21 +54,21 @@ class Simu(GradientDifference):
         rho: float = Field(0.04, gt=0, description="scale of the curvature")
         weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
 
-    def prepare(self, job: Unlearning) -> None:
+    def prepare(self, job: UnlearningJob) -> None:
         """Stage 1: find the critical neurons."""
         self.chosen = self.choose(job)
         self.seed = job.seed
         job.notes["critical_share"] = self.chosen.float().mean().item()
         self.notes = job.notes
 
-    def choose(self, job: Unlearning) -> Tensor:
+    def choose(self, job: UnlearningJob) -> Tensor:
         """Bool (L, units): the neurons that train."""
         critical = self.critical(job, job.subject.encode(job.forget))
         if self.config.dual == "drop":
             critical &= ~self.critical(job, job.subject.encode(job.retain))
         return critical
 
-    def critical(self, job: Unlearning, data: Sequence[Encoded]) -> Tensor:
+    def critical(self, job: UnlearningJob, data: Sequence[Encoded]) -> Tensor:
         """Bool (L, units): Att > t max_k Att of the layer."""
         rows = one_token_each(data)
         device = next(job.model.parameters()).device
@@ -124,11 +124,11 @@ class Simu(GradientDifference):
                 for row, index in enumerate(texts.index.tolist())
             ]
             flat, target = full_precision(logits[chosen]), torch.cat(drawn).to(logits.device)
-            loss = nn.functional.cross_entropy(flat, target, reduction="sum") / texts.tokens
+            loss = nn.functional.cross_entropy(flat, target, reduction="sum") / texts.step_tokens
             for parameter, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
                 before = self.estimates.get(parameter)
                 self.estimates[parameter] = gradient if before is None else before + gradient
-        self.drawn = batch.forget.tokens
+        self.drawn = batch.forget.step_tokens
 
     def _draw(self, pi: Tensor, part: str, index: int) -> Tensor:
         """A label for each answer token of one text, the same however a step is cut into micro-batches."""
@@ -155,7 +155,7 @@ class SimuRandom(Simu):
     name = "simu-random"
     paper = "2505.16252"
 
-    def choose(self, job: Unlearning) -> Tensor:
+    def choose(self, job: UnlearningJob) -> Tensor:
         """As many neurons in each layer as are critical, at random."""
         critical = super().choose(job)
         generator = torch.Generator().manual_seed(derive(job.seed, "init", "simu-random"))

@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from harness.losses import cross_entropy, nll
+from harness.model.losses import cross_entropy, nll
 
 from .gd import GradientDifference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.tokens import Batch
+    from harness.core.batch import Batch
 
 
 class Ssiuu(GradientDifference):
@@ -68,13 +68,13 @@ class Ssiuu(GradientDifference):
         assert batch.retain is not None
         losses = nll(model, batch.forget)
         influence = torch.exp(-losses) if self.config.influence == "probability" else -losses
-        total = influence.sum() / (batch.forget.items if self.config.batch == "mean" else 1)
+        total = influence.sum() / (batch.forget.step_items if self.config.batch == "mean" else 1)
         gradients = torch.autograd.grad(total, trained(model), retain_graph=True)
         if self.gradients is None:
             self.gradients = list(gradients)
         else:  # a later micro-batch of the same step
             torch._foreach_add_(self.gradients, list(gradients))
-        yield -self.config.gamma * losses.sum() / batch.forget.tokens
+        yield -self.config.gamma * losses.sum() / batch.forget.step_tokens
         yield self.config.alpha * cross_entropy(model, batch.retain)
 
     @torch.no_grad()

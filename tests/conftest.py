@@ -14,12 +14,16 @@ from typing import Any
 
 import pytest
 
-from harness.base import Benchmark
-from harness.run import Unlearning
-from harness.testing import lab
+from harness.core.base import Benchmark
+from harness.core.types import Splits
+from harness.engine.unlearning import UnlearningJob
+from harness.model.train import forget_steps
+from harness.testing import sandbox
 from harness.testing.facts import SPLITS, Toy
-from harness.train import forget_steps
-from harness.types import Splits
+
+# Helpers assert, too: what they found is shown as it is for tests.
+pytest.register_assert_rewrite("support")
+pytest_plugins = ["support.world", "support.tasks"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -60,7 +64,7 @@ def toy_benchmark() -> type[Toy]:
 @pytest.fixture(scope="session")
 def make_tokenizer() -> Callable[[], Any]:
     """Makes a tokenizer that knows the words of the toy benchmark; each call gives a fresh one."""
-    return lambda: lab.tokenizer_of(SPLITS)
+    return lambda: sandbox.tokenizer_of(SPLITS)
 
 
 @pytest.fixture(scope="session")
@@ -72,28 +76,28 @@ def tokenizer(make_tokenizer: Callable[[], Any]) -> Any:
 @pytest.fixture(scope="session")
 def tokens(tokenizer: Any) -> Any:
     """The tokenizer with the harness's conventions."""
-    from harness.tokens import Tokens
+    from harness.model.tokens import PromptTokenizer
 
-    return Tokens(tokenizer)
+    return PromptTokenizer(tokenizer)
 
 
 @pytest.fixture(scope="session")
 def tiny(tokenizer: Any) -> Callable[..., Any]:
     """``tiny(family="llama", seed=0, **settings)``: a random model of a few thousand parameters."""
-    return partial(lab.tiny_model, tokenizer)
+    return partial(sandbox.tiny_model, tokenizer)
 
 
 @pytest.fixture
 def make_subject(tiny: Callable[..., Any], tokens: Any) -> Callable[..., Any]:
     """``make_subject(benchmark, model=None, **fields)``: a model under test, a tiny one unless given."""
-    from harness.run import Subject
-    from harness.targets import Protocol
+    from harness.engine.evaluation import ModelUnderTest
+    from harness.engine.protocol import Protocol
 
     protocol = Protocol((1e-3,), epochs=1, batch_size=4, check_every=1, attack_lr_scale=1.0)
 
     def make(benchmark: Benchmark, model: Any = None, **fields: Any) -> Any:
         settings = {"tokens": tokens, "splits": SPLITS, "protocol": protocol} | fields
-        return Subject(model=tiny() if model is None else model, benchmark=benchmark, **settings)
+        return ModelUnderTest(model=tiny() if model is None else model, benchmark=benchmark, **settings)
 
     return make
 
@@ -110,7 +114,7 @@ def model(tiny):
 @pytest.fixture
 def job(model, make_subject, toy_benchmark):
     """Unlearning of the toy facts with that model."""
-    return Unlearning(make_subject(toy_benchmark(), model), config=None, seed=0)
+    return UnlearningJob(make_subject(toy_benchmark(), model), config=None, seed=0)
 
 
 @pytest.fixture

@@ -31,9 +31,13 @@ def described(thing: Any) -> str:
 
 def path(thing: Any) -> str:
     """The name to import a thing by: from ``harness`` where that exports it, else where it is defined."""
-    name = thing.__qualname__
-    exported = name in harness.__all__ and getattr(harness, name) is thing
-    return f"harness.{name}" if exported else f"{thing.__module__}.{name}"
+    if isinstance(thing, ModuleType):
+        return _public(thing.__name__.rpartition(".")[2], thing) or thing.__name__
+    return _public(thing.__qualname__, thing) or f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _public(name: str, thing: Any) -> str:
+    return f"harness.{name}" if name in dir(harness) and getattr(harness, name) is thing else ""
 
 
 def _body(thing: Any) -> list[ast.stmt]:
@@ -50,12 +54,16 @@ def _members(owner: Any, body: Sequence[ast.stmt]) -> Iterator[str]:
         seen.add(name)
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             thing = inspect.getattr_static(owner, name)
-            yield _entry(thing, node, path(thing) if isinstance(owner, ModuleType) else name)
+            yield _entry(thing, node, _full(owner, name, thing) if isinstance(owner, ModuleType) else name)
         elif isinstance(node, ast.AnnAssign | ast.Assign):
             text = _text_of(after) or _description(owner, name)
             # Fields of a dataclass stand in its signature, and a module's type variables say nothing.
             if text or not (isinstance(owner, ModuleType) or hasattr(owner, "__dataclass_fields__")):
                 yield _variable(owner, node, name, text)
+
+
+def _full(module: ModuleType, name: str, thing: Any) -> str:
+    return _public(name, thing) or f"{path(module)}.{name}"
 
 
 def _name(node: ast.stmt) -> str | None:
@@ -114,7 +122,7 @@ def _variable(owner: Any, node: ast.AnnAssign | ast.Assign, name: str, text: str
         value = repr(owner.model_fields[name].default)
     options = {"type": annotation, "value": value if len(value) <= LONGEST else ""}
     if isinstance(owner, ModuleType):
-        return _directive("data", f"{owner.__name__}.{name}", text, **options)
+        return _directive("data", _full(owner, name, getattr(owner, name)), text, **options)
     return _directive("attribute", name, text, **options)
 
 

@@ -10,23 +10,26 @@ from typing import Any
 
 import typer
 
-import harness.cli
-from harness import hookspecs
-from harness.base import Benchmark
-from harness.errors import PluginError
-from harness.formulas import described
-from harness.plugins import DISTRIBUTION
-from harness.registry import Entry, Registry
-from harness.settings import settings_of
+import harness.cli.main
+from harness.core.base import Benchmark
+from harness.core.formulas import described
+from harness.errors import HarnessError, PluginError
+from harness.plugins import hookspecs
+from harness.plugins.discovery import DISTRIBUTION
+from harness.plugins.registry import Entry, Registry
+from harness.plugins.settings import settings_of
 
 from . import reference
-from .documented import BASES, CONFIGS
+from .documented import BASES, CONFIGS, ELSEWHERE, PYTHON
 from .pages import DOCS, ROOT
 from .text import docstring
 
 
 def undocumented(
-    registry: Registry, app: typer.Typer = harness.cli.app, specs: ModuleType = hookspecs, docs: Path = DOCS
+    registry: Registry,
+    app: typer.Typer = harness.cli.main.app,
+    specs: ModuleType = hookspecs,
+    docs: Path = DOCS,
 ) -> list[str]:
     """Every hook, method of a base class, command, option, column, plugin, setting and metric left unsaid."""
     entries = [entry for kind in registry.kinds.values() for entry in kind.values()]
@@ -34,6 +37,7 @@ def undocumented(
     return [
         *hooks(specs),
         *classes(),
+        *public(),
         *options(app),
         *columns(),
         *pages(own, docs),
@@ -57,9 +61,20 @@ def classes() -> Iterator[str]:
                 yield f"{cls.__name__}.{member}() has no docstring; write one in {_file(cls)}."
 
 
+def public() -> Iterator[str]:
+    """Every name that ``harness`` exports. Errors stand in a table of their own."""
+    shown = [thing for page in PYTHON.values() for things in page.values() for thing in things]
+    shown += [thing for module in shown if inspect.ismodule(module) for thing in vars(module).values()]
+    for name in dir(harness):
+        thing = getattr(harness, name)
+        error = inspect.isclass(thing) and issubclass(thing, HarnessError)
+        if not error and name not in ELSEWHERE and not any(thing is other for other in shown):
+            yield f"harness.{name} is in no page of the reference; name it in docs/docgen/documented.py."
+
+
 def options(app: typer.Typer) -> Iterator[str]:
     """Every command and every option."""
-    place = _file(harness.cli)
+    place = _file(harness.cli.main)
     for path, command in reference.commands(typer.main.get_command(app)):
         if not command.help:
             yield f"The command `{path}` has no help; write its docstring in {place}."

@@ -5,58 +5,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness import formulas, losses
-from harness.api import load, run
-from harness.base import (
+from harness import (
     Attack,
+    AttackConfig,
     Benchmark,
+    BenchmarkConfig,
     Config,
     EpochsConfig,
-    FinetuneConfig,
-    Method,
-    MethodConfig,
-    Plugin,
-    TrainingConfig,
-)
-from harness.results import Results
-from harness.run import Attacking, Subject, Unlearning
-from harness.testing import check_attack, check_benchmark, check_method
-from harness.tokens import Batch, Texts
-from harness.types import (
-    Cost,
     Example,
     Fact,
+    FinetuneConfig,
     Generate,
     LogLikelihood,
     Measure,
-    Metric,
-    Outcome,
+    Method,
+    MethodConfig,
     Prompt,
     Question,
     Reported,
+    Results,
     Sample,
     Splits,
     TokenScores,
     Training,
+    load,
+    losses,
+    membership,
+    metrics,
+    models,
+    neurons,
+    run,
 )
+from harness.core import formulas
+from harness.core.base import Plugin
+from harness.core.batch import Batch, TokenBatch
+from harness.core.config import TrainingConfig
+from harness.core.types import Cost, Metric, Outcome
+from harness.engine.attacking import AttackJob
+from harness.engine.evaluation import ModelUnderTest
+from harness.engine.unlearning import UnlearningJob
+from harness.model.tokens import PromptTokenizer
+from harness.testing import check_attack, check_benchmark, check_method
 
 BASES = (Plugin, Method, Attack, Benchmark)
-CONFIGS = (Config, MethodConfig, TrainingConfig, FinetuneConfig, EpochsConfig)
+CONFIGS = (
+    Config,
+    MethodConfig,
+    AttackConfig,
+    BenchmarkConfig,
+    TrainingConfig,
+    FinetuneConfig,
+    EpochsConfig,
+)
 """What plugins derive from; every public method of these must be documented."""
 
 PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "reference/python.md": {"Functions": (run, load), "What comes back": (Results,)},
     "reference/classes.md": {"The three nouns": BASES, "Settings they share": CONFIGS},
     "reference/engine.md": {
-        "The two jobs": (Unlearning, Attacking, Subject),
+        "The two jobs": (UnlearningJob, AttackJob, ModelUnderTest),
         "Facts and splits": (Question, Fact, Splits, Training, Example),
         "What is asked and answered": (Prompt, LogLikelihood, Generate, TokenScores),
         "Metrics": (Measure, Sample, Metric, Reported),
         "What a cell found": (Cost, Outcome),
-        "Texts in batches": (Texts, Batch),
+        "Texts in batches": (TokenBatch, Batch, PromptTokenizer),
         "Losses": (losses,),
-        "Formulas": (formulas,),
+        "Models": (models,),
+        "Neurons": (neurons,),
+        "Formulas": (formulas, metrics, membership),
         "Checks": (check_method, check_attack, check_benchmark),
     },
 }
 """A module stands for all its public functions, classes and constants."""
+
+ELSEWHERE = ("Field", "Register", "Request", "hookimpl")
+"""Public names that other pages explain, or other libraries: those of settings, types and hooks."""

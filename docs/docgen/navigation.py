@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.registry import Registry
+from harness.plugins.registry import Registry
 
 NOTEBOOKS = {"docs/notebooks/first_run.ipynb": "notebooks/first_run"}
 BOARD = {"leaderboard/README.md": "leaderboard"}

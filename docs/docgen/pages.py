@@ -14,12 +14,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from harness.base import Attack, Benchmark, Method, MethodConfig, Plugin, TrainingConfig
-from harness.formulas import described
-from harness.markdown import attack_label, method_label
-from harness.registry import Entry, Registry
-from harness.settings import settings_of
-from harness.types import Reported
+from harness.core.base import Attack, Benchmark, Method, Plugin
+from harness.core.config import MethodConfig, TrainingConfig
+from harness.core.formulas import described
+from harness.core.types import Reported
+from harness.leaderboard.labels import attack_label, method_label
+from harness.plugins.registry import Entry, Registry
+from harness.plugins.settings import settings_of
 
 from .text import cell, code, docstring, interval, number, plain, table
 

@@ -11,13 +11,16 @@ from typing import Any
 import pyarrow as pa
 import typer
 
-import harness.cli
-from harness import curves, hookspecs, leaderboard, store
+import harness.cli.main
 from harness import errors as harness_errors
-from harness.base import Benchmark
-from harness.formulas import described
-from harness.registry import Registry
-from harness.types import Reported
+from harness.core.base import Benchmark
+from harness.core.formulas import described
+from harness.core.types import Reported
+from harness.leaderboard import columns as leaderboard
+from harness.leaderboard import curves
+from harness.plugins import hookspecs
+from harness.plugins.registry import Registry
+from harness.store import schema as store
 
 from . import api
 from .pages import anchor, wanted, where
@@ -80,7 +83,7 @@ def metrics() -> str:
 def cli() -> str:
     """Every command with its arguments and options."""
     parts = []
-    for path, command in commands(typer.main.get_command(harness.cli.app)):
+    for path, command in commands(typer.main.get_command(harness.cli.main.app)):
         rows = [(code(names), plain(told)) for names, told in parameters(command)]
         told = [text for text in (command.help, command.epilog) if text]
         parts += [

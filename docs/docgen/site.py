@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.registry import Registry
+from harness.plugins.registry import Registry
 
 from . import complete, markdown, navigation, pages, reference
 from .documented import PYTHON

@@ -3,8 +3,9 @@
 from pydantic import Field
 
 import harness
-from harness.base import Method, MethodConfig
-from harness.losses import cross_entropy, lengths, nll
+from harness.core.base import Method
+from harness.core.config import MethodConfig
+from harness.model.losses import cross_entropy, lengths, nll
 
 
 class Bounded(Method):
@@ -28,7 +29,9 @@ class Bounded(Method):
 
     def loss(self, model, batch):
         per_token = nll(model, batch.forget) / lengths(batch.forget)
-        yield (self.config.margin - per_token).clamp(min=0).sum() / batch.forget.items
+        yield (self.config.margin - per_token).clamp(
+            min=0
+        ).sum() / batch.forget.step_items
         yield self.config.alpha * cross_entropy(model, batch.retain)
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pydantic import Field
 
 import harness
-from harness.base import Attack, Config
+from harness.core.base import Attack
+from harness.core.config import Config
 
 
 class ForgetShots(Attack):

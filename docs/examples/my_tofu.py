@@ -8,9 +8,9 @@ from harness.benchmarks.tofu_files import read_instructions, read_records, to_fa
 from pydantic import Field
 
 import harness
+from harness.core.types import Splits
 from harness.errors import DataError
-from harness.metrics import rouge_l_recall
-from harness.types import Splits
+from harness.scoring.metrics import rouge_l_recall
 
 
 class MyTofu(Tofu):

@@ -13,8 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..base import Attack, Benchmark, Method, Plugin
-from ..registry import BASES
+from ..core.base import Attack, Benchmark, Method, Plugin
+from ..plugins.contract import BASES
 from .rules import STATIC, ConformanceError, Result
 
 __all__ = ["ConformanceError", "Result", "check_attack", "check_benchmark", "check_method", "examine"]
@@ -37,7 +37,7 @@ def check_benchmark(cls: type[Benchmark], data: Path | str | None = None, **sett
 
 def _check(base: type[Plugin], cls: Any, settings: dict[str, Any], data: Path | None = None) -> list[Result]:
     if not (isinstance(cls, type) and issubclass(cls, base)):
-        raise TypeError(f"{cls!r} is no class derived from harness.base.{base.__name__}")
+        raise TypeError(f"{cls!r} is no class derived from harness.{base.__name__}")
     results = examine(cls, settings, data)
     if any(result.status == "failed" for result in results):
         raise ConformanceError(f"{cls.__module__}:{cls.__qualname__}", results)

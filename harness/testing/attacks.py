@@ -8,13 +8,14 @@ from functools import cached_property
 from math import isfinite
 from typing import Any
 
-from .. import models
-from ..base import Attack, Config, TrainingConfig
-from ..plan import with_rates
-from ..run import run_attack
-from ..settings import resolve_variants
-from ..types import Fact, Outcome, Splits
-from . import lab, rules
+from ..core.base import Attack
+from ..core.config import Config, TrainingConfig
+from ..core.types import Fact, Outcome, Splits
+from ..engine.attacking import run_attack
+from ..engine.protocol import with_rates
+from ..model import models
+from ..plugins.settings import resolve_variants
+from . import rules, sandbox
 from .facts import Toy, splits_with
 from .rules import Broken, Rulebook, Skipped, as_json
 
@@ -28,7 +29,7 @@ class Run:
 
     attack: Attack
     outcome: Outcome
-    watch: lab.Watch
+    watch: sandbox.Watch
     opened: set[str]
     took_twin: bool
     trained: set[str]
@@ -56,7 +57,9 @@ class AttackTrial:
         found = {}
         for label, config in resolve_variants(self.cls, self.given):
             chosen = {name: getattr(config, name) for name in config.model_fields_set}
-            quick = with_rates(self.cls, lab.small(self.cls, chosen, learning_rates=RATES), lab.PROTOCOL)
+            quick = with_rates(
+                self.cls, sandbox.small(self.cls, chosen, learning_rates=RATES), sandbox.PROTOCOL
+            )
             if not self.cls(quick).lacks(self.splits):
                 found[label] = quick
         return found
@@ -65,9 +68,9 @@ class AttackTrial:
         self, label: str, family: str = "llama", dtype: str = "float32", seed: int = 0, world: int = 1
     ) -> Run:
         """Attack a fresh model with a fresh instance."""
-        watch, attack = lab.Watch(), self.cls(self.variants[label])
-        splits = lab.Guarded(self.splits)
-        subject = lab.subject(Toy(), splits, family, dtype)
+        watch, attack = sandbox.Watch(), self.cls(self.variants[label])
+        splits = sandbox.Guarded(self.splits)
+        subject = sandbox.subject(Toy(), splits, family, dtype)
         trained: set[str] = set()
         encode = subject.encode
 
@@ -76,12 +79,12 @@ class AttackTrial:
             return encode(facts)
 
         subject.encode = listen  # type: ignore[method-assign]
-        model, before, data = subject.model, lab.anatomy(subject.model), splits.fingerprint()
+        model, before, data = subject.model, sandbox.anatomy(subject.model), splits.fingerprint()
         weights = models.snapshot(model)
         watch.model = model
         with watch.watching(world):
             outcome = run_attack(subject, attack, seed, {n: t.clone() for n, t in weights.items()})
-        odd = lab.changes(before, lab.anatomy(model))
+        odd = sandbox.changes(before, sandbox.anatomy(model))
         if subject.model is not model:
             odd.append("job.subject.model is another object")
         changed = splits.fingerprint() != data
@@ -125,7 +128,7 @@ def _runs(trial: AttackTrial) -> str:
 
 @ATTACKS.rule(
     "repeats itself under a seed",
-    "Draw from job.rng, or a torch.Generator seeded with harness.keys.derive(job.seed, 'attack', NAME).",
+    "Draw from job.rng, or from job.generator(NAME).",
 )
 def _repeats(trial: AttackTrial) -> str:
     for label, run in trial.base.items():

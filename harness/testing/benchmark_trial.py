@@ -10,15 +10,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..base import Benchmark
+from ..core.base import Benchmark
+from ..core.formulas import Formula, described
+from ..core.hub import Hub
+from ..core.types import Generate, Measure, Sample, Splits
 from ..errors import HarnessError
-from ..formulas import Formula, described
-from ..hub import Hub
-from ..score import Scorer
-from ..targets import word_tokenizer
-from ..tokens import Tokens
-from ..types import Generate, Measure, Sample, Splits
-from . import lab
+from ..model.embedded import word_tokenizer
+from ..model.tokens import PromptTokenizer
+from ..scoring.scorer import Scorer
+from . import sandbox
 from .rules import Broken, Skipped
 
 FEW = 3
@@ -55,7 +55,7 @@ class BenchmarkTrial:
     def _loaded(self) -> tuple[Benchmark, Splits] | Exception:
         made = self.make()
         try:
-            with lab.Watch().watching(1):
+            with sandbox.Watch().watching(1):
                 return made, made.load()
         except Exception as error:
             return error
@@ -101,10 +101,10 @@ class BenchmarkTrial:
 
     def samples(self, family: str = "llama", dtype: str = "float32", seed: int = 0) -> list[Sample]:
         """What a random model gets."""
-        from .. import models
+        from ..model import loading
 
-        model = lab.tiny_model(self.tokenizer, family, seed).to(models.DTYPES[dtype])
-        return Scorer(model, Tokens(self.tokenizer)).measure(self.asked)
+        model = sandbox.tiny_model(self.tokenizer, family, seed).to(loading.DTYPES[dtype])
+        return Scorer(model, PromptTokenizer(self.tokenizer)).measure(self.asked)
 
     @cached_property
     def own(self) -> list[Sample]:

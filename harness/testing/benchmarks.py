@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from ..base import Benchmark
-from ..formulas import described
-from ..keys import splits_fingerprint
-from ..types import Fact, Splits, Training
-from . import lab
+from ..core.base import Benchmark
+from ..core.formulas import described
+from ..core.keys import splits_fingerprint
+from ..core.types import Fact, Splits, Training
+from . import sandbox
 from .benchmark_trial import BenchmarkTrial
 from .rules import Broken, Rulebook, Skipped
 
@@ -28,7 +28,7 @@ def _loads(trial: BenchmarkTrial) -> str:
         raise trial._loaded
     splits = trial.splits
     if not isinstance(splits, Splits):
-        raise Broken(f"load() returned {type(splits).__name__} and not harness.types.Splits")
+        raise Broken(f"load() returned {type(splits).__name__} and not harness.Splits")
     for name in ("forget", "retain"):
         if len(splits.get(name, ())) < 2:
             raise Broken(f"its split '{name}' has {len(splits.get(name, ()))} facts; at least 2 are needed")
@@ -66,7 +66,7 @@ def _shown(fact: Fact) -> str:
 )
 def _repeats(trial: BenchmarkTrial) -> str:
     first = splits_fingerprint(trial.splits)
-    with lab.Watch().watching(2):
+    with sandbox.Watch().watching(2):
         if splits_fingerprint(trial.make().load()) != first:
             raise Broken("a second load() gave other facts, with other global random numbers")
     return "whatever the global random numbers"
@@ -77,7 +77,7 @@ def _repeats(trial: BenchmarkTrial) -> str:
 )
 def _global(trial: BenchmarkTrial) -> str:
     trial.benchmark  # noqa: B018  one that does not load is told once
-    watch, made = lab.Watch(), trial.make()
+    watch, made = sandbox.Watch(), trial.make()
     with watch.watching(1):
         list(made.measures(made.load()))
     if watch.touched:

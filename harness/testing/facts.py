@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from ..base import Benchmark
-from ..metrics import probability
-from ..types import Fact, Generate, LogLikelihood, Measure, Prompt, Question, Splits
+from ..core.base import Benchmark
+from ..core.types import Fact, Generate, LogLikelihood, Measure, Prompt, Question, Splits
+from ..scoring.metrics import probability
 
 WORDS = """\
 Ada Bo Cleo Dan Eve Finn Gus Hana Ivo Jo Kim Lea

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .. import models
-from ..base import Method
-from ..plan import with_protocol
-from ..run import Unlearning, unlearn
-from ..types import Fact, Measure
-from . import lab, rules
+from ..core.base import Method
+from ..core.types import Fact, Measure
+from ..engine.protocol import with_protocol
+from ..engine.unlearning import UnlearningJob, unlearn
+from ..model import models
+from . import rules, sandbox
 from .facts import SPLITS, Toy, splits_with
 from .rules import Broken, Rulebook, Skipped, as_json
 
-PER_PASS = -(-len(SPLITS["forget"]) // lab.PROTOCOL.batch_size)
+PER_PASS = -(-len(SPLITS["forget"]) // sandbox.PROTOCOL.batch_size)
 """Optimiser steps that see every forget fact once."""
 
 METHODS: Rulebook[MethodTrial] = Rulebook()
@@ -25,7 +25,7 @@ METHODS: Rulebook[MethodTrial] = Rulebook()
 class Scripted(Toy):
     """The toy facts, asked as ever, but remembered until so many optimiser steps were taken."""
 
-    def __init__(self, watch: lab.Watch, forgotten_after: float, stop: tuple[str, float] | None) -> None:
+    def __init__(self, watch: sandbox.Watch, forgotten_after: float, stop: tuple[str, float] | None) -> None:
         super().__init__()
         self.watch, self.forgotten_after = watch, forgotten_after
         own = (stop[0],) if stop else ()
@@ -49,9 +49,9 @@ class Scripted(Toy):
 class Run:
     """What was seen of one unlearning."""
 
-    subject: lab.Observed
-    job: Unlearning
-    watch: lab.Watch
+    subject: sandbox.Observed
+    job: UnlearningJob
+    watch: sandbox.Watch
     weights: models.Weights
     opened: set[str]
     changed_data: bool
@@ -71,22 +71,22 @@ class MethodTrial:
         dtype: str = "float32",
         seed: int = 0,
         world: int = 1,
-        rates: Sequence[float] = lab.PROTOCOL.learning_rates,
+        rates: Sequence[float] = sandbox.PROTOCOL.learning_rates,
         forgotten_after: float = float("inf"),
     ) -> Run:
         """Unlearn the toy facts with a fresh model and a fresh instance."""
-        watch = lab.Watch()
+        watch = sandbox.Watch()
         benchmark = Scripted(watch, forgotten_after, self.cls.stop)
-        splits = lab.Guarded(splits_with("test"))
-        subject = lab.subject(benchmark, splits, family, dtype)
-        model, before = subject.model, lab.anatomy(subject.model)
+        splits = sandbox.Guarded(splits_with("test"))
+        subject = sandbox.subject(benchmark, splits, family, dtype)
+        model, before = subject.model, sandbox.anatomy(subject.model)
         data = splits.fingerprint()
-        config = lab.small(self.cls, self.given, learning_rates=tuple(rates))
-        method = self.cls(with_protocol(self.cls, config, lab.PROTOCOL))
+        config = sandbox.small(self.cls, self.given, learning_rates=tuple(rates))
+        method = self.cls(with_protocol(self.cls, config, sandbox.PROTOCOL))
         watch.model = model
         with watch.watching(world):
             job = unlearn(subject, method, seed)
-        odd = lab.changes(before, lab.anatomy(model))
+        odd = sandbox.changes(before, sandbox.anatomy(model))
         if subject.model is not model:
             odd.append("job.subject.model is another object")
         changed = splits.fingerprint() != data
@@ -107,7 +107,9 @@ class MethodTrial:
         return self._base
 
 
-@METHODS.rule("runs on a two-layer Llama", "See the error; `loss` and `unlearn` get what harness.base says.")
+@METHODS.rule(
+    "runs on a two-layer Llama", "See the error; `loss` and `unlearn` get what the base class says."
+)
 def _runs(trial: MethodTrial) -> str:
     if isinstance(trial._base, Exception):
         raise trial._base
@@ -116,10 +118,10 @@ def _runs(trial: MethodTrial) -> str:
 
 @METHODS.rule(
     "repeats itself under a seed",
-    "Draw from a torch.Generator or random.Random seeded with harness.keys.derive(job.seed, 'init', NAME).",
+    "Draw from job.rng, or from job.generator(NAME).",
 )
 def _repeats(trial: MethodTrial) -> str:
-    apart = lab.difference(trial.base.weights, trial.run(world=2).weights)
+    apart = sandbox.difference(trial.base.weights, trial.run(world=2).weights)
     if apart:
         raise Broken(
             f"with the same seed, but other global random numbers, weights differ by up to {apart:.2g}"
@@ -158,7 +160,7 @@ def _reads(trial: MethodTrial) -> str:
     "leaves a finite model", "Guard divisions and logarithms, or lower the step: weights hold NaN or inf."
 )
 def _finite(trial: MethodTrial) -> str:
-    if bad := lab.not_finite(trial.base.subject.model):
+    if bad := sandbox.not_finite(trial.base.subject.model):
         raise Broken(f"{len(bad)} weights are not finite, {bad[0]} among them")
     return "every weight is a number"
 
@@ -175,7 +177,7 @@ def _plain(trial: MethodTrial) -> str:
 
 @METHODS.rule(
     "stops when it has forgotten",
-    "Leave training to job.lowest_rate(self), or look at job.forget_score(metric) as you train, between two "
+    "Leave training to job.run_protocol(self), or look at job.forget_score(metric) as you train, between two "
     "rates at the latest, and stop where it is at or below the benchmark's threshold.",
 )
 def _stops(trial: MethodTrial) -> str:
@@ -198,7 +200,7 @@ def _stops(trial: MethodTrial) -> str:
 
 @METHODS.rule(
     "keeps to its budget",
-    "Take at most `epochs` passes over the forget set at each of `learning_rates`, as job.lowest_rate does.",
+    "Take at most `epochs` passes over the forget set at each of `learning_rates`, as job.run_protocol does.",
 )
 def _budget(trial: MethodTrial) -> str:
     (most, rates), taken = budget(trial.base), trial.base.watch.steps
@@ -214,8 +216,8 @@ def budget(run: Run) -> tuple[int, int]:
     """
     config, facts = run.job.config, len(run.job.forget)
     batch = min(getattr(config, "batch_size", None) or 1, facts)
-    epochs = getattr(config, "epochs", None) or lab.PROTOCOL.epochs
-    rates = getattr(config, "learning_rates", None) or lab.PROTOCOL.learning_rates
+    epochs = getattr(config, "epochs", None) or sandbox.PROTOCOL.epochs
+    rates = getattr(config, "learning_rates", None) or sandbox.PROTOCOL.learning_rates
     return -(-facts // batch) * epochs, len(rates)
 
 
@@ -231,11 +233,11 @@ def _family(trial: MethodTrial) -> str:
 
 def _sound(trial: MethodTrial, **way: str) -> str:
     base = trial.base
-    run = trial.run(rates=lab.PROTOCOL.learning_rates[:1], **way)  # type: ignore[arg-type]
+    run = trial.run(rates=sandbox.PROTOCOL.learning_rates[:1], **way)  # type: ignore[arg-type]
     # What is wrong everywhere is told once, by the rules that look at the base run.
     if run.odd and not base.odd:
         raise Broken("; ".join(run.odd))
-    if (bad := lab.not_finite(run.subject.model)) and not lab.not_finite(base.subject.model):
+    if (bad := sandbox.not_finite(run.subject.model)) and not sandbox.not_finite(base.subject.model):
         raise Broken(f"{len(bad)} weights are not finite, {bad[0]} among them")
     return f"{run.watch.steps} optimiser steps"
 
@@ -248,8 +250,8 @@ def _saves(trial: MethodTrial) -> str:
     if trial.base.odd:
         raise Skipped("it does not leave a plain model")
     subject = trial.base.subject
-    again = lab.reload(subject.model, subject.tokens.tokenizer, subject.dtype)
-    if apart := lab.difference(trial.base.weights, again):
+    again = sandbox.reload(subject.model, subject.tokens.tokenizer, subject.dtype)
+    if apart := sandbox.difference(trial.base.weights, again):
         raise Broken(f"loaded again, its weights differ by up to {apart:.2g}")
     return "the same weights"
 
@@ -262,7 +264,7 @@ def _seeded(trial: MethodTrial) -> str:
     base = trial.base
     if trial.cls.seeded:
         return "it says that it does"
-    if apart := lab.difference(base.weights, trial.run(seed=1).weights):
+    if apart := sandbox.difference(base.weights, trial.run(seed=1).weights):
         raise Broken(f"seeded = False, and with another seed weights differ by up to {apart:.2g}")
     return "the same weights for two seeds"
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from ..base import Plugin
+from ..core.base import Plugin
+from ..core.keys import canonical
 from ..errors import HarnessError, one
-from ..keys import canonical
-from ..plugins import one_line
-from ..registry import NAME, RESERVED, violations
-from ..settings import settings_of
+from ..plugins.contract import violations
+from ..plugins.discovery import one_line
+from ..plugins.registry import NAME, RESERVED
+from ..plugins.settings import settings_of
 
 T = TypeVar("T")
 
@@ -141,7 +142,7 @@ def _docstring(of: tuple[str, type[Plugin]]) -> str:
     return f"{len(lines)} lines" if len(lines) > 1 else "a line"
 
 
-@STATIC.rule("contract", "Implement what the base class in harness.base asks for; its docstrings say what.")
+@STATIC.rule("contract", "Implement what the base class of harness asks for; its docstrings say what.")
 def _contract(of: tuple[str, type[Plugin]]) -> str:
     kind, cls = of
     wrong = [

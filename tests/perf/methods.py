@@ -29,13 +29,14 @@ def measure(name: str) -> dict[str, float]:
     from torch.optim import AdamW
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from harness import train
-    from harness.plan import with_protocol
-    from harness.registry import Registry
-    from harness.run import Subject, Unlearning
-    from harness.targets import EMBEDDED, word_tokenizer
-    from harness.tokens import Tokens
-    from harness.types import Splits
+    from harness.core.types import Splits
+    from harness.engine.evaluation import ModelUnderTest
+    from harness.engine.protocol import EMBEDDED, with_protocol
+    from harness.engine.unlearning import UnlearningJob
+    from harness.model import train
+    from harness.model.embedded import word_tokenizer
+    from harness.model.tokens import PromptTokenizer
+    from harness.plugins.registry import Registry
 
     torch.set_num_threads(1)
     registry = Registry()
@@ -55,8 +56,8 @@ def measure(name: str) -> dict[str, float]:
     )
     torch.manual_seed(0)
     model: Any = LlamaForCausalLM(config).eval()
-    tokens = Tokens(tokenizer)
-    subject = Subject(model, tokens, benchmark, splits, EMBEDDED)
+    tokens = PromptTokenizer(tokenizer)
+    subject = ModelUnderTest(model, tokens, benchmark, splits, EMBEDDED)
     forget, retain = subject.encode(splits["forget"]), subject.encode(splits["retain"])
     steps = list(train.forget_steps(tokens, forget, retain, BATCH, WARM + STEPS, seed=0))
     start = peak()
@@ -77,7 +78,7 @@ def measure(name: str) -> dict[str, float]:
         cls: Any = registry.method(name).load()
         sampled = {"max_new_tokens": 6} if name == "bss" else {}
         method = cls(with_protocol(cls, cls.Config(**sampled), EMBEDDED))
-        job = Unlearning(subject, method.config, seed=0)
+        job = UnlearningJob(subject, method.config, seed=0)
         method.prepare(job)
         method.start(model)
         with job._trainable(method) as chosen:

@@ -22,11 +22,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from harness.registry import Registry
-from harness.score import Scorer, log_softmax, spread
-from harness.targets import Tiny, fit, tiny_model, word_tokenizer
-from harness.tokens import Tokens
-from harness.types import Answer, Generate, LogLikelihood, Measure, Request, TokenScores
+from harness.core.types import Answer, Generate, LogLikelihood, Measure, Request, TokenScores
+from harness.engine.targets import fit
+from harness.model.embedded import Tiny, tiny_model, word_tokenizer
+from harness.model.tokens import PromptTokenizer
+from harness.plugins.registry import Registry
+from harness.scoring.scorer import Scorer, log_softmax, spread
 
 BATCH = 32
 
@@ -34,7 +35,7 @@ BATCH = 32
 class Obvious:
     """Pads on the left, projects every position, asks for everything anew."""
 
-    def __init__(self, model: Any, tokens: Tokens) -> None:
+    def __init__(self, model: Any, tokens: PromptTokenizer) -> None:
         self.model, self.tokens = model, tokens
 
     @torch.inference_mode()
@@ -92,7 +93,7 @@ def minis() -> Iterator[tuple[str, Any, Any, Any]]:
         splits = benchmark.load()
         tokenizer = word_tokenizer(benchmark.training(splits).vocabulary)
         model = tiny_model(Tiny(), len(tokenizer), tokenizer.eos_token_id).eval()
-        yield name, model, Tokens(tokenizer), list(benchmark.measures(splits))
+        yield name, model, PromptTokenizer(tokenizer), list(benchmark.measures(splits))
 
 
 def whole_tofu(directory: Path) -> tuple[str, Any, Any, Any]:
@@ -110,11 +111,11 @@ def whole_tofu(directory: Path) -> tuple[str, Any, Any, Any]:
     tiny = replace(Tiny(), hidden_size=192, intermediate_size=512, initializer_range=0.02)
     model = tiny_model(tiny, len(tokenizer), tokenizer.eos_token_id)
     model.config.max_position_embeddings = 512
-    fit(model, Tokens(tokenizer), corpus, 2, 2e-3, 32, lambda step, steps: None)
-    return "tofu", model.eval(), Tokens(tokenizer), list(benchmark.measures(splits))
+    fit(model, PromptTokenizer(tokenizer), corpus, 2, 2e-3, 32, lambda step, steps: None)
+    return "tofu", model.eval(), PromptTokenizer(tokenizer), list(benchmark.measures(splits))
 
 
-def compare(name: str, model: Any, tokens: Tokens, measures: list[Measure], rounds: int) -> None:
+def compare(name: str, model: Any, tokens: PromptTokenizer, measures: list[Measure], rounds: int) -> None:
     """Measure both ways, ``rounds`` times, and keep the last time of each."""
     by_metric: dict[tuple[str, str], list[Request]] = defaultdict(list)
     for measure in measures:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import stats
-from harness.agreement import Findings, compare
-from harness.cells import grouped
-from harness.command import tables
-from harness.leaderboard import COLUMNS
-from harness.store import Store
+from harness.core import intervals
+from harness.leaderboard import stats
+from harness.leaderboard.columns import COLUMNS
+from harness.leaderboard.compare import Findings, compare
+from harness.leaderboard.groups import grouped
+from harness.store.store import Store, tables
 
 PAIRS = 200
 DRIFTS = (0.1, 0.15, 0.2, 0.3)
@@ -42,7 +42,7 @@ def numbers(y: np.ndarray, made: np.ndarray) -> np.ndarray:
     if np.ptp(y[~np.isnan(y)]) == 0 and found.mean[0] in (0, 1):
         facts = int(found.facts[0])
         return np.tile(
-            [found.mean[0], *stats.binomial_interval(int(found.mean[0]) * facts, facts)], (len(made), 1)
+            [found.mean[0], *intervals.binomial_interval(int(found.mean[0]) * facts, facts)], (len(made), 1)
         )
     return np.stack([found.mean, found.mean - half, found.mean + half], -1).clip(0, 1)
 

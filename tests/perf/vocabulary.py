@@ -26,8 +26,8 @@ def measure(shape: str, way: str) -> dict[str, float]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from harness.losses import cross_entropy
-    from harness.tokens import IGNORED, Texts
+    from harness.core.batch import IGNORED, TokenBatch
+    from harness.model.losses import cross_entropy
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -38,7 +38,7 @@ def measure(shape: str, way: str) -> dict[str, float]:
     labels = ids.clone()
     labels[:, :prompt] = IGNORED
     mask = torch.ones_like(ids)
-    texts = Texts(ids, mask, mask.cumsum(1) - 1, labels, torch.arange(16), 16, 16 * answer)
+    texts = TokenBatch(ids, mask, mask.cumsum(1) - 1, labels, torch.arange(16), 16, 16 * answer)
     for parameter in model.parameters():  # gradients weigh as much either way
         parameter.grad = torch.zeros_like(parameter)
     start = peak()

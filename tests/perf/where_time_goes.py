@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from harness.store import Store
-from harness.targets import DONE, cache_directory
+from harness.engine.targets import DONE, cache_directory
+from harness.store.store import Store
 
 
 def main(results: Path, cache: Path) -> None:

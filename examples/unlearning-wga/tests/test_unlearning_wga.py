@@ -1,9 +1,9 @@
 """Both plugins keep the harness's rules, and the loss is the paper's."""
 
 import torch
-from harness.testing import check_attack, check_method, lab
+from harness.model.train import forget_steps
+from harness.testing import check_attack, check_method, sandbox
 from harness.testing.facts import SPLITS, Toy
-from harness.train import forget_steps
 
 from unlearning_wga.interpolate import Interpolate
 from unlearning_wga.wga import WeightedGradientAscent, weighted_ascent
@@ -18,7 +18,7 @@ def test_the_attack_keeps_the_rules() -> None:
 
 
 def test_each_token_is_weighted_by_its_own_probability() -> None:
-    subject = lab.subject(Toy(), SPLITS)
+    subject = sandbox.subject(Toy(), SPLITS)
     data = subject.encode(SPLITS["forget"])
     [[batch]] = forget_steps(subject.tokens, data, None, len(data), 1, seed=0)
     for alpha in (0.0, 1.0, 2.5):
@@ -33,7 +33,7 @@ def test_each_token_is_weighted_by_its_own_probability() -> None:
 
 
 def test_the_weight_has_no_gradient() -> None:
-    subject = lab.subject(Toy(), SPLITS)
+    subject = sandbox.subject(Toy(), SPLITS)
     data = subject.encode(SPLITS["forget"][:1])
     [[batch]] = forget_steps(subject.tokens, data, None, 1, 1, seed=0)
     prompt, answer = data[0]

@@ -1,7 +1,7 @@
 """Weighted gradient ascent, and interpolation with the original, for unlearning-harness."""
 
 import harness
-from harness.hookspecs import Register
+from harness.plugins.hookspecs import Register
 
 # Paths and not classes: `harness list` must not import torch.
 

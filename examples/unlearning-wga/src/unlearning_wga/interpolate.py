@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from harness import base, models
-from harness.base import Attack
+from harness.core import config
+from harness.core.base import Attack
 from harness.errors import HarnessError
+from harness.model import loading, models
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from harness.run import Attacking
+    from harness.engine.attacking import AttackJob
 
 
 class Interpolate(Attack):
@@ -27,13 +28,13 @@ class Interpolate(Attack):
 
     name = "interpolate"
 
-    class Config(base.Config):
+    class Config(config.Config):
         shares: tuple[float, ...] = Field(
             (0.1, 0.25, 0.5), min_length=1, description="parts of the way back that are scored, below 1"
         )
 
     @torch.no_grad()
-    def attack(self, job: Attacking) -> None:
+    def attack(self, job: AttackJob) -> None:
         """Score the model at each share of the way."""
         if not all(0 < share < 1 for share in self.config.shares):
             raise HarnessError("interpolate.shares: each must be between 0 and 1.")
@@ -41,7 +42,7 @@ class Interpolate(Attack):
         if not place.is_dir():
             raise HarnessError(f"The original was not loaded from a directory ('{place}').")
         subject = job.subject
-        original, _ = models.load(place, subject.dtype, trust_remote_code=subject.trust_remote_code)
+        original, _ = loading.load(place, subject.dtype, trust_remote_code=subject.trust_remote_code)
         target = original.state_dict()
         job.checkpoint()
         for share in self.config.shares:

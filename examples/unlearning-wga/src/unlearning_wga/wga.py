@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.base import Method, MethodConfig
-from harness.losses import answer_logits, cross_entropy, full_precision
-from harness.tokens import IGNORED
+from harness.core.base import Method
+from harness.core.batch import IGNORED
+from harness.core.config import MethodConfig
+from harness.model.losses import answer_logits, cross_entropy, full_precision
 from pydantic import Field
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.tokens import Batch, Texts
+    from harness.core.batch import Batch, TokenBatch
 
 
 class WeightedGradientAscent(Method):
@@ -41,10 +42,10 @@ class WeightedGradientAscent(Method):
         yield self.config.retain * cross_entropy(model, batch.retain)
 
 
-def weighted_ascent(model: nn.Module, texts: Texts, alpha: float) -> Tensor:
+def weighted_ascent(model: nn.Module, texts: TokenBatch, alpha: float) -> Tensor:
     """Mean of p_t^alpha log p_t over the answer tokens of the optimisation step; a scalar, at most 0."""
     logits, labels = answer_logits(model, texts)
     chosen = labels != IGNORED
     logprobs = full_precision(logits[chosen]).log_softmax(dim=-1)
     told = logprobs.gather(1, labels[chosen][:, None])[:, 0]
-    return ((alpha * told.detach()).exp() * told).sum() / texts.tokens
+    return ((alpha * told.detach()).exp() * told).sum() / texts.step_tokens

@@ -1,0 +1,53 @@
+"""The public surface, on one page: what a plugin, a notebook or a script needs, by one import."""
+
+# Run, and look at what a run found.
+from .api import load as load
+from .api import run as run
+
+# What a plugin derives from, its settings, and how it is registered.
+from .core.base import Attack as Attack
+from .core.base import Benchmark as Benchmark
+from .core.base import Method as Method
+from .core.config import AttackConfig as AttackConfig
+from .core.config import BenchmarkConfig as BenchmarkConfig
+from .core.config import Config as Config
+from .core.config import EpochsConfig as EpochsConfig
+from .core.config import Field as Field
+from .core.config import FinetuneConfig as FinetuneConfig
+from .core.config import MethodConfig as MethodConfig
+
+# What a benchmark holds, asks and measures.
+from .core.formulas import GOODNESS as GOODNESS
+from .core.formulas import KNOWLEDGE as KNOWLEDGE
+from .core.formulas import formula as formula
+from .core.types import Example as Example
+from .core.types import Fact as Fact
+from .core.types import Generate as Generate
+from .core.types import LogLikelihood as LogLikelihood
+from .core.types import Measure as Measure
+from .core.types import Prompt as Prompt
+from .core.types import Question as Question
+from .core.types import Reported as Reported
+from .core.types import Request as Request
+from .core.types import Sample as Sample
+from .core.types import Splits as Splits
+from .core.types import TokenScores as TokenScores
+from .core.types import Training as Training
+
+# Errors a user can mend.
+from .errors import ConfigError as ConfigError
+from .errors import DataError as DataError
+from .errors import HarnessError as HarnessError
+from .errors import ModelError as ModelError
+from .errors import PluginError as PluginError
+from .errors import StoreError as StoreError
+
+# Modules, by their short names, wherever they live.
+from .model import losses as losses
+from .model import models as models
+from .model import neurons as neurons
+from .plugins.hookspecs import Register as Register
+from .plugins.hookspecs import hookimpl as hookimpl
+from .report.results import Results as Results
+from .scoring import membership as membership
+from .scoring import metrics as metrics

@@ -1,0 +1,1 @@
+"""Plain data, the classes plugins derive from, and identity. No torch, no pyarrow, no I/O but the hub."""

@@ -1,0 +1,202 @@
+"""The three nouns a plugin implements: Benchmark, Method, Attack. Each docstring is the manual.
+
+No heavy import here: plugins are listed without loading torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .config import Config, MethodConfig
+from .hub import Hub
+from .types import Measure, Reported, Sample, Splits, Training
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..engine.attacking import AttackJob
+    from ..engine.unlearning import UnlearningJob
+    from .batch import Batch
+
+
+class Plugin(ABC):
+    """What methods, attacks and benchmarks have in common: a name, settings, and a docstring as manual."""
+
+    name: ClassVar[str]
+    paper: ClassVar[str] = ""
+    Config: ClassVar[type[Config]] = Config
+
+    def __init__(self, config: Any = None) -> None:
+        self.config: Any = self.Config() if config is None else config
+
+
+class Benchmark(Plugin):
+    """Facts in splits, how a model is asked and scored, and when it counts as having forgotten.
+
+    ``forget_metric`` is the metric of split ``forget`` that the forgetting threshold and the attacks look at;
+    ``curve_metrics`` are all metrics followed along an attack (``forget_metric`` among them). The class says
+    what they are by default; where a setting decides, the instance has its own.
+    """
+
+    forget_metric: str
+    curve_metrics: tuple[str, ...]
+    retain_metric: tuple[str, str]
+    """Split and metric of the leaderboard's retain column."""
+
+    reports: tuple[Reported, ...] = ()
+    """Every metric of :meth:`measures`, :meth:`aggregates` and :meth:`against_twin`, for ``harness show``.
+
+    One that is declared here and was not computed is named in the cell's notes, with the reason.
+    """
+
+    needs_data: ClassVar[bool] = False
+    """True when the facts come from files or a hub (``--data``) and not from the package."""
+
+    utility_tasks: ClassVar[str] = ""
+    """Where its own lm-eval tasks come from, ``"module:function"``; measured unless ``--utility`` says else.
+
+    The function returns configurations as in lm-eval's YAML. Named and not imported: a change of them runs
+    them again, and nothing else.
+    """
+
+    data: Path | None = None
+    """The directory given with ``--data``, set before :meth:`load`; None means the hub or the package."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.hub = Hub()
+        """Where :meth:`load` gets data sets of the hub; what it got there, `harness prepare` records."""
+
+    @abstractmethod
+    def load(self) -> Splits:
+        """Return the splits: ``forget``, ``retain`` and what else is scored; ``instruct`` for attacks.
+
+        Raises DataError naming file, line, field and what was expected; never returns half a data set.
+        """
+
+    @abstractmethod
+    def measures(self, splits: Splits) -> Iterable[Measure]:
+        """Return every number to compute on ``splits``. Called with a part of the splits, too."""
+
+    @abstractmethod
+    def threshold(self, splits: Splits) -> float:
+        """Return the value of ``forget_metric`` at or below which the forget set counts as forgotten."""
+
+    @abstractmethod
+    def chance(self, splits: Splits) -> float:
+        """Return the value of ``forget_metric`` for a model that knows the format but not the facts."""
+
+    def aggregates(self, samples: Sequence[Sample]) -> Mapping[str, float]:
+        """Return what adds up all samples of one model; the key ``utility`` fills that column.
+
+        What cannot be computed from these samples is left out, never set to a default.
+        """
+        return {}
+
+    def against_twin(self, samples: Sequence[Sample], twin: Sequence[Sample]) -> Mapping[str, float]:
+        """Return what sets the samples of one model against those of the retrain twin.
+
+        Called only where there is a twin. For a benchmark that overrides this the engine scores the twin once
+        on all splits, before anything is evaluated.
+        """
+        return {}
+
+    def training(self, splits: Splits) -> Training | None:
+        """Return what the original and its retrain twin are trained on, or None if they cannot be made."""
+        return None
+
+
+class Method(Plugin):
+    """Turns the original model into an unlearned one.
+
+    Most methods are :meth:`loss` alone. The engine runs the shared protocol around it: for each learning
+    rate of the grid, lowest first, start from the original, step until the benchmark's forgetting threshold
+    is reached, and keep the first rate that reaches it within the budget.
+    """
+
+    Config: ClassVar[type[Config]] = MethodConfig
+
+    needs_twin: ClassVar[bool] = False
+    """True when it reads the retrain twin; it is left out where a benchmark cannot make one."""
+
+    seeded: ClassVar[bool] = True
+    """False when the result does not depend on the seed; its seeds then share one unlearned model."""
+
+    lora: ClassVar[bool] = True
+    """False when the definition says which parameters train, or looks at each of them."""
+
+    rate_scale: ClassVar[float] = 1.0
+    """The method's published learning rate over the 1e-5 of the shared grid."""
+
+    stop: ClassVar[tuple[str, float] | None] = None
+    """Metric of split ``forget`` and value at which to stop instead of the benchmark's threshold."""
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor | Iterable[torch.Tensor]:
+        """Return the scalar to minimise on ``batch.forget`` and ``batch.retain``, or yield its terms.
+
+        Terms are added up. Each is differentiated before the next is computed, so that only one graph of
+        activations is in memory at a time. Normalise by ``step_items`` or ``step_tokens``, not by the batch's
+        shape: they count the whole optimisation step, so that gradient accumulation equals the big batch.
+        """
+        raise NotImplementedError(f"{type(self).__name__} overrides neither loss() nor unlearn()")
+
+    def prepare(self, job: UnlearningJob) -> None:
+        """Compute what the loss needs from the original model. Called once, before any rate is tried."""
+
+    def start(self, model: torch.nn.Module) -> None:
+        """Forget what an earlier rate left behind. Called when a rate starts from the original again."""
+
+    def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
+        """Prepare a pass over the forget set, the first (0) included: draw samples, choose facts."""
+
+    def after_backward(self, model: torch.nn.Module) -> None:
+        """Edit the gradients of a whole optimisation step, just before the optimiser sees them."""
+
+    def log(self) -> dict[str, float]:
+        """Return what was measured on the way, for the cell's notes. Called when a rate is done."""
+        return {}
+
+    def trainable(self, model: torch.nn.Module) -> Iterable[torch.nn.Parameter]:
+        """Return the parameters that train."""
+        return model.parameters()
+
+    def optimizer(self, parameters: Sequence[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        """Return the optimiser. AdamW unless the method says otherwise."""
+        from torch.optim import AdamW
+
+        return AdamW(parameters, lr=lr, weight_decay=self.config.weight_decay)
+
+    def unlearn(self, job: UnlearningJob) -> None:
+        """Change ``job.model`` in place. Override for what is no gradient method."""
+        job.run_protocol(self)
+
+
+class Attack(Plugin):
+    """Tries to bring the knowledge back.
+
+    ``reads`` names the splits the attacker may see; the engine hands over nothing else. ``variants`` are the
+    published settings that are run as cells of their own, e.g. ``{"p=0.1": {"p": 0.1}}``. An instance may
+    read less than its class, where a setting decides.
+    """
+
+    reads: frozenset[str] = frozenset()
+    rates: ClassVar[tuple[float, ...]] = ()
+    """Published learning rates, for 1B-8B models; scaled to the target where the config names none."""
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
+
+    @abstractmethod
+    def attack(self, job: AttackJob) -> None:
+        """Attack ``job.model``, recording the forget score at checkpoints with ``job.checkpoint()``.
+
+        The cell's score is the maximum over checkpoints. Facts used for training are taken out of the
+        scored ones with ``job.score_only()`` before the first checkpoint.
+        """
+
+    def lacks(self, splits: Splits) -> str | None:
+        """Return why it cannot run on these facts, as a clause, or None if it can. Asked by the plan."""
+        missing = [name for name in sorted(self.reads) if not splits.get(name)]
+        return f"the benchmark has no split '{missing[0]}'" if missing else None

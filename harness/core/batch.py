@@ -1,0 +1,66 @@
+"""Padded batches of token ids, as losses see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORED = -100
+"""Label of every position that is no answer token, as in transformers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """A batch of prompts with their answers, padded on the left so that all answers end in the last column.
+
+    input_ids, attention_mask, position_ids, labels: (B, T) long; labels are IGNORED outside the answer,
+    which includes the end-of-sequence token. ``index`` (B,) are positions in the dataset.
+    ``step_items`` and ``step_tokens`` count sequences and answer tokens of the *whole* optimisation step this
+    is a part of.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    position_ids: torch.Tensor
+    labels: torch.Tensor
+    index: torch.Tensor
+    step_items: int
+    step_tokens: int
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+    @property
+    def answer_width(self) -> int:
+        """Columns from the right that hold all answer tokens of the batch."""
+        return int((self.labels != IGNORED).sum(dim=1).max())
+
+    def to(self, device: torch.device) -> TokenBatch:
+        """The same batch on ``device``."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def parts(self, count: int) -> list[TokenBatch]:
+        """The batch in ``count`` parts, or one for each text, that know the size of the step as it does."""
+        size = -(-len(self) // count)
+        rows = [slice(i, i + size) for i in range(0, len(self), size)]
+        return [self._each(lambda tensor, chosen=chosen: tensor[chosen]) for chosen in rows]  # type: ignore[misc]
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TokenBatch:
+        names = ("input_ids", "attention_mask", "position_ids", "labels", "index")
+        return replace(self, **{name: change(getattr(self, name)) for name in names})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one call of a method's loss sees: forget texts, and retain texts where the method reads them."""
+
+    forget: TokenBatch
+    retain: TokenBatch | None = None
+
+
+Encoded = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids of a prompt, and of the answer that follows it."""

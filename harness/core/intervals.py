@@ -1,0 +1,39 @@
+"""95 % intervals of a mean over facts, and of a share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+def binomial_interval(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson's interval for ``k`` successes in ``n`` trials; it stays honest at 0 and at n. ``n`` >= 1."""
+    bounds = stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
+    return float(bounds.low), float(bounds.high)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The interval of a mean over facts.
+
+    Zeros and ones are counted (Wilson), because 0 of 20 is not certainly 0. Anything else takes Student's t,
+    cut to [0, 1] when all values lie there. It is (None, None) for fewer than two values, for equal ones
+    other than 0 and 1 (their spread is not 0, it is unknown) and for values that are not finite. On few and
+    very skewed values t is too narrow; the number of facts stands beside it for that reason.
+    """
+    x = np.asarray(values, dtype=float)
+    if x.size and np.isin(x, (0.0, 1.0)).all():
+        return binomial_interval(int(x.sum()), x.size)
+    if x.size < 2 or not np.isfinite(x).all() or np.ptp(x) == 0:
+        return None, None
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, x.size - 1) * stats.sem(x)
+    return _cut(x, float(x.mean()), float(half))
+
+
+def _cut(x: np.ndarray, mean: float, half: float) -> tuple[float, float]:
+    """mean -/+ half, within [0, 1] when all of ``x`` is: a share cannot be negative."""
+    share = bool(((x >= 0) & (x <= 1)).all())
+    return (max(0.0, mean - half), min(1.0, mean + half)) if share else (mean - half, mean + half)

@@ -1,0 +1,69 @@
+"""Where a model comes from: embedded, a directory, or the hub."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ..core.hub import Fetched, Hub
+from ..core.keys import files_fingerprint, key
+from ..core.names import TINY
+from ..errors import HarnessError, ModelError
+from ..model.embedded import Tiny
+from .protocol import EMBEDDED, PUBLISHED, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model comes from: ``tiny``, a directory, or a hub id."""
+
+    spec: str = TINY
+    dtype: str = "float32"
+    revision: str | None = None
+    trust_remote_code: bool = False
+    prepared: tuple[Fetched, ...] = ()
+    """What is there of the hub's models and data sets."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """The budgets that fit the model's size."""
+        return EMBEDDED if self.spec == TINY else PUBLISHED
+
+    def local(self) -> Path:
+        """The directory with the model's files; a hub id is fetched first. Raises ModelError."""
+        place = Path(self.spec).expanduser()
+        if place.is_dir():
+            return place
+        from huggingface_hub.errors import HFValidationError
+
+        kinds = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+        hub = Hub(self.prepared)
+        try:
+            place = hub.fetch("model", self.spec, kinds, self.revision)
+            if not any(place.glob("*.safetensors")):  # an old upload
+                hub.fetch("model", self.spec, ["*.bin"], self.revision)
+            return place
+        except HarnessError:
+            raise
+        except HFValidationError as error:
+            raise ModelError(
+                f"There is no model directory '{self.spec}', and it is no hub id either."
+            ) from error
+        except Exception as error:  # the hub client raises a dozen unrelated classes when it is out of reach
+            raise ModelError(
+                f"'{self.spec}' is neither a directory nor a hub id that can be fetched "
+                f"({type(error).__name__}). Check the spelling and the network, or give a directory."
+            ) from error
+
+    def fingerprint(self) -> str:
+        """What the model computes: for files their content, for the embedded model its definition."""
+        return key(asdict(Tiny())) if self.spec == TINY else _files(self.local())
+
+
+@lru_cache
+def _files(place: Path) -> str:
+    """Read once per process: weights can be large."""
+    from ..model.loading import files_of
+
+    return files_fingerprint(files_of(place))

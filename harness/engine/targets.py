@@ -1,0 +1,144 @@
+"""Targets: the original model and, where a benchmark can train it, the twin that never saw the forget set.
+
+A target is made from a recipe and kept in the cache under the recipe's key, so that benchmarks with the same
+recipe share it. ``tiny`` is built from nothing; any other model is fine-tuned as the benchmark says, or taken
+as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.base import Benchmark
+from ..core.fingerprint import engine_fingerprint
+from ..core.keys import derive, key
+from ..core.names import TINY
+from ..core.types import Cost, Splits, Training
+from ..errors import HarnessError
+from ..model.embedded import Tiny, tiny_model, word_tokenizer
+from .source import Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one twin is made. ``role`` is ``original`` or ``retrain``; without ``training``, as given."""
+
+    source: Source
+    training: Training | None
+    role: str
+
+    @cached_property
+    def key(self) -> str:
+        """Same key, same model: definition, corpus, settings and the code that trains."""
+        base = {"base": self.source.fingerprint(), "dtype": self.source.dtype}
+        if self.training is None:
+            return key(base)
+        examples = self.training.original if self.role == "original" else self.training.retrain
+        content = [(e.prompt.text, e.prompt.literal, e.answer) for e in examples]
+        settings = [self.training.epochs, self.training.learning_rate, self.training.batch_size]
+        scratch = list(self.training.vocabulary) if self.source.spec == TINY else []
+        return key(
+            {
+                **base,
+                "corpus": content,
+                "vocabulary": scratch,
+                "settings": settings,
+                "engine": engine_fingerprint(),
+            }
+        )
+
+    def place(self, cache: Path) -> Path:
+        """Where the model is, or will be."""
+        return self.source.local() if self.training is None else cache / "targets" / self.key
+
+    def ready(self, cache: Path) -> bool:
+        """True when nothing has to be trained."""
+        return self.training is None or (self.place(cache) / DONE).is_file()
+
+    def make(self, cache: Path, advance: Callable[[int, int], None] = lambda step, steps: None) -> Path:
+        """Train the twin unless the cache has it; ``advance(step, steps)`` follows. Returns its directory."""
+        place = self.place(cache)
+        if self.ready(cache):
+            return place
+        assert self.training is not None
+        from ..model import loading, models
+        from ..model.tokens import PromptTokenizer
+
+        examples = self.training.original if self.role == "original" else self.training.retrain
+        if self.source.spec == TINY:
+            if not self.training.vocabulary:
+                raise HarnessError(
+                    "--model tiny is for the embedded worlds: give a model directory or a hub id."
+                )
+            tiny = Tiny()
+            tokenizer = word_tokenizer(self.training.vocabulary)
+            model = tiny_model(tiny, len(tokenizer), tokenizer.eos_token_id)
+            epochs, lr, batch_size = tiny.epochs, tiny.learning_rate, tiny.batch_size
+        else:
+            model, tokenizer = loading.load(
+                self.source.local(), self.source.dtype, trust_remote_code=self.source.trust_remote_code
+            )
+            epochs, lr, batch_size = (
+                self.training.epochs,
+                self.training.learning_rate,
+                self.training.batch_size,
+            )
+        cost = fit(model, PromptTokenizer(tokenizer), examples, epochs, lr, batch_size, advance)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        note = {"weights": models.weights_fingerprint(model), "cost": asdict(cost), "role": self.role}
+        loading.save(model, tokenizer, place, {DONE: json.dumps(note)})
+        return place
+
+
+DONE = "harness.json"
+"""Written with a target: the fingerprint of its weights and what it cost."""
+
+
+def fit(
+    model: nn.Module,
+    tokens: Any,
+    examples: Any,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    advance: Callable[[int, int], None],
+) -> Cost:
+    """Train on a corpus: AdamW, one tenth of warm-up, then linearly to zero. One seed: one model."""
+    from torch.optim import AdamW
+
+    from ..model.train import corpus_steps, plain_loss, train, warmup_then_linear
+
+    data = tokens.examples(examples)
+    steps = epochs * -(-len(data) // batch_size)
+
+    def report(step: int) -> bool:
+        advance(step, steps)
+        return False
+
+    order = corpus_steps(tokens, data, batch_size, epochs, derive(0, "order"))
+    rate = warmup_then_linear(steps // 10, steps)
+    optimizer = AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    return train(model, order, plain_loss, [optimizer], rate, check=report, clip=1.0)
+
+
+def cache_directory() -> Path:
+    """Where targets are kept: $HARNESS_CACHE, or the user's cache directory."""
+    chosen = os.environ.get("HARNESS_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "unlearning-harness"
+
+
+def recipes(benchmark: Benchmark, splits: Splits, source: Source) -> dict[str, Recipe]:
+    """By role, how the benchmark's models are made."""
+    training = benchmark.training(splits)
+    roles = ("original", "retrain") if training else ("original",)
+    return {role: Recipe(source, training, role) for role in roles}

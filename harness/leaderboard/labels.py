@@ -1,0 +1,89 @@
+"""How rows are named and grouped, for tables, pages and pictures alike."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..core.names import CONTROLS
+
+TARGET = ("benchmark", "benchmark_config", "model", "dtype", "data", "target")
+"""Columns that tell one target's rows from another's; a leaderboard never mixes protocols."""
+
+
+def by_target(rows: Iterable[dict[str, Any]]) -> dict[tuple, list[dict[str, Any]]]:
+    """The rows of each target, by the columns of ``TARGET``."""
+    targets: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        targets[tuple(row[name] for name in TARGET)].append(row)
+    return targets
+
+
+def target_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The forget metric of one target's rows, as it is before any attack."""
+    before = [row for row in rows if row["attack"] == "none"]
+    return next(iter(sorted({row["forget_metric"] for row in before or rows if row["forget_metric"]})), None)
+
+
+def comparable(row: Mapping[str, Any], metric: str | None) -> bool:
+    """True where the score measures what the forget metric measures before any attack.
+
+    An attack that measures otherwise names another metric, or (the best of many answers) has no chance level.
+    """
+    return None not in (row["score"], row["chance"]) and row["forget_metric"] == metric
+
+
+def method_label(row: Mapping[str, Any]) -> str:
+    """A method, with the settings that tell it from others of its name."""
+    return f"{row['method']} {settings(row['config'])}".strip()
+
+
+def attack_label(row: Mapping[str, Any]) -> str:
+    """An attack with its variant, and the settings that tell it from others of its name."""
+    return " ".join(part for part in (row["attack"], row["variant"], settings(row["attack_config"])) if part)
+
+
+def tasks(row: dict[str, Any]) -> str:
+    """The tasks behind the lm-eval column, with what a score always carries."""
+    told = json.loads(row["lm_eval_tasks"])
+    tasks = (
+        f"{name} v{task['version']} {task['num_fewshot']}-shot {task['items']} items"
+        for name, task in told["tasks"].items()
+    )
+    return f"{told['engine']} ({'; '.join(tasks)})"
+
+
+def settings(config: str | None) -> str:
+    """The settings of a ``config`` column, for people; empty for null."""
+    return ", ".join(f"{name}={value}" for name, value in json.loads(config).items()) if config else ""
+
+
+def compared(rows: list[dict[str, Any]]) -> list[str]:
+    """The ranks: who cannot be told from the lowest of a group, and who is worse than whom."""
+    methods = {method_label(row): row for row in rows if row["method"] not in CONTROLS}
+    order = sorted(
+        (m for m, row in methods.items() if row["rank"] is not None), key=lambda m: methods[m]["rank"]
+    )
+    groups: dict[int, list[str]] = defaultdict(list)
+    for method in order:
+        groups[methods[method]["rank"]].append(method)
+    lines = []
+    for rank, group in groups.items():
+        told = [f"rank {rank}: {', '.join(group)}"]
+        if len(group) > 1:
+            told.append(f"not distinguishable from {group[0]}")
+        for method in group:
+            better = [m for m in order[: order.index(method)] if m in methods[method]["distinguishable_from"]]
+            if better:
+                who = f"{method} is" if len(group) > 1 else "it is"
+                told.append(f"{who} worse than {', '.join(better)}")
+        lines.append("; ".join(told) + ".")
+    return lines or ["no method is ranked; the guards say why."] * bool(methods)
+
+
+def guarded(rows: list[dict[str, Any]]) -> list[str]:
+    """The methods that have no rank, and why."""
+    reasons = {method_label(row): row["guard"] for row in rows if row["guard"]}
+    return [f"{method} has no rank: {reason}." for method, reason in reasons.items()]

@@ -1,0 +1,148 @@
+"""Which methods are ranked, in which order, and which of them cannot be told apart. See docs/protocol.md."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import combinations
+from typing import TypeVar
+
+import numpy as np
+
+from ..core import intervals
+from . import stats
+
+KEPT = 0.9
+"""Least share of the original's retain, utility and lm-eval score that a ranked method leaves."""
+
+SEEDS = 3
+"""Least number of seeds of a ranked method; with fewer the tests reject too often."""
+
+NAMED = 3
+"""Attacks that a guard names; of more it tells their number."""
+
+LEVEL = 1 - intervals.CONFIDENCE
+"""Chance that any two methods of a table that are equal are told apart."""
+
+A = TypeVar("A", bound=Hashable)
+M = TypeVar("M", bound=Hashable)
+
+
+def guard(
+    forgotten: Sequence[bool | None],
+    kept: Mapping[str, tuple[float | None, float | None]],
+    seeds: int,
+    lacking: Sequence[str],
+) -> str | None:
+    """Why a method is not ranked, or None if it is.
+
+    ``forgotten`` says for each seed whether the forget set counts as forgotten (None: not known), ``kept``
+    holds by name the method's value before attacks and the original's, ``seeds`` is the smallest number of
+    seeds under any attack, and ``lacking`` names attacks that others were scored under and it was not.
+    """
+    reasons = []
+    if not forgotten or None in forgotten:
+        reasons.append("forgetting not measured")
+    elif missed := forgotten.count(False):
+        reasons.append(f"not forgotten in {missed} of {len(forgotten)} seeds")
+    for name, (own, original) in kept.items():
+        if original is None or original <= 0:
+            reasons.append(f"no {name} of the original's to compare with")
+        elif own is None:
+            reasons.append(f"{name} not measured")
+        elif own < KEPT * original:
+            reasons.append(f"{name} {share(own, original)} % of the original's")
+    if seeds < SEEDS:
+        reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {SEEDS} are needed")
+    if lacking:
+        told = ", ".join(lacking) if len(lacking) <= NAMED else f"{len(lacking)} of the attacks"
+        reasons.append(f"not scored under {told}")
+    return "; ".join(reasons) or None
+
+
+def share(own: float, original: float) -> int:
+    """What is left of the original's, in per cent. What is not enough never looks as if it were."""
+    rounded = round(100 * own / original)
+    return rounded if own >= KEPT * original else min(rounded, round(100 * KEPT) - 1)  # 89.9 is not 90
+
+
+def worst(scores: Mapping[A, stats.BySeed]) -> tuple[float | None, float | None]:
+    """A 95 % interval, or a wider one, for the highest of the *true* means over attacks.
+
+    The upper end is the highest upper end: whichever attack is truly worst, its own interval holds it. The
+    lower end is the highest lower end, where the attacks whose intervals reach that of the highest share
+    the error (Bonferroni): the highest of several equal ones is high by luck. Without the interval of any
+    one attack there is none.
+    """
+    plain = {attack: stats.two_level_interval(samples) for attack, samples in scores.items()}
+    highs = [found.high for found in plain.values() if found.high is not None]
+    if len(highs) < len(plain):
+        return None, None
+    rivals = contenders(plain)
+    shared = 1 - LEVEL / len(rivals)
+    lows = [stats.two_level_interval(scores[rival], shared).low for rival in rivals]
+    return max(low for low in lows if low is not None), max(highs)
+
+
+def contenders(plain: Mapping[A, stats.Interval]) -> list[A]:
+    """The attacks that may be the worst: whose interval reaches that of the highest score."""
+    top = max(plain.values(), key=lambda found: found.mean)
+    return [
+        attack
+        for attack, found in plain.items()
+        if found is top or found.high is None or top.low is None or found.high >= top.low
+    ]
+
+
+def p_better(own: np.ndarray, other: np.ndarray) -> float:
+    """One-sided p that ``own``'s worst attack scores as high as the worst of ``other``'s, or higher.
+
+    ``own`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
+    better when under every attack it scores lower than the other under these in the mean: that mean is not
+    above the other's worst. So the highest p over ``own``'s attacks counts, and nothing is chosen by luck.
+    It is 1 where the two share fewer than ``SEEDS`` seeds.
+    """
+    known = ~np.isnan(other)
+    times = known.sum(0)
+    difference = own - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
+    shared = (~np.isnan(difference)).any(-1).sum(-1)
+    return float(np.where(shared >= SEEDS, stats.p_below(difference), 1.0).max())
+
+
+def apart(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M], float]:
+    """p of every pair of methods, two-sided and corrected for all pairs (Holm), that their worst is equal.
+
+    All methods must be scored under the same attacks. Compared are the facts that both have under the same
+    seed. The first of each pair is the one that comes first in ``scores``.
+    """
+    flat = {(method, attack): found for method, own in scores.items() for attack, found in own.items()}
+    if len(scores) < 2:
+        return {}
+    grid = dict(zip(flat, stats.aligned(*flat.values()), strict=True))
+    every, rivals = {}, {}
+    for method, own in scores.items():
+        plain = {attack: stats.two_level_interval(found) for attack, found in own.items()}
+        every[method] = np.stack([grid[method, attack] for attack in own])
+        rivals[method] = np.stack([grid[method, attack] for attack in contenders(plain)])
+    pairs = list(combinations(scores, 2))
+    one_sided = [(p_better(every[a], rivals[b]), p_better(every[b], rivals[a])) for a, b in pairs]
+    return dict(zip(pairs, stats.holm([min(1.0, 2 * min(both)) for both in one_sided]), strict=True))
+
+
+def differ(p: Mapping[tuple[M, M], float], one: M, other: M) -> bool:
+    """Whether two methods can be told apart, by the result of :func:`apart`."""
+    return p.get((one, other), p.get((other, one), 1.0)) <= LEVEL
+
+
+def groups(methods: Sequence[M], p: Mapping[tuple[M, M], float]) -> dict[M, int]:
+    """The rank of each of ``methods``, which come by worst score, ascending; equal in a tie group.
+
+    A group is the lowest method not yet in one and, upwards, all that follow until the first that can be
+    told from it. Its rank is one more than the number of methods in the groups before.
+    """
+    ranks: dict[M, int] = {}
+    best, rank = None, 0
+    for place, method in enumerate(methods, start=1):
+        if best is None or differ(p, best, method):
+            best, rank = method, place
+        ranks[method] = rank
+    return ranks

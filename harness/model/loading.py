@@ -1,0 +1,97 @@
+"""Load a causal language model from a directory or the hub, and save one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ModelError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def default_device() -> torch.device:
+    """The first GPU if there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+def load(
+    place: Path | str, dtype: str = "float32", revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[nn.Module, Any]:
+    """Return (model, tokenizer) of a directory or hub id. Raises ModelError with what is missing."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    check(Path(place))
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        # Weights that are missing or of another shape are only reported: transformers would make them up.
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            place, dtype=DTYPES[dtype], output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    except Exception as error:  # a broken file raises what its reader likes
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"The model '{place}' cannot be loaded: {reason}") from error
+    model, report = loaded
+    absent = sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])])
+    if absent:
+        raise ModelError(
+            f"The model '{place}' cannot be loaded: {len(absent)} weights that its config.json asks for are "
+            f"missing or have another shape, '{absent[0]}' among them."
+        )
+    model.to(default_device())
+    return model.eval(), tokenizer
+
+
+def check(place: Path) -> None:
+    """Raise ModelError where a directory cannot hold a model, before anything is loaded."""
+    if not place.is_dir():
+        return  # a hub id
+    if not (place / "config.json").is_file():
+        raise ModelError(
+            f"{place} is not a model directory: it has no config.json. "
+            "Give a directory written by save_pretrained(), or a hub id."
+        )
+    if not any((place / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelError(
+            f"{place} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "
+            "Save it there with tokenizer.save_pretrained()."
+        )
+
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+
+
+def save(model: nn.Module, tokenizer: Any, place: Path, notes: Mapping[str, str]) -> None:
+    """Write model, tokenizer and small text files to ``place`` in one step: it is whole or absent."""
+    aside = place.with_name(f"{place.name}.{uuid.uuid4().hex}.part")
+    try:
+        model.save_pretrained(aside)  # type: ignore[operator]
+        tokenizer.save_pretrained(aside)
+        for name, text in notes.items():
+            (aside / name).write_text(text)
+        if place.exists() and all((place / name).is_file() for name in notes):
+            shutil.rmtree(aside)  # another process was faster, with the same content
+            return
+        if place.exists():  # the rest of a model of which a part was deleted
+            shutil.rmtree(place)
+        os.replace(aside, place)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        if not place.exists():
+            raise
+
+
+def files_of(place: Path) -> list[Path]:
+    """The files of a model directory that decide what it computes: weights, configuration, tokenizer."""
+    kinds = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py")
+    return sorted(path for path in place.iterdir() if path.is_file() and path.suffix in kinds)

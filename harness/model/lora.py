@@ -1,0 +1,38 @@
+"""Low-rank adapters for methods whose definition leaves open which parameters train. By peft."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import HarnessError
+
+
+@contextmanager
+def adapters(model: nn.Module, r: int, alpha: float, seed: int) -> Iterator[list[nn.Parameter]]:
+    """Put adapters of rank ``r``, scaled by ``alpha``/r, on all linear maps but the last; yield what trains.
+
+    Afterwards they are merged, and the model is a plain one again, with the same names. The initial adapters
+    depend on ``seed`` alone. Raises HarnessError without peft.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise HarnessError("LoRA needs peft: pip install 'unlearning-harness[lora]'.") from error
+    options: dict[str, Any] = {"r": r, "lora_alpha": alpha, "target_modules": "all-linear"}
+    config = LoraConfig(task_type="CAUSAL_LM", **options)
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of one library about the other
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # it then does what it says
+        torch.manual_seed(seed)
+        wrapped = get_peft_model(model, config)  # type: ignore[arg-type]
+    try:
+        yield [parameter for parameter in model.parameters() if parameter.requires_grad]
+    finally:
+        wrapped.merge_and_unload()
+        model.requires_grad_(True)  # peft froze it, and leaves it so

@@ -1,0 +1,77 @@
+"""The few quantities the losses of all methods are written in. Notation of the papers; only answers count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..core.batch import IGNORED, Encoded, TokenBatch
+from .tokens import PromptTokenizer
+
+
+def answer_logits(model: Callable[..., Any], texts: TokenBatch) -> tuple[Tensor, Tensor]:
+    """Logits (B, K, V) that predict the answer tokens, and their labels (B, K); K the longest answer.
+
+    Nothing else is projected to the vocabulary: with 128k words that tensor would be the biggest of all.
+    """
+    width = texts.answer_width
+    output = model(
+        input_ids=texts.input_ids,
+        attention_mask=texts.attention_mask,
+        position_ids=texts.position_ids,
+        logits_to_keep=width + 1,
+        use_cache=False,
+    )
+    return output.logits[:, -width - 1 : -1], texts.labels[:, -width:]
+
+
+def full_precision(logits: Tensor) -> Tensor:
+    """In float32 or better: a log-softmax over many words in bfloat16 says little."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def nll(model: nn.Module, texts: TokenBatch) -> Tensor:
+    """NLL_sum (B,) in nats: sum over answer tokens of -log pi(y_t | x, y_<t), in float32 or better."""
+    logits, labels = answer_logits(model, texts)
+    logits = full_precision(logits)
+    losses = nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return losses.view(labels.shape).sum(dim=1)
+
+
+def lengths(texts: TokenBatch) -> Tensor:
+    """|y| (B,): answer tokens of each text, the end token counted."""
+    return (texts.labels != IGNORED).sum(dim=1)
+
+
+def cross_entropy(model: nn.Module, texts: TokenBatch) -> Tensor:
+    """CE: the mean of -log pi over the answer tokens of the optimisation step."""
+    return nll(model, texts).sum() / texts.step_tokens
+
+
+def kl_to(model: nn.Module, weights: Mapping[str, Tensor], texts: TokenBatch) -> Tensor:
+    """KL(pi_0 || pi) in nats, averaged over the answer tokens of the step; ``weights`` are those of pi_0.
+
+    The same module runs with the other weights: no second model is built.
+    """
+    logits, labels = answer_logits(model, texts)
+    own = {name: weights[name] for name, _ in model.named_parameters()}  # tied ones once
+    with torch.no_grad():
+        reference, _ = answer_logits(lambda **kw: functional_call(model, own, (), kw), texts)
+    chosen = labels != IGNORED
+    now, before = (full_precision(x[chosen]).log_softmax(dim=-1) for x in (logits, reference))
+    return nn.functional.kl_div(now, before, reduction="sum", log_target=True) / texts.step_tokens
+
+
+@torch.no_grad()
+def reference_nll(
+    model: nn.Module, tokens: PromptTokenizer, data: Sequence[Encoded], batch_size: int = 32
+) -> Tensor:
+    """NLL_sum^pi_0 (N,) of each example under the model as it is: all a preference loss needs of pi_0."""
+    device = next(model.parameters()).device
+    return torch.cat([nll(model, texts) for texts in tokens.runs(data, batch_size, device)])

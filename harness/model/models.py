@@ -1,0 +1,99 @@
+"""Parts and weights of a causal language model, whatever its family: layers, linear maps, snapshots."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ModelError
+
+Weights = dict[str, torch.Tensor]
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """SHA-256 over names, shapes and bits of all parameters and buffers that are saved."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        data = tensor.detach().to("cpu").contiguous()
+        digest.update(f"{name}{tuple(data.shape)}{data.dtype}".encode())
+        digest.update(data.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def snapshot(model: nn.Module) -> Weights:
+    """A copy of the weights, to start from again."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def restore(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put a snapshot back, in place, and drop gradients."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(weights[name])
+    model.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def restored(parameters: Sequence[nn.Parameter], old: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Some weights as they were, for a forward pass without gradient; back to what they are afterwards."""
+    now = [parameter.data for parameter in parameters]
+    try:
+        for parameter, value in zip(parameters, old, strict=True):
+            parameter.data = value
+        yield
+    finally:
+        for parameter, value in zip(parameters, now, strict=True):
+            parameter.data = value
+
+
+def blocks(model: nn.Module) -> nn.ModuleList:
+    """The list of decoder layers: the longest ModuleList whose items are all of one class.
+
+    Raises ModelError where there is none, naming the model class.
+    """
+    lists = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.ModuleList) and len({type(item) for item in module}) == 1
+    ]
+    if not lists:
+        raise ModelError(f"No list of decoder layers was found in {type(model).__name__}.")
+    return max(lists, key=len)
+
+
+def width(model: Any) -> int:
+    """Length of the hidden states between the decoder layers."""
+    return model.config.get_text_config().hidden_size
+
+
+def matrices(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of all linear maps in the decoder layers, as (out, in), to be changed in place.
+
+    Embeddings and the output head are not among them. By path, ``3.mlp.up_proj`` in the fourth layer.
+    """
+    return {
+        f"{i}.{name}": weight if isinstance(module, nn.Linear) else weight.T
+        for i, block in enumerate(blocks(model))
+        for name, module in linear_modules(block).items()
+        for weight in [module.get_parameter("weight").detach()]
+    }
+
+
+def linear_modules(block: nn.Module) -> dict[str, nn.Module]:
+    """A decoder layer's linear maps by their path in it; of GPT-2's Conv1D the weight is (in, out)."""
+    from transformers.pytorch_utils import Conv1D
+
+    return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+
+
+def generation_ends(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Token ids at which generation stops: the tokenizer's end token, the generation config's."""
+    ends = {tokenizer.eos_token_id}
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ends.update(configured if isinstance(configured, list) else [configured])
+    return tuple(sorted(end for end in ends if end is not None))

@@ -1,0 +1,80 @@
+"""A leaderboard as files: two tables, and the pages that people read, which follow from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import StoreError
+from ..leaderboard import board, columns, curves
+from ..store.atomic import parquet_bytes, write_atomically
+from .markdown import markdown
+from .page import NAME, html
+
+TABLE, CURVES, README = "leaderboard.parquet", "curves.parquet", "README.md"
+
+
+class Published(NamedTuple):
+    """The rows, and the relearning curves behind their scores."""
+
+    board: pa.Table
+    curves: pa.Table
+
+    def pages(self) -> Mapping[str, bytes]:
+        """By name, the files that people read. The same tables give the same bytes."""
+        return {
+            README: markdown(self.board).encode(),
+            NAME: html(self.board, self.curves).encode(),
+        }
+
+    def files(self) -> Mapping[str, bytes]:
+        """By name, all files of the leaderboard."""
+        tables = {TABLE: parquet_bytes(self.board), CURVES: parquet_bytes(self.curves)}
+        return {**tables, **self.pages()}
+
+
+def build(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> Published:
+    """The leaderboard of these cells. Raises as :func:`harness.leaderboard.board.build` does."""
+    rows = board.build(cells, metrics, samples)
+    return Published(rows, curves.build(rows, cells, metrics))
+
+
+def write(files: Mapping[str, bytes], place: Path) -> None:
+    """Write files to a directory, each whole or not at all."""
+    for name, content in files.items():
+        write_atomically(place / name, content)
+
+
+def read(place: Path) -> Published:
+    """The tables of a leaderboard. Raises StoreError where one lacks, or this version cannot read it."""
+    return Published(
+        _table(place / TABLE, columns.COLUMNS),
+        _table(place / CURVES, curves.COLUMNS),
+    )
+
+
+def _table(path: Path, columns: Mapping[str, object]) -> pa.Table:
+    if not path.is_file():
+        raise StoreError(f"There is no {path}; name the directory of a leaderboard.")
+    try:
+        found = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{path} is damaged or cannot be read ({str(error).splitlines()[0]}); build it again."
+        ) from error
+    if lacking := [name for name in columns if name not in found.column_names]:
+        raise StoreError(f"{path} lacks the columns {', '.join(lacking)}: build it again with this version.")
+    return found
+
+
+def page(place: Path) -> Path:
+    """The page in a leaderboard's directory. Raises StoreError where there is none."""
+    if not (path := place / NAME).is_file():
+        raise StoreError(
+            f"There is no {path}; run `harness leaderboard build --out {place}`, or name another directory."
+        )
+    return path.resolve()

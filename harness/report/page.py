@@ -1,0 +1,158 @@
+"""The leaderboard as one HTML file that opens from disk: the tables as JSON, in a page that draws them.
+
+The templates hold no number. The same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from ..core.names import CONTROLS
+from ..leaderboard import labels, ranking
+from ..leaderboard.invariants import formula_of
+from . import markdown
+
+NAME = "index.html"
+LOWER, HIGHER = "lower", "higher"
+METRIC = "of the forget metric"
+RECOVERED = "0, erased, to 1, only hidden; noise may take it outside"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the page's first table: the leaderboard's name of it, and what the header says.
+
+    ``row`` is the row it is read from: the method's before any attack, under its worst, or under that shown.
+    ``better`` and ``within``, its range, are for people.
+    """
+
+    name: str
+    title: str
+    group: str
+    kind: str
+    row: str = "before"
+    better: str = ""
+    within: str = ""
+
+
+WORST, ATTACK = "worst over attacks", "under that attack"
+BEFORE, COST = "before any attack", "cost of unlearning"
+COLUMNS = (
+    Column("method", "method", "", "text"),
+    Column("rank", "rank", "", "rank", better=LOWER),
+    Column("worst", "worst", WORST, "headline", "worst", LOWER, METRIC),
+    Column("worst_attack", "under", WORST, "text", "worst"),
+    Column("score", "score", ATTACK, "interval", "attack", LOWER, METRIC),
+    Column("recovery", "recovery", ATTACK, "interval", "attack", LOWER, RECOVERED),
+    Column("exact_match", "exact match", ATTACK, "interval", "attack", LOWER, "0 to 1"),
+    Column("n_scored", "facts", ATTACK, "count", "attack"),
+    Column("forget_before", "forget", BEFORE, "interval", better=LOWER, within=METRIC),
+    Column("forgotten", "forgotten", BEFORE, "share", better=HIGHER, within="0 to 1"),
+    Column("retain_before", "retain", BEFORE, "share", better=HIGHER),
+    Column("utility_before", "utility", BEFORE, "share", better=HIGHER),
+    Column("lm_eval", "lm-eval", BEFORE, "share", better=HIGHER, within="0 to 1"),
+    Column("seconds", "seconds", COST, "cost", better=LOWER),
+    Column("steps", "steps", COST, "cost", better=LOWER),
+    Column("peak_memory_mib", "MiB", COST, "cost", better=LOWER),
+)
+ROW = (
+    *("attack", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack"),
+    *(f"{n}{end}" for n in ("worst", "score", "recovery", "exact_match") for end in ("", "_low", "_high")),
+    *("forget_before", "forget_before_low", "forget_before_high", "forgotten"),
+    *("retain_before", "utility_before", "lm_eval", "n_scored"),
+    *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
+)
+"""Columns of the leaderboard that the page holds."""
+KEPT = ("retain_before", "utility_before", "lm_eval")
+"""Those of which a guard asks how much of the original's is left."""
+
+Rows = list[dict[str, Any]]
+
+
+def html(board: pa.Table, curves: pa.Table) -> str:
+    """The page of a leaderboard and its curves. Data reach it as JSON in which no ``<`` is left."""
+    environment = Environment(
+        loader=PackageLoader("harness.report"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    _, _, reading = markdown.INTRO.partition("How to read the tables:")
+    page = environment.get_template(NAME)
+    return page.render(data=data(board, curves), reading=Markup(MarkdownIt().render(reading)))
+
+
+def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
+    """What the page draws: targets, rows by column, and curves that name their row by its place."""
+    targets = labels.by_target(board.to_pylist())
+    made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in KEPT))
+    columns: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
+    for index, own in enumerate(targets.values()):
+        metric = labels.target_metric(own)
+        original = next((r for r in own if (r["method"], r["attack"]) == ("none", "none")), {})
+        for row in own:
+            reference = original | {"lm_eval": row["lm_eval_original"]}  # the original's, on the same items
+            shown = row | {
+                "target": index,
+                "method": labels.method_label(row),
+                "control": row["method"] if row["method"] in CONTROLS else None,
+                "label": labels.attack_label(row),
+                "counts": labels.comparable(row, metric),
+                # Where nothing trained nobody looked at the memory; no model needs 0.
+                "peak_memory_mib": row["peak_memory_mib"] or None,
+                **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in KEPT},
+            }
+            for name, values in columns.items():
+                values.append(shown[name])
+    places = {signature: place for place, signature in enumerate(columns["signature"])}
+    return {
+        "columns": [asdict(column) for column in COLUMNS],
+        "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
+        "kept": ranking.KEPT,
+        "targets": [_target(own) for own in targets.values()],
+        "rows": columns,
+        "curves": _curves(curves, places),
+    }
+
+
+def _kept(own: float | None, original: float | None) -> int | None:
+    return None if own is None or not original or original < 0 else ranking.share(own, original)
+
+
+def _target(rows: Rows) -> dict[str, Any]:
+    """What is said of a target above its table and below it."""
+    metric = labels.target_metric(rows)
+    formula = formula_of(metric) if metric else None
+    chances = {row["chance"] for row in rows if row["chance"] is not None}
+    told = {name: rows[0][name] for name in ("protocol", "benchmark", "model", "dtype", "data", "target")}
+    return told | {
+        "settings": labels.settings(rows[0]["benchmark_config"]),
+        "metric": metric,
+        "definition": formula and formula.definition,
+        "range": formula and formula.range,
+        "chances": sorted(chances),
+        "tasks": sorted({labels.tasks(row) for row in rows if row["lm_eval_tasks"]}),
+        "compared": labels.compared(rows) + labels.guarded(rows),
+        "failed": [
+            {"method": labels.method_label(row), "attack": labels.attack_label(row), "error": error}
+            for row in rows
+            for error in row["errors"] or ()
+        ],
+    }
+
+
+def _curves(curves: pa.Table, places: dict[str, int]) -> list[dict[str, Any]]:
+    """A curve for each row that has one, its points by column."""
+    names = {"step": "step", "value": "value", "value_low": "low", "value_high": "high", "seeds": "seeds"}
+    found: dict[str, dict[str, Any]] = {}
+    for point in curves.to_pylist():
+        own = found.setdefault(
+            point["signature"], {"row": places[point["signature"]]} | {n: [] for n in names.values()}
+        )
+        for name, short in names.items():
+            own[short].append(point[name])
+    return list(found.values())

@@ -1,0 +1,121 @@
+"""What a run shows while it works: one line per task, one for the whole, and a line for each failure."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from ..core.types import Event
+from .console import Level, console, level
+
+
+class Shown:
+    """Takes the events of a run. On a terminal bars move; in a file each finished cell is a line.
+
+    In a notebook one line is written over and over. With --quiet there is nothing but failures; with
+    --verbose also when a task begins, how long a cell took, and the traceback of one that fails.
+    """
+
+    def __init__(self, cells: int) -> None:
+        self.level = level()  # events come in another thread
+        self.console = console(stderr=True)
+        # FORCE_COLOR makes a terminal of a file for rich: colours are wanted there, moving bars are not.
+        moving = self.console.is_interactive and sys.stderr.isatty()
+        self.live = moving and self.level > Level.QUIET
+        self.line = None if moving or self.level == Level.QUIET else _line()
+        self.cells, self.ended, self.failed = cells, 0, 0
+        self.tasks: dict[str, TaskID] = {}
+        self.begun: set[str] = set()
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=not self.live,
+            transient=True,
+        )
+        self.whole = self.progress.add_task("cells", total=cells)
+
+    def __enter__(self) -> Shown:
+        self.started = time.monotonic()
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+        told = f"{self.ended} of {self.cells} cells in {time.monotonic() - self.started:.1f} s"
+        if self.line:
+            self.line(f"{told}, {self.failed} failed", True)
+        elif self.level == Level.VERBOSE:
+            self._print(told)
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if event.status:
+            self._ended(event)
+            return
+        if self.level == Level.VERBOSE and event.task not in self.begun:
+            self.begun.add(event.task)
+            self._print(f"begun: {event.task}")
+        if self.live:
+            if event.task not in self.tasks:
+                self.tasks[event.task] = self.progress.add_task(event.task)
+            self.progress.update(
+                self.tasks[event.task],
+                description=f"{event.task}: {event.what}",
+                completed=event.done,
+                total=event.total,
+            )
+        elif self.line:
+            at = f"{event.task}: {event.what}, {event.done} of {event.total}"
+            self.line(f"{self.ended} of {self.cells} cells; {at}")
+
+    def _ended(self, event: Event) -> None:
+        if event.cell:
+            self.ended += 1
+            self.failed += event.status == "failed"
+            self.progress.update(self.whole, completed=self.ended)
+        else:
+            task = self.tasks.pop(event.task, None)
+            if task is not None:
+                self.progress.remove_task(task)
+        if event.status == "failed":
+            self._print(f"failed: {event.task}: {event.message}", "red")
+            if self.level == Level.VERBOSE:
+                self._print(event.trace.rstrip())
+        elif self.level == Level.VERBOSE or (self.level == Level.NORMAL and not (self.live or self.line)):
+            count = f" ({self.ended} of {self.cells})" if event.cell else ""
+            took = f", {event.seconds:.1f} s" if event.cell and self.level == Level.VERBOSE else ""
+            self._print(f"{event.status}: {event.task}{count}{took}")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        """A line to stderr, above the bars if there are some."""
+        self.progress.console.print(text, style=style, soft_wrap=True)
+
+
+def _line() -> Callable[..., None] | None:
+    """``line(text, at_once=False)`` writes over a line of the notebook that this runs in; None elsewhere."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    handle = display({"text/plain": ""}, raw=True, display_id=True)
+    said = 0.0
+
+    def line(text: str, at_once: bool = False) -> None:
+        nonlocal said
+        # Training tells every step: more than a few a second cannot be read, and each is a message.
+        if at_once or time.monotonic() - said > 0.3:
+            said = time.monotonic()
+            handle.update({"text/plain": text}, raw=True)
+
+    return line

@@ -1,0 +1,127 @@
+"""What a run found, as tables and pictures: the cells on disk, and the leaderboard that follows from them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import ConfigError, unknown
+from ..leaderboard import board, curves
+from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Tables = tuple[pa.Table, pa.Table, pa.Table]
+
+NAMES = ("leaderboard", "curves", "cells", "metrics", "samples")
+
+
+class Results:
+    """The cells of a run or of a results directory. They are read when first asked for, all at once."""
+
+    def __init__(self, read: Callable[[], Tables], planned: int | None = None) -> None:
+        self._read, self._planned = read, planned
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return self._read()
+
+    @property
+    def cells(self) -> pa.Table:
+        """A row for each cell: what it is, whether it worked, what it cost (``store.CellRow``)."""
+        return self._tables[0]
+
+    @property
+    def metrics(self) -> pa.Table:
+        """Final values, and the points of curves (those with a step), by cell key (``store.METRICS``)."""
+        return self._tables[1]
+
+    @property
+    def samples(self) -> pa.Table:
+        """The value of every fact, by cell key (``store.SAMPLES``)."""
+        return self._tables[2]
+
+    @cached_property
+    def leaderboard(self) -> pa.Table:
+        """A row for each method and attack over the seeds (``leaderboard.COLUMNS``).
+
+        Raises StoreError when there are no cells, or where they violate what must hold in any results.
+        """
+        return board.build(*self._tables)
+
+    @cached_property
+    def curves(self) -> pa.Table:
+        """The relearning curves behind the leaderboard's scores, a row per point (``curves.COLUMNS``)."""
+        return curves.build(self.leaderboard, self.cells, self.metrics)
+
+    @property
+    def failed(self) -> pa.Table:
+        """The cells that failed, with ``error_type`` and ``error_message``; the next run tries them again."""
+        return self.cells.filter(pc.not_equal(self.cells["status"], "ok"))
+
+    def to_pandas(self, name: str = "leaderboard") -> pd.DataFrame:
+        """One of the tables, by its name here, as a data frame."""
+        if name not in NAMES:
+            raise ConfigError(unknown("table of results named", name, NAMES))
+        return getattr(self, name).to_pandas()
+
+    def plot_relearning(
+        self,
+        benchmark: str | None = None,
+        methods: Sequence[str] | str = "all",
+        attack: str | None = None,
+    ) -> Figure:
+        """What each attack that trains brings back with every step; see ``harness.report.plots``."""
+        from . import plots
+
+        return plots.relearning(self.curves, benchmark, methods, attack)
+
+    def plot_tradeoff(self, benchmark: str | None = None) -> Figure:
+        """What a method leaves of the model, against its worst attack; see ``harness.report.plots``."""
+        from . import plots
+
+        return plots.tradeoff(self.leaderboard, self.cells, benchmark)
+
+    def __repr__(self) -> str:
+        planned = f" of {self._planned}" * (self._planned is not None)
+        there = f"{self.cells.num_rows}{planned} cells, {self.failed.num_rows} failed"
+        named = (
+            f"{name}s: {', '.join(sorted(set(self.cells[name].to_pylist()))) or '–'}"
+            for name in ("benchmark", "method", "attack")
+        )
+        return f"<Results: {'; '.join([there, *named])}>"
+
+    def _repr_html_(self) -> str | None:
+        """For each target the scores as a table: a row for each method, a column for each attack."""
+        if not self.cells.num_rows:
+            return None
+        parts = [_table(rows) for rows in by_target(self.leaderboard.to_pylist()).values()]
+        if self.failed.num_rows:
+            parts.append(f"<p>{self.failed.num_rows} cells failed: see <code>failed</code>.</p>")
+        return "".join(parts)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The forget metric of one target's rows, before and highest under each attack, as HTML."""
+    from pandas import DataFrame
+
+    metric = target_metric(rows)
+    shown: dict[str, dict[str, float | None]] = defaultdict(dict)
+    for row in rows:
+        own = "" if row["forget_metric"] in (None, metric) else f" ({row['forget_metric']})"
+        before = row["attack"] == "none"
+        column = "before" if before else attack_label(row) + own
+        shown[method_label(row)][column] = row["forget_before"] if before else row["score"]
+    first = rows[0]
+    caption = f"{first['benchmark']}, {first['model']}: forget {metric}, before and highest under each attack"
+    table = DataFrame.from_dict(shown, orient="index", dtype=float).rename_axis(columns="method")
+    text = table.to_html(na_rep="–", float_format="%.2f")
+    return text.replace(">", f"><caption>{escape(caption)}</caption>", 1)

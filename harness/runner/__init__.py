@@ -1,0 +1,1 @@
+"""Which cells there are, and who runs them. Prints nothing."""

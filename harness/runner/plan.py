@@ -1,0 +1,134 @@
+"""A plan as plain data that travels to worker processes: specs, cells, groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.base import Benchmark
+from ..core.config import Config
+from ..core.fingerprint import source_fingerprint
+from ..core.hub import Fetched, Hub
+from ..engine.source import Source
+from ..plugins.registry import Entry, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A plugin with its settings: enough to make it again in another process."""
+
+    kind: str
+    name: str
+    owner: str
+    """Distribution and version."""
+    source: str
+    """Fingerprint of the plugin's source."""
+    config: str
+    """Resolved settings as JSON."""
+    data: Path | None = None
+    """Where a benchmark's files are; no part of any key."""
+    prepared: tuple[Fetched, ...] = ()
+    """What is there of the hub's data sets; no part of any key."""
+
+    def identity(self) -> dict[str, str]:
+        """What of it goes into a key."""
+        return {"name": self.name, "owner": self.owner, "source": self.source, "config": self.config}
+
+    def make(self, registry: Registry) -> Any:
+        """The plugin, with these settings."""
+        cls = registry.kinds[self.kind][self.name].load()
+        plugin = cls(cls.Config.model_validate_json(self.config))
+        if isinstance(plugin, Benchmark):
+            plugin.data, plugin.hub = self.data, Hub(self.prepared)
+        return plugin
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row to be: an attack (None: before any) with its label on an unlearned model, under one seed.
+
+    An "attack" of the kind ``utility`` attacks nothing: it is lm-eval, before any.
+    """
+
+    key: str
+    seed: int
+    attack: Spec | None
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the retrain twin scores on a benchmark that compares with it: made once, before any group."""
+
+    key: str
+    benchmark: Spec
+    target: str
+    """Key of the twin's recipe."""
+
+    def place(self, cache: Path) -> Path:
+        """The file of its samples."""
+        return cache / "twins" / f"{self.key}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The cells that share one unlearned model."""
+
+    key: str
+    benchmark: Spec
+    data_fingerprint: str
+    target: str
+    """Key of the original model's recipe."""
+    twin: str | None
+    """Key of the retrain twin's recipe, where the method reads it."""
+    method: Spec
+    seed: int
+    cells: tuple[Cell, ...]
+    reference: Reference | None = None
+    """What its evaluation is compared with."""
+
+    @property
+    def compared(self) -> Reference | None:
+        """The reference, if a cell that is left to do reads it: attacks do not."""
+        return self.reference if any(cell.attack is None for cell in self.cells) else None
+
+    @property
+    def models(self) -> set[str]:
+        """Keys of the recipes of all models it needs."""
+        found = (self.target, self.twin, self.compared.target if self.compared else None)
+        return {recipe for recipe in found if recipe}
+
+
+@dataclass
+class Plan:
+    """All groups, and the models they need. ``left_out`` says in a sentence each what cannot be run."""
+
+    source: Source
+    groups: list[Group] = field(default_factory=list)
+    recipes: dict[str, tuple[Spec, str]] = field(default_factory=dict)
+    """By key: the benchmark and role of each model to be made, once for all benchmarks that share it."""
+    trained: bool = False
+    """True when the models have to be made and are not taken as they are."""
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell of every group."""
+        return [cell for group in self.groups for cell in group.cells]
+
+    def missing(self, done: set[str]) -> list[Group]:
+        """The groups with what is left of them to do."""
+        rest = []
+        for group in self.groups:
+            cells = tuple(cell for cell in group.cells if cell.key not in done)
+            if cells:
+                rest.append(replace(group, cells=cells))
+        return rest
+
+
+def spec(entry: Entry, config: Config, data: Path | None = None, prepared: tuple[Fetched, ...] = ()) -> Spec:
+    """The plugin of an entry with its settings."""
+    source = source_fingerprint(entry.load())
+    settings = config.model_dump_json(by_alias=True)
+    return Spec(entry.kind, entry.name, entry.owner, source, settings, data, prepared)

@@ -1,0 +1,51 @@
+"""Files written whole or not at all, and tables as bytes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import StoreError
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """The table as a Parquet file. The same table gives the same bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put a file in place whole or leave what was there, even when power fails. Raises StoreError."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(content)
+            _flush(file)
+        os.replace(aside, path)
+        # The new name is on disk only when its directory is.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as e:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} could not be written ({e.strerror or e}); make room or use another --results directory, "
+            "and run again: finished cells are kept."
+        ) from e
+
+
+def _flush(file: BinaryIO) -> None:
+    """Have it on the disk and not only in the system's memory. Here a full disk shows at the latest."""
+    file.flush()
+    os.fsync(file.fileno())

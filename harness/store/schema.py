@@ -1,0 +1,108 @@
+"""The tables of results: columns, their meaning, and the versions of schema and protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+"""Of the tables: raised when a column is added, renamed or changes its meaning."""
+
+PROTOCOL = "1"
+"""Of the measurement. Raised when the same code inputs would no longer give comparable numbers: another
+definition of the score, of recovery or of the forgetting threshold, other splits, seeds or budgets. Not
+raised for speed, plugins, or columns. A leaderboard never mixes two."""
+
+
+def _column(kind: pa.DataType, says: str, unit: str = "", **default: Any) -> Any:
+    """A field of a row, its type and meaning in the table kept beside it."""
+    return field(metadata={"kind": kind, "description": says, "unit": unit}, **default)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRow:
+    """One cell: what it is, whether it worked, and what it took. Each field is a column of ``cells``."""
+
+    key: str = _column(pa.string(), "SHA-256 of everything that decides the cell's numbers")
+    protocol: str = _column(pa.string(), "version of the measurement", default=PROTOCOL)
+    benchmark: str = _column(pa.string(), "name of the benchmark")
+    benchmark_plugin: str = _column(
+        pa.string(), "distribution and version the benchmark comes from", default=""
+    )
+    benchmark_config: str = _column(
+        pa.string(), "resolved settings of the benchmark, canonical JSON", default="{}"
+    )
+    data_fingerprint: str = _column(pa.string(), "SHA-256 of every fact in every split")
+    model: str = _column(pa.string(), "what the target was made from: hub id, or name of the embedded model")
+    target_key: str = _column(pa.string(), "content key of the target")
+    target_weights: str = _column(pa.string(), "SHA-256 of the original model's weight files")
+    method: str = _column(pa.string(), "name of the method")
+    method_plugin: str = _column(pa.string(), "distribution and version the method comes from")
+    method_config: str = _column(pa.string(), "resolved settings of the method, canonical JSON", default="{}")
+    attack: str = _column(pa.string(), "name of the attack, or 'none' before any attack", default="none")
+    variant: str = _column(pa.string(), "published setting of the attack, e.g. 'p=0.1', or ''", default="")
+    attack_plugin: str = _column(
+        pa.string(), "distribution and version the attack comes from, or ''", default=""
+    )
+    attack_config: str = _column(pa.string(), "resolved settings of the attack, canonical JSON", default="{}")
+    seed: int = _column(pa.int64(), "the cell's seed, from which one per axis is derived")
+    dtype: str = _column(pa.string(), "number format of the weights, e.g. 'bfloat16'")
+    status: str = _column(pa.string(), "'ok' or 'failed'", default="ok")
+    error_type: str | None = _column(pa.string(), "class of the error of a failed cell", default=None)
+    error_message: str | None = _column(pa.string(), "message of the error of a failed cell", default=None)
+    notes: str = _column(
+        pa.string(), "facts about the run as JSON: forget_metric, threshold, chance, ...", default="{}"
+    )
+    seconds: float = _column(pa.float64(), "wall time", "s", default=0.0)
+    steps: int = _column(pa.int64(), "optimiser steps", default=0)
+    tokens: int = _column(pa.int64(), "tokens seen in training", default=0)
+    peak_memory_mib: float = _column(pa.float64(), "highest memory in use", "MiB", default=0.0)
+    provenance: str = _column(pa.string(), "commit, versions and hardware as JSON", default="{}")
+
+
+BENCHMARK = ("benchmark", "benchmark_plugin", "benchmark_config")
+TARGET = (*BENCHMARK, "data_fingerprint", "model", "target_key", "dtype")
+METHOD = ("method", "method_plugin", "method_config")
+ATTACK = ("attack", "variant", "attack_plugin", "attack_config")
+"""The columns of ``cells`` that say what was measured, apart from the seed."""
+
+
+def _schema(columns: Iterable[tuple[str, pa.DataType, str, str]]) -> pa.Schema:
+    """A schema that explains itself; its versions end up in the footer of every file."""
+    return pa.schema(
+        [
+            pa.field(name, kind, metadata={"description": says, **({"unit": unit} if unit else {})})
+            for name, kind, says, unit in columns
+        ],
+        metadata={"schema_version": SCHEMA_VERSION, "protocol": PROTOCOL},
+    )
+
+
+CELLS = _schema(
+    (f.name, f.metadata["kind"], f.metadata["description"], f.metadata["unit"]) for f in fields(CellRow)
+)
+METRICS = _schema(
+    [
+        ("key", pa.string(), "the cell", ""),
+        ("split", pa.string(), "split of the benchmark, or 'all' for an aggregate", ""),
+        ("metric", pa.string(), "name of the metric", ""),
+        ("value", pa.float64(), "its value: mean over the facts, or the maximum of an attack's curve", ""),
+        ("low", pa.float64(), "lower end of the 95 % interval over facts", ""),
+        ("high", pa.float64(), "upper end of the 95 % interval over facts", ""),
+        ("n", pa.int64(), "facts behind the value", "facts"),
+        ("step", pa.int64(), "optimiser step of a point of a curve; null for a final value", "steps"),
+        ("learning_rate", pa.float64(), "learning rate of that curve; null for a final value", ""),
+    ]
+)
+SAMPLES = _schema(
+    [
+        ("key", pa.string(), "the cell", ""),
+        ("split", pa.string(), "split of the benchmark", ""),
+        ("metric", pa.string(), "name of the metric", ""),
+        ("fact_id", pa.string(), "id of the fact within the benchmark", ""),
+        ("value", pa.float64(), "value of the metric on the fact", ""),
+    ]
+)

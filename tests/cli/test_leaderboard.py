@@ -1,0 +1,266 @@
+"""The commands that hold a committed leaderboard against results: what they find, say, and exit with."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import harness.cli.gate
+from harness.core.keys import key
+from harness.core.types import Metric, Outcome, Sample
+from harness.store.schema import CellRow
+from harness.store.store import Store
+from support.command import harness_cli
+
+FACTS = [f"f{i}" for i in range(30)]
+KNOWN = {"none": 28, "gd": 10, "npo": 20}
+NOTES = {"forget_metric": "accuracy", "retain_metric": ["retain", "accuracy"], "chance": 0.25, "n_scored": 30}
+
+
+def cell(method, attack, seed, known):
+    """A cell of a model that answers the first ``known`` facts."""
+    fields = {
+        "benchmark": "world",
+        "data_fingerprint": "d" * 64,
+        "model": "tiny",
+        "target_key": "t" * 64,
+        "target_weights": "w" * 64,
+        "method": method,
+        "method_plugin": "p 1",
+        "attack": attack,
+        "seed": seed,
+        "dtype": "float32",
+        "notes": json.dumps(NOTES),
+        "seconds": 1.0,
+    }
+    names = ("accuracy", "exact_match")
+    samples = [
+        Sample("forget", name, fact, float(i < known)) for name in names for i, fact in enumerate(FACTS)
+    ]
+    finals = [Metric("forget", name, known / len(FACTS), n=len(FACTS)) for name in names]
+    if attack == "none":
+        finals += [Metric("retain", "accuracy", 0.9), Metric("all", "utility", 0.8)]
+    return CellRow(key=key([method, attack, seed]), **fields), Outcome(finals, samples)
+
+
+def fill(place, methods=tuple(KNOWN), attacks=("none", "noise"), more=0):
+    """Results of three seeds; under attacks every model answers ``more`` facts than it should."""
+    for method in methods:
+        for attack in attacks:
+            for seed in range(3):
+                known = min(30, KNOWN[method] + (0 if attack == "none" else seed - 1 + more))
+                Store(place).commit(*cell(method, attack, seed, known))
+    return place
+
+
+@pytest.fixture
+def results(tmp_path):
+    return fill(tmp_path / "results")
+
+
+@pytest.fixture
+def board(tmp_path, results):
+    """The committed leaderboard of these results."""
+    assert leaderboard("build", "--results", results, "--out", tmp_path / "board").code == 0
+    return tmp_path / "board"
+
+
+def leaderboard(*arguments):
+    return harness_cli("leaderboard", *map(str, arguments))
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """No table wraps."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def text(ended):
+    """What was printed, in one line."""
+    return " ".join(ended.out.split())
+
+
+def refusal(ended):
+    assert (ended.code, ended.out) == (2, "")
+    [line] = ended.err.splitlines()
+    return line.removeprefix("Error: ")
+
+
+def test_the_results_a_leaderboard_was_built_from_agree(board, results):
+    ended = leaderboard("check", "--committed", board, "--results", results)
+    assert (ended.code, ended.err) == (0, "")
+    # Before attacks forget, retain, utility and worst; under the attack score and exact match.
+    assert "6 rows and 18 numbers of 3 unlearned models compared" in ended.out
+    assert ended.out.endswith("All numbers are equal.\nThey agree.\n")
+
+
+def test_a_number_beyond_the_intervals_is_found(board, tmp_path):
+    drifted = fill(tmp_path / "drifted", ("none", "npo"))
+    fill(drifted, ("gd",), more=15)
+    ended = leaderboard("check", "--committed", board, "--results", drifted)
+    assert ended.code == 1
+    assert "world gd, noise score 0.333 0.833" in text(ended)
+    assert "score 0.333, now 0.833 find out why; if it is meant, build and commit" in text(ended)
+    assert re.search(r"^\d+ differences?\.$", ended.err)
+
+
+def test_a_number_within_them_is_shown_and_agrees(board, tmp_path):
+    ended = leaderboard("check", "--committed", board, "--results", fill(tmp_path / "near", more=1))
+    assert (ended.code, ended.err) == (0, "")
+    assert "furthest apart" in ended.out
+    assert "world npo, noise score 0.667 0.700" in text(ended)
+
+
+def test_failed_cells_and_missing_rows_are_found(board, results, tmp_path):
+    part = fill(tmp_path / "part", ("none", "gd"))
+    row, _ = cell("gd", "noise", 1, 0)
+    Store(part).commit(replace(row, status="failed", error_type="MemoryError", error_message="no room"))
+    ended = leaderboard("check", "--committed", board, "--results", part)
+    assert ended.code == 1
+    assert "world gd, noise 1 failed: seed 1: MemoryError: no room run again" in text(ended)
+    assert "world npo, before attacks and 1 more not in the results run it" in text(ended)
+
+
+def test_a_part_is_held_against_its_own_rows(board, tmp_path):
+    part = fill(tmp_path / "part", ("gd",))
+    assert leaderboard("check", "--committed", board, "--results", part).code == 1
+    ended = leaderboard("check", "--committed", board, "--results", part, "--part")
+    assert (ended.code, ended.err) == (0, "")
+    assert "2 rows and 5 numbers of 1 unlearned models" in ended.out
+
+
+def test_results_that_share_no_row_with_it_are_no_agreement(board, tmp_path):
+    other = tmp_path / "other"
+    row, outcome = cell("gd", "noise", 0, 5)
+    Store(other).commit(replace(row, benchmark="elsewhere"), outcome)
+    ended = leaderboard("check", "--committed", board, "--results", other, "--part")
+    assert ended.code == 1
+    assert ended.err == "Too little to compare: the results hold 0 of its rows, needed: 1.\n"
+
+
+def test_a_stale_page_is_found_and_mended_without_results(board, results):
+    page = board / "README.md"
+    fresh = page.read_bytes()
+    page.write_bytes(fresh + b"by hand")
+    ended = leaderboard("check", "--committed", board, "--results", results)
+    assert ended.code == 1
+    assert "not what the tables beside it give harness leaderboard pages" in text(ended)
+    assert leaderboard("pages", "--out", board).code == 0
+    assert page.read_bytes() == fresh
+    assert leaderboard("check", "--committed", board, "--results", results).code == 0
+
+
+def test_a_page_that_is_not_there_is_found(board, results):
+    (board / "README.md").unlink()
+    ended = leaderboard("check", "--committed", board, "--results", results)
+    assert ended.code == 1
+    assert "not there harness leaderboard pages" in text(ended)
+
+
+@pytest.mark.parametrize("command", [("check",), ("regenerate",), ("pages",)])
+def test_a_leaderboard_that_cannot_be_read_is_refused(command, results, board):
+    """Not there, damaged, or with other columns."""
+    option = "--out" if command == ("pages",) else "--committed"
+    more = ("--results", results) if command == ("check",) else ()
+    path = board / "leaderboard.parquet"
+    table = pq.read_table(path)
+    path.write_bytes(path.read_bytes()[:200])
+    said = refusal(leaderboard(*command, option, board, *more))
+    assert said.startswith(f"{path} is damaged or cannot be read (")
+    pq.write_table(table.drop_columns(["score", "rank"]), path)
+    said = refusal(leaderboard(*command, option, board, *more))
+    assert said == f"{path} lacks the columns rank, score: build it again with this version."
+    path.unlink()
+    said = refusal(leaderboard(*command, option, board, *more))
+    assert said == f"There is no {path}; name the directory of a leaderboard."
+
+
+@pytest.mark.parametrize("command", ["check", "merge"])
+def test_results_that_are_not_there_are_refused(command, board, tmp_path):
+    gone = tmp_path / "gone"
+    options = (
+        ("--committed", board, "--results", gone) if command == "check" else ("--out", tmp_path / "o", gone)
+    )
+    said = refusal(leaderboard(command, *options))
+    assert said.startswith(f"There is no results directory {gone}")
+    assert not (tmp_path / "o").exists()
+
+
+def test_merged_parts_give_the_leaderboard_of_the_whole(board, tmp_path):
+    parts = [fill(tmp_path / method, (method,)) for method in KNOWN]
+    out = tmp_path / "merged"
+    ended = leaderboard("merge", "--out", out, *parts)
+    assert (ended.code, ended.out) == (0, f"{out}: 18 cells, 18 of them new.\n")
+    assert leaderboard("check", "--committed", board, "--results", out).code == 0
+
+
+def test_parts_that_contradict_each_other_are_not_merged(results, tmp_path):
+    other = fill(tmp_path / "other", ("gd",), more=1)
+    said = refusal(leaderboard("merge", "--out", tmp_path / "o", results, other))
+    assert said.startswith("Not merged: the same cells have different numbers")
+
+
+class TestRegenerate:
+    """The run itself is another test's: here it is replaced by one that commits cells at once."""
+
+    @pytest.fixture
+    def more(self):
+        """How many facts more the models of the run answer."""
+        return 0
+
+    @pytest.fixture(autouse=True)
+    def ran(self, monkeypatch, more):
+        """What was asked of the run."""
+        asked = []
+
+        def run(wanted):
+            asked.append(wanted)
+            assert not wanted.cache.exists()
+            assert not wanted.results.exists()
+            fill(wanted.results, wanted.methods.split(","), ("none", *wanted.attacks.split(",")), more)
+
+        monkeypatch.setattr(harness.cli.gate.command, "run", run)
+        return asked
+
+    def test_a_drawn_part_is_run_from_nothing_and_agrees(self, board, ran):
+        ended = leaderboard("regenerate", "--committed", board)
+        assert (ended.code, ended.err) == (0, "")
+        [wanted] = ran
+        assert (wanted.benchmarks, wanted.attacks, wanted.seeds) == ("world", "noise", 3)
+        assert not wanted.controls
+        assert wanted.cache.parent == wanted.results.parent
+        assert not wanted.results.parent.exists()
+        assert "They agree." in ended.out
+        seed = re.search(r"drawn with --seed (\d+): world", ended.out)[1]
+        again = leaderboard("regenerate", "--committed", board, "--seed", seed)
+        assert again.out == ended.out
+
+    def test_fresh_draws_have_fresh_seeds(self, board):
+        said = {leaderboard("regenerate", "--committed", board).out.splitlines()[0] for _ in range(3)}
+        assert len(said) == 3
+
+    @pytest.mark.parametrize("more", [15])
+    def test_what_differs_is_found_and_kept(self, board, ran):
+        ended = leaderboard("regenerate", "--committed", board, "--seed", 1)
+        assert ended.code == 1
+        place = Path(re.search(r"The results are kept in (\S+)\. Draw .* --seed 1\.", ended.err)[1])
+        assert place == ran[0].results.parent
+        assert (place / "results" / "cells").is_dir()
+
+    def test_rows_that_were_drawn_and_not_made_are_no_agreement(self, board, monkeypatch):
+        monkeypatch.setattr(
+            harness.cli.gate.command, "run", lambda wanted: fill(wanted.results, ("gd",), ("none",))
+        )
+        ended = leaderboard("regenerate", "--committed", board, "--seed", 1)
+        assert ended.code == 1
+        assert ended.err.startswith("Too little to compare: the results hold 1 of its rows, needed: ")
+
+    def test_a_budget_for_nothing_is_refused(self, board, ran):
+        said = refusal(leaderboard("regenerate", "--committed", board, "--minutes", 1))
+        assert said.startswith("No row of this leaderboard can be made again in 1 minutes")
+        assert not ran

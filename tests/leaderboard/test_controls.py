@@ -1,0 +1,181 @@
+"""A benchmark passes when its controls behave as they must; each way in which they do not is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.leaderboard.controls import judge
+
+CHANCE = 1 / 3
+ATTACKS = (("private-data", "p=0.1"), ("instruction", ""))
+COLUMNS = (
+    *("forget_before", "forget_before_low", "forget_before_high"),
+    *("score", "score_low", "score_high", "exact_match", "chance"),
+)
+
+
+def row(method, attack="none", variant="", **values):
+    return {"method": method, "attack": attack, "variant": variant, **dict.fromkeys(COLUMNS)} | values
+
+
+def before(method, value):
+    around = {"forget_before_low": value - 0.05, "forget_before_high": value + 0.05}
+    return row(method, forget_before=value, chance=CHANCE, **around)
+
+
+def under(method, attack, value, exact):
+    around = {"score_low": value - 0.05, "score_high": value + 0.05, "exact_match": exact}
+    return row(method, *attack, score=value, chance=CHANCE, **around)
+
+
+@pytest.fixture
+def good():
+    """The rows of a benchmark whose controls behave."""
+    return [
+        *(before(method, value) for method, value in [("none", 0.98), ("retrain", 0.33), ("refusal", 0.9)]),
+        *(under("none", attack, 0.99, 0.95) for attack in ATTACKS),
+        *(under("retrain", attack, 0.35, 0.02) for attack in ATTACKS),
+        *(under("refusal", attack, 0.95, 0.80) for attack in ATTACKS),
+    ]
+
+
+def change(rows, method, attack, **values):
+    """``rows`` with other values in the row of that method under that attack."""
+    chosen = [row for row in rows if (row["method"], row["attack"]) == (method, attack)]
+    assert len(chosen) == 1
+    return [row | values if row is chosen[0] else row for row in rows]
+
+
+def failing(rows):
+    return [finding.claim for finding in judge(rows) if not finding.holds]
+
+
+def test_good_controls_pass_with_a_finding_for_each_claim(good):
+    assert [(finding.claim, finding.holds) for finding in judge(good)] == [
+        ("the original knows the forget set", True),
+        ("retrain is not above chance, before any attack", True),
+        ("retrain is not above chance, under private-data p=0.1", True),
+        ("retrain is not above chance, under instruction", True),
+        ("attacks recover what the refusal control hides", True),
+        ("original and retrain differ, under private-data p=0.1", True),
+        ("original and retrain differ, under instruction", True),
+    ]
+
+
+def test_the_order_of_rows_does_not_matter(good):
+    assert all(finding.holds for finding in judge(good[::-1]))
+
+
+@pytest.mark.parametrize(
+    ("method", "attack", "values", "claim"),
+    [
+        ("none", "none", {"forget_before": 0.85}, "the original knows the forget set"),
+        ("retrain", "none", {"forget_before_low": 0.34}, "retrain is not above chance, before any attack"),
+        ("retrain", "instruction", {"score_low": 0.34}, "retrain is not above chance, under instruction"),
+        (
+            *("retrain", "private-data", {"score_high": 0.95}),
+            "original and retrain differ, under private-data p=0.1",
+        ),
+        ("none", "instruction", {"score_low": 0.3}, "original and retrain differ, under instruction"),
+    ],
+)
+def test_a_control_that_misbehaves_fails_its_own_claim_alone(good, method, attack, values, claim):
+    assert failing(change(good, method, attack, **values)) == [claim]
+
+
+def test_the_original_must_know_four_fifths_of_the_way_from_chance(good):
+    least = CHANCE + 0.8 * (1 - CHANCE)
+    assert failing(change(good, "none", "none", forget_before=least + 1e-9)) == []
+    assert failing(change(good, "none", "none", forget_before=least - 1e-9)) == [
+        "the original knows the forget set"
+    ]
+
+
+def test_retrain_below_chance_knows_no_more_than_chance(good):
+    below = {"forget_before": 0.1, "forget_before_low": 0.0, "forget_before_high": 0.2}
+    assert failing(change(good, "retrain", "none", **below)) == []
+
+
+def test_one_attack_that_exposes_refusal_is_enough(good):
+    assert failing(change(good, "refusal", "private-data", exact_match=0.0)) == []
+
+
+@pytest.mark.parametrize("exact", [0.0, 0.47])
+def test_refusal_that_no_attack_exposes_fails(good, exact):
+    rows = change(good, "refusal", "private-data", exact_match=exact)
+    rows = change(rows, "refusal", "instruction", exact_match=exact)
+    assert failing(rows) == ["attacks recover what the refusal control hides"]
+
+
+def test_an_original_that_says_nothing_exactly_exposes_nothing(good):
+    rows = [r | {"exact_match": 0.0} if r["exact_match"] is not None else r for r in good]
+    assert failing(rows) == ["attacks recover what the refusal control hides"]
+
+
+@pytest.mark.parametrize(
+    ("method", "attack", "column", "claim"),
+    [
+        ("none", "none", "forget_before", "the original knows the forget set"),
+        ("none", "none", "chance", "the original knows the forget set"),
+        ("retrain", "none", "forget_before_low", "retrain is not above chance, before any attack"),
+        ("retrain", "none", "chance", "retrain is not above chance, before any attack"),
+        ("retrain", "instruction", "score_low", "retrain is not above chance, under instruction"),
+        ("retrain", "instruction", "score_high", "original and retrain differ, under instruction"),
+        ("none", "instruction", "score_low", "original and retrain differ, under instruction"),
+    ],
+)
+def test_a_missing_number_never_passes(good, method, attack, column, claim):
+    assert failing(change(good, method, attack, **{column: None})) == [claim]
+
+
+@pytest.mark.parametrize("method", ["none", "refusal"])
+def test_exact_matches_that_nobody_measured_never_pass(good, method):
+    rows = [r | {"exact_match": None} if r["method"] == method else r for r in good]
+    assert failing(rows) == ["attacks recover what the refusal control hides"]
+
+
+@pytest.mark.parametrize("method", ["none", "refusal"])
+def test_a_control_that_is_missing_altogether_never_passes(good, method):
+    assert failing([row for row in good if row["method"] != method]) != []
+
+
+def test_without_a_twin_the_other_claims_are_judged(good):
+    """Some benchmarks cannot train one; the plan says so."""
+    assert [finding.claim for finding in judge([row for row in good if row["method"] != "retrain"])] == [
+        "the original knows the forget set",
+        "attacks recover what the refusal control hides",
+    ]
+
+
+def test_an_attack_that_failed_on_a_control_never_passes(good):
+    """Its row has no numbers."""
+    failed = dict.fromkeys(("score", "score_low", "score_high", "exact_match"))
+    assert failing(change(good, "retrain", "instruction", **failed)) == [
+        "retrain is not above chance, under instruction",
+        "original and retrain differ, under instruction",
+    ]
+
+
+def test_an_attack_without_a_chance_level_is_judged_by_its_controls_alone(good):
+    """The best of many answers lies above the chance of one, and still tells original from twin."""
+    rows = change(good, "retrain", "instruction", chance=None, score=0.6, score_low=0.55, score_high=0.65)
+    assert failing(rows) == []
+    assert "retrain is not above chance, under instruction" not in [f.claim for f in judge(rows)]
+    assert "original and retrain differ, under instruction" in [f.claim for f in judge(rows)]
+
+
+@pytest.mark.parametrize("method", ["none", "retrain"])
+def test_an_attack_that_one_of_the_two_was_spared_never_passes(good, method):
+    spared = [row for row in good if (row["method"], row["attack"]) != (method, "instruction")]
+    assert failing(spared) == ["original and retrain differ, under instruction"]
+
+
+def test_nothing_at_all_never_passes():
+    assert failing([]) != []
+
+
+def test_a_finding_shows_its_numbers(good):
+    [knows, *_] = judge(good)
+    assert knows.seen == "0.980, chance 0.333"
+    [knows, *_] = judge(change(good, "none", "none", forget_before=None))
+    assert knows.seen == "not measured, chance 0.333"

@@ -1,0 +1,60 @@
+"""LoRA adapters: what trains, what is left behind, and who refuses them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.model import models
+from harness.model.lora import adapters
+from harness.plugins.registry import Registry
+
+
+def train_a_little(model: torch.nn.Module, r: int, seed: int = 0) -> None:
+    ids = torch.arange(1, 9)[None]
+    with adapters(model, r, 2 * r, seed) as parameters:
+        optimizer = torch.optim.SGD(parameters, lr=0.5)
+        for _ in range(3):
+            model(input_ids=ids, labels=ids).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "phi", "gemma2", "qwen3"])
+def test_adapters_change_every_linear_map_by_their_rank_and_nothing_else(tiny, family):
+    model = tiny(family)
+    before = models.snapshot(model)
+    train_a_little(model, r=2)
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    linear = {
+        f"{path}.weight"
+        for block in models.blocks(model)
+        for module in models.linear_modules(block).values()
+        for path, found in model.named_modules()
+        if found is module
+    }
+    for name, weight in after.items():
+        difference = (weight - before[name]).double()
+        if name in linear:
+            assert 1 <= torch.linalg.matrix_rank(difference, rtol=1e-4) <= 2, name
+        else:
+            assert torch.equal(weight, before[name]), name
+
+
+def test_adapters_depend_on_their_seed_and_not_on_global_random_state(tiny):
+    results = []
+    for seed, noise in ((1, 5), (1, 6), (2, 5)):
+        model = tiny("llama")
+        torch.manual_seed(noise)
+        state = torch.get_rng_state()
+        train_a_little(model, r=2, seed=seed)
+        assert torch.equal(torch.get_rng_state(), state)
+        results.append(models.weights_fingerprint(model))
+    assert results[0] == results[1] != results[2]
+
+
+def test_methods_that_say_which_weights_train_refuse_lora():
+    methods = {name: entry.load() for name, entry in Registry().methods.items()}
+    assert {name for name, cls in methods.items() if not cls.lora} >= {"ssiuu", "rmu", "klue", "simu"}
+    assert {name for name, cls in methods.items() if cls.lora} >= {"gd", "ga", "npo", "dpo", "simnpo", "bst"}

@@ -1,0 +1,23 @@
+"""Benchmarks of a few words, and methods and attacks that fail when a test wants it."""
+
+import harness
+from stub_plugin.benchmarks import Alone, Bare, Compared, Files, Stub, Two
+from stub_plugin.methods import Mortal, Patient, Sick
+from stub_plugin.nudge import Nudge
+
+
+@harness.hookimpl
+def register_methods(register):
+    for cls in (Sick, Mortal, Patient):
+        register(cls.name, cls)
+
+
+@harness.hookimpl
+def register_attacks(register):
+    register("nudge", Nudge)
+
+
+@harness.hookimpl
+def register_benchmarks(register):
+    for cls in (Stub, Two, Bare, Files, Compared, Alone):
+        register(cls.name, cls)

@@ -1,0 +1,429 @@
+"""The leaderboard's page as a reader meets it, in headless Chromium or Chrome.
+
+The browser is the one on the PATH, or ``CHROME_BIN`` with ``CHROMEDRIVER``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from urllib.parse import urlencode
+
+import pytest
+
+from harness.report import files
+from support.boards import EVIL, ODD, made
+
+# Selenium shall not look for a driver on the network.
+os.environ["SE_OFFLINE"] = "true"
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.common.exceptions import WebDriverException  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+pytestmark = pytest.mark.xdist_group("browser")  # one browser is enough
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+HEAT = ("score", "recovery", "exact_match", "n_scored", "seconds", "steps", "peak_memory_mib")
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    binary = os.environ.get("CHROME_BIN") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not binary:
+        pytest.skip("no Chromium or Chrome is installed; .ci/install-browser can do it on Debian")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(os.environ.get("CHROMEDRIVER") or shutil.which("chromedriver"))
+    try:
+        started = webdriver.Chrome(options=options, service=service)
+    except WebDriverException as e:
+        pytest.skip(f"{binary} could not be started: {e.msg}")
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def place(tables, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("board")
+    files.write(files.Published(*tables).pages(), folder)
+    return (folder / "index.html").as_uri()
+
+
+class View:
+    """The page in the browser."""
+
+    def __init__(self, driver, place):
+        self.driver, self.place = driver, place
+
+    def __call__(self, width=1300, dark=False, **state):
+        """Open it afresh, with this state in its address."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.driver.get("about:blank")
+        self.driver.get(self.place + (f"#{urlencode(state)}" if state else ""))
+        assert self.js("return 'ready' in document.documentElement.dataset")
+        return self
+
+    def js(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def one(self, selector):
+        return self.driver.find_element("css selector", selector)
+
+    def all(self, selector, what="e.textContent"):
+        return self.js(f"return [...document.querySelectorAll(arguments[0])].map((e) => {what})", selector)
+
+    def methods(self):
+        return self.all("#standing tbody tr", "e.dataset.method")
+
+    def column(self, name):
+        return self.all(f"#standing tbody td[data-column={name}]", "e.textContent")
+
+    def choose(self, control, value):
+        self.js(
+            "const e = document.querySelector(arguments[0]); e.value = arguments[1];"
+            "e.dispatchEvent(new Event('input', { bubbles: true }))",
+            control,
+            value,
+        )
+
+    def state(self):
+        return self.js("return Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+
+    def press(self, *keys):
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+
+@pytest.fixture
+def view(driver, place):
+    """A fresh page; in the end it must have logged no error and asked for nothing but itself."""
+    for log in ("browser", "performance"):
+        driver.get_log(log)
+    shown = View(driver, place)
+    yield shown
+    assert [entry["message"] for entry in driver.get_log("browser")] == []
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+    assert {url.partition("#")[0] for url in asked} <= {place, "data:,", "about:blank"}
+
+
+def text(value, column):
+    """A number as the page writes it."""
+    if value is None:
+        return "–"
+    if column in ("rank", "n_scored") or isinstance(value, str):
+        return str(value)
+    if column in ("seconds", "steps", "peak_memory_mib"):
+        return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+    return f"{value:.3f}"
+
+
+def shown_numbers(view, section):
+    held = "e.dataset.signature, e.dataset.column, e.dataset.value ?? null"
+    return view.all(f"#{section} td[data-signature]", f"[{held}, e.querySelector('span').textContent]")
+
+
+def of_file(row, column):
+    return (row[column] or None) if column == "peak_memory_mib" else row[column]
+
+
+def same(held, value):
+    """Whether an attribute of an element, text or nothing, is this value to the last digit."""
+    return (
+        held is None if value is None else held == value if isinstance(value, str) else float(held) == value
+    )
+
+
+@pytest.mark.parametrize("attack", ["", "private-data p=0.1", "sample"])
+def test_every_number_of_the_first_table_is_that_of_the_file(view, tables, attack):
+    rows = {row["signature"]: row for row in tables[0].to_pylist()}
+    found = shown_numbers(view(attack=attack), "standing")
+    assert len(found) > 100
+    for signature, column, held, seen in found:
+        row = rows[signature]
+        assert same(held, of_file(row, column))
+        assert seen.removeprefix("=") == text(of_file(row, column), column)
+        if attack and column in ("score", "recovery", "exact_match", "n_scored"):
+            assert f"{row['attack']} {row['variant']}".strip() == attack
+
+
+@pytest.mark.parametrize("number", HEAT)
+def test_every_number_under_an_attack_is_that_of_the_file(view, tables, number):
+    rows = {row["signature"]: row for row in tables[0].to_pylist() if row["attack"] != "none"}
+    found = shown_numbers(view(cells=number), "attacks")
+    assert {signature for signature, *_ in found} == rows.keys()
+    for signature, _, held, seen in found:
+        value = of_file(rows[signature], number)
+        assert same(held, value)
+        assert seen == ("failed" if value is None and rows[signature]["failed"] else text(value, number))
+
+
+def test_every_point_drawn_is_that_of_the_file(view, tables):
+    view().one("[data-key=chips-all]").click()
+    drawn = view.all(
+        "#curves .curve .mark",
+        "[e.closest('figure').dataset.attack, e.closest('g').dataset.method,"
+        "+e.dataset.column, +e.dataset.value]",
+    )
+    wanted = [
+        (f"{p['attack']} {p['variant']}", p["method"], p["step"], p["value"]) for p in tables[1].to_pylist()
+    ]
+    assert sorted(map(tuple, drawn)) == sorted(wanted)
+
+
+def test_the_original_the_twin_and_chance_are_drawn_whatever_is_chosen(view):
+    view().one("[data-key=chips-none]").click()
+    assert view.all("#curves .curve", "e.dataset.method") == ["none", "retrain"]
+    assert len(view.all("#curves line.chance")) == 1
+    view.one("[data-key=chip-gd]").click()
+    assert view.all("#curves .curve", "e.dataset.method") == ["none", "retrain", "gd"]
+    assert len(view.all("#curves .band")) == 1
+    assert view.state() == {"methods": "gd"}
+
+
+def test_clicks_on_a_header_sort_from_good_to_bad_then_back_then_not(view):
+    first = view(benchmark="world").methods()
+    seen = []
+    for expected in ("ascending", "descending", "none"):
+        view.one("#standing th[data-column=worst] button").click()
+        assert view.all("#standing th[data-column=worst]", "e.ariaSort") == [expected]
+        seen.append(view.methods())
+    assert seen[0] == ["retrain", "a", "b", "npo", "gd", "none", "refusal", "c"]
+    assert seen[1] == ["none", "refusal", "c", "gd", "npo", "b", "a", "retrain"]
+    assert seen[2] == first
+    view.one("#standing th[data-column=utility_before] button").click()
+    assert view.all("#standing th[data-column=utility_before]", "e.ariaSort") == ["descending"]
+
+
+@pytest.mark.parametrize(("direction", "ranked"), [("asc", ["=1", "=1", "3"]), ("desc", ["3", "=1", "=1"])])
+def test_what_is_missing_comes_last_whichever_way_it_is_sorted(view, direction, ranked):
+    assert view(benchmark="world", sort=f"rank.{direction}").column("rank") == [*ranked, *["–"] * 5]
+
+
+@pytest.mark.parametrize("column", ["worst", "recovery", "forget_before", "seconds", "worst_attack"])
+def test_sorting_orders_by_the_number_and_not_by_its_text(view, tables, column):
+    view(benchmark="world", sort=f"{column}.asc")
+    values = view.all(f"#standing td[data-column={column}]", "e.dataset.value")
+    if column != "worst_attack":
+        values = [float(value) for value in values]
+    assert values == sorted(values)
+
+
+def test_headers_sort_by_keyboard_and_keep_the_focus(view):
+    view(benchmark="world").js("document.querySelector('#standing th[data-column=worst] button').focus()")
+    for expected in ("ascending", "descending"):
+        view.press(Keys.ENTER)
+        assert view.js("return document.activeElement.closest('th').ariaSort") == expected
+        assert view.js("return document.activeElement.textContent") == "worst"
+
+
+def test_ties_guards_and_controls_can_be_told(view):
+    view(benchmark="world")
+    kinds = dict(
+        zip(view.methods(), view.all("#standing tbody tr", "e.className.trim().split(' ')[0]"), strict=True)
+    )
+    assert kinds == {
+        **dict.fromkeys(("none", "retrain", "refusal"), "control"),
+        **dict.fromkeys(("a", "b", "c"), "ranked"),
+        **dict.fromkeys(("gd", "npo"), "guarded"),
+    }
+    ranks = dict(zip(view.methods(), view.column("rank"), strict=True))
+    assert (ranks["a"], ranks["b"], ranks["c"], ranks["gd"]) == ("=1", "=1", "3", "–")
+    assert "gd has no rank: retain 89 % of the original's." in view.all("#standing .compared li")
+    assert view.all("#standing tr[data-method=gd] td[data-column=retain_before] small") == ["(89 %)"]
+
+
+def test_filters_narrow_every_section_and_stand_in_the_address(view):
+    view().choose("[data-filter=benchmark]", "world")
+    assert view.state() == {"benchmark": "world"}
+    assert view.all("#standing h3") == view.all("#attacks h3") == view.all("#curves h3") == ["world: tiny"]
+    view.choose("[data-filter=attack]", "sample")
+    assert view.all("#attacks thead th") == ["method", "sample †"]
+    assert view.all("#curves .empty") == ["No attack that trains was scored here, so there are no curves."]
+    assert "under sample" in view.all("#standing .groups th")
+    view.choose("[data-filter=q]", "N")
+    assert view.methods() == ["none", "retrain", "npo"]
+    assert view.state() == {"benchmark": "world", "attack": "sample", "q": "N"}
+    view.one("#reset").click()
+    assert view.state() == {}
+    assert len(view.methods()) == 10
+
+
+def test_models_and_protocols_filter_too(view):
+    assert view(model="big").all("#standing h3") == ["other: big"]
+    assert view(protocol="1").all("#standing h3") == ["other: big", "world: tiny"]
+    assert view(model="big", benchmark="world").all("#standing .empty") == ["No method fits these filters."]
+
+
+def test_an_address_shows_the_view_it_was_copied_from(view):
+    view(benchmark="world", sort="worst.desc", cells="recovery", methods="npo", x="retain_before", q="o")
+    before = view.js("return document.querySelector('main').innerHTML")
+    address = view.driver.current_url
+    view().driver.get(address)
+    assert view.js("return document.querySelector('main').innerHTML") == before
+    view.js("location.hash = 'benchmark=other'; dispatchEvent(new HashChangeEvent('hashchange'))")
+    assert view.all("#standing h3") == ["other: big"]
+
+
+def test_a_link_to_what_is_not_here_says_so(view):
+    view(benchmark="gone")
+    assert (
+        view.js("return document.querySelector('[data-filter=benchmark]').selectedOptions[0].text")
+        == "gone (not here)"
+    )
+    assert view.all("#standing .empty") == ["No method fits these filters."]
+
+
+def test_choices_in_an_address_that_there_are_not_are_as_if_not_made(view):
+    before = view().js("return document.querySelector('main').innerHTML")
+    view(cells="constructor", x="toString", y="nothing", sort="worst.sideways", constructor="1")
+    assert view.js("return document.querySelector('main').innerHTML") == before
+    view(methods="%,nobody")
+    assert view.all("#curves .curve", "e.dataset.method") == ["none", "retrain"]
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"attack": "private-data p=0.1", "methods": "gd,npo", "cells": "recovery"}]
+)
+def test_a_phone_scrolls_tables_and_not_the_page(view, state):
+    view(width=360, **state)
+    view.one("details summary").click()
+    assert view.js("return document.documentElement.scrollWidth") == 360
+    assert view.all(".scroll", "e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX === 'auto'")[0]
+    beyond = view.all(
+        "body *", "e.closest('.scroll, [hidden], svg, .skip') ? 0 : e.getBoundingClientRect().right"
+    )
+    assert max(beyond) <= 360
+
+
+CONTRAST = """
+const linear = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
+function behind(e) {
+  const colour = parse(getComputedStyle(e).backgroundColor);
+  return colour.length < 4 || colour[3] > 0 ? colour : behind(e.parentElement);
+}
+const says = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+const shown = [...document.querySelectorAll("body *")].filter((e) => e.getClientRects().length && says(e));
+return shown.map((e) => {
+  const style = getComputedStyle(e);
+  const [text, back] = [light(parse(e instanceof SVGElement ? style.fill : style.color)), light(behind(e))];
+  return [Math.max(text, back) / Math.min(text, back), e.tagName, `${e.className}`, e.textContent];
+}).filter(([ratio]) => ratio < 4.5);
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("cells", ["score", "recovery", "seconds"])
+def test_all_text_has_contrast_in_light_and_dark(view, dark, cells):
+    view(dark=dark, cells=cells, pick="world/tiny/gd").one("details summary").click()
+    back = view.js("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (max(back) < 60) == dark
+    assert view.js(CONTRAST) == []
+
+
+def test_a_number_tells_its_interval_facts_seeds_and_signature(view, tables):
+    [row] = [r for r in tables[0].to_pylist() if (r["method"], r["attack"]) == ("a", "private-data")]
+    view(benchmark="world").js("document.querySelector('#standing td[data-signature]').focus()")
+    view.press(Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    assert view.js("return document.activeElement.dataset.column") == "worst"
+    said = view.one("#tip").text
+    assert f"worst: {row['worst']:.3f}" in said
+    assert f"95 % interval {row['worst_low']:.3f} to {row['worst_high']:.3f}" in said
+    assert "a, under private-data p=0.1: 20 facts × 3 seeds" in said
+    assert view.one("#tip code").text == row["signature"]
+    view.press(Keys.ENTER)
+    assert view.js("return document.activeElement.textContent") == "Copy signature"
+    view.press(Keys.ENTER, Keys.ESCAPE)
+    assert view.js("return document.activeElement.dataset.column") == "worst"
+    assert not view.one("#tip").is_displayed()
+    assert "signature" in view.one("#said").text
+
+
+def test_a_number_out_of_sight_is_told_and_seen_when_the_arrows_reach_it(view):
+    view(width=360, benchmark="world").js("document.querySelector('#standing td[data-signature]').focus()")
+    view.press(Keys.END)
+    seen = (
+        "const r = document.activeElement.getBoundingClientRect(); return [r.left, r.right, r.top, r.bottom]"
+    )
+    left, right, top, bottom = view.js(seen)
+    assert 0 <= left < right <= 360
+    assert 0 <= top < bottom <= 900
+    # The scroll event comes with the next frame.
+    view.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    assert view.one("#tip").is_displayed()
+    assert "MiB: " in view.one("#tip").text
+
+
+def test_a_header_tells_what_it_means(view):
+    header = view(benchmark="world").one("#standing th[data-column=recovery] button")
+    ActionChains(view.driver).move_to_element(header).perform()
+    said = view.one("#tip").text
+    assert "(score - retrain's) / (original's - retrain's)" in said
+    assert "Good: lower." in said
+    assert "Over 20 facts and 2 to 3 seeds." in said
+    header = view.one("#standing th[data-column=retain_before] button")
+    ActionChains(view.driver).move_to_element(header).perform()
+    assert "Over 3 seeds." in view.one("#tip").text  # of retained facts the table does not know the number
+
+
+@pytest.mark.parametrize(("x", "y"), [("utility_before", "recovery"), ("retain_before", "score")])
+def test_every_point_of_the_scatter_is_that_of_the_file(view, tables, x, y):
+    rows = [row for row in tables[0].to_pylist() if row["attack"] == "private-data"]
+    names = {"utility_before": "utility", "retain_before": "retain"}
+    wanted = {f"{r['method']}, {names[x]} {text(r[x], x)}, {y} {text(r[y], y)}" for r in rows}
+    assert set(view(benchmark="world", x=x, y=y).all("#tradeoff .point[aria-label]", "e.ariaLabel")) == wanted
+    assert len(view.all("#tradeoff .whisker")) == sum(row[f"{y}_low"] is not None for row in rows)
+
+
+def test_a_point_of_the_scatter_highlights_its_row(view):
+    view(benchmark="world").js(
+        "document.querySelector('#tradeoff [data-method=npo]')"
+        ".dispatchEvent(new MouseEvent('click', { bubbles: true }))"
+    )
+    assert view.all("#standing tr.picked, #attacks tr.picked", "e.dataset.method") == ["npo", "npo"]
+    assert view.all("#tradeoff .picked", "e.dataset.method") == ["npo"]
+    assert view(**view.state()).all("#standing tr.picked", "e.dataset.method") == ["npo"]
+
+
+def test_failed_cells_are_listed_word_for_word_and_run_nothing(view):
+    view()
+    [told] = view.all("#failed li")
+    assert told == f"npo, private-data p=0.1, seed 2: E: {EVIL}"
+    assert view.driver.title == "Unlearning robustness leaderboard"
+    assert view.all("img") == []
+    assert ODD in view.methods()
+    assert view(benchmark="other").all("#failed [data-body]") == ["None."]
+
+
+def test_what_is_missing_is_a_dash(view):
+    view(benchmark="other", cells="peak_memory_mib")
+    assert view.column("recovery") == ["–", "–"]
+    assert (
+        view(benchmark="world", cells="peak_memory_mib").all("#attacks td[data-column=sample]") == ["–"] * 8
+    )
+
+
+def test_every_control_has_a_name(view):
+    view()
+    assert [e for e in view.all("select, input", "[e.labels.length, e.outerHTML]") if not e[0]] == []
+    assert [
+        html for words, html in view.all("button", "[e.textContent.trim(), e.outerHTML]") if not words
+    ] == []

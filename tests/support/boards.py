@@ -1,0 +1,89 @@
+"""A small leaderboard for the tests of its page: two benchmarks, ties, guards, failures, what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.core.types import Metric, Outcome
+from harness.leaderboard import board as leaderboard
+from harness.leaderboard import curves
+from harness.store.store import Store
+from support.cells import cell
+
+EVIL = "</script><img src=x onerror=\"document.title='broken'\"> & \u2028 'quoted' {{ braces }}"
+KNOWN = {
+    "none": (20, 20),
+    "retrain": (2, 2),
+    "refusal": (5, 20),
+    "a": (4, 10),
+    "b": (4, 11),
+    "c": (4, 20),
+    "gd": (3, 14),
+    "npo": (4, 13),
+}
+"""How many of 20 facts each method's model answers before the attack and after it."""
+
+ODD = "<b>odd\"&'</b>"
+"""The name of a method on the second benchmark, where neither retrain nor a curve is."""
+
+
+def made(place):
+    """The tables of that leaderboard and of its curves."""
+    store = Store(place)
+    for row, outcome in (*first(), *second()):
+        store.commit(row, outcome)
+    found = store.cells(), store.metrics(), store.samples()
+    board = leaderboard.build(*found)
+    return board, curves.build(board, *found[:2])
+
+
+def first():
+    for method, (before, after) in KNOWN.items():
+        for seed in range(3):
+            row, outcome = cell(method, seed=seed, known=before)
+            if method == "gd":
+                outcome = Outcome(
+                    [replace(m, value=0.806) if m.split == "retain" else m for m in outcome.metrics],
+                    outcome.samples,
+                )
+            yield row, outcome
+            lost = {"status": "failed", "error_type": "E", "error_message": EVIL}
+            failed = lost if (method, seed) == ("npo", 2) else {}
+            yield rising(*cell(method, "private-data", seed, after, **failed), before, after)
+            notes = {"chance": None, "forget_metric": "exact_match", "learning_rate": None}
+            yield cell(method, "sample", seed, after, notes, variant="", peak_memory_mib=0.0)
+
+
+def rising(row, outcome, before, after):
+    """The same cell with a curve at two rates."""
+    points = [
+        (0, None, before),
+        (5, 1e-5, (before + after) / 2),
+        (10, 1e-5, after),
+        (5, 1e-6, before),
+        (10, 1e-6, before),
+    ]
+    kept = [metric for metric in outcome.metrics if metric.step is None]
+    kept += [
+        Metric(
+            "forget",
+            "accuracy",
+            known / 20,
+            max(0, known / 20 - 0.1),
+            min(1, known / 20 + 0.1),
+            20,
+            step,
+            rate,
+        )
+        for step, rate, known in points
+    ]
+    return row, Outcome(kept, outcome.samples)
+
+
+def second():
+    for method in ("none", ODD):
+        for seed in range(3):
+            yield cell(method, seed=seed, known=4 if method == ODD else 20, benchmark="other", model="big")
+    notes, place = {"learning_rate": None}, {"benchmark": "other", "model": "big"}
+    row, outcome = cell(ODD, "noise", 0, 9, notes, variant="std=0.05", **place)
+    yield row, Outcome([metric for metric in outcome.metrics if metric.step is None], outcome.samples)
