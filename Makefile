@@ -30,6 +30,7 @@ test: .venv/installed
 	.ci/install-browser
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --dist loadgroup
 	$(MAKE) regenerate

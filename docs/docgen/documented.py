@@ -8,6 +8,8 @@ from typing import Any
 from harness import (
     Attack,
     AttackConfig,
+    AttackJob,
+    Batch,
     Benchmark,
     BenchmarkConfig,
     Config,
@@ -21,13 +23,16 @@ from harness import (
     Method,
     MethodConfig,
     Prompt,
+    PromptTokenizer,
     Question,
     Reported,
     Results,
     Sample,
     Splits,
+    TokenBatch,
     TokenScores,
     Training,
+    UnlearningJob,
     load,
     losses,
     membership,
@@ -38,13 +43,9 @@ from harness import (
 )
 from harness.core import formulas
 from harness.core.base import Plugin
-from harness.core.batch import Batch, TokenBatch
 from harness.core.config import TrainingConfig
+from harness.core.jobs import Job
 from harness.core.types import Cost, Metric, Outcome
-from harness.engine.attacking import AttackJob
-from harness.engine.evaluation import ModelUnderTest
-from harness.engine.unlearning import UnlearningJob
-from harness.model.tokens import PromptTokenizer
 from harness.testing import check_attack, check_benchmark, check_method
 
 BASES = (Plugin, Method, Attack, Benchmark)
@@ -63,7 +64,7 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "reference/python.md": {"Functions": (run, load), "What comes back": (Results,)},
     "reference/classes.md": {"The three nouns": BASES, "Settings they share": CONFIGS},
     "reference/engine.md": {
-        "The two jobs": (UnlearningJob, AttackJob, ModelUnderTest),
+        "The two jobs": (Job, UnlearningJob, AttackJob),
         "Facts and splits": (Question, Fact, Splits, Training, Example),
         "What is asked and answered": (Prompt, LogLikelihood, Generate, TokenScores),
         "Metrics": (Measure, Sample, Metric, Reported),
