@@ -1,4 +1,4 @@
-"""Does any of many answers leak?"""
+"""Best-of-N sampling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.core import config
 from harness.core.base import Attack
 from harness.core.types import Generate, Measure, Request, Sample, Splits
 from harness.errors import HarnessError
-from harness.scoring.scorer import Scorer
+from harness.scoring import sampling
 
 if TYPE_CHECKING:
     from harness.engine.attacking import AttackJob
@@ -48,20 +48,28 @@ class BestOfN(Attack):
         found = {measure.metric for measure in measures}
         first = next(m for m in (benchmark.forget_metric, *benchmark.curve_metrics) if m in found)
         job.notes.update(forget_metric=first, chance=None, threshold=None)
-        said = self.draw(job, [r for m in measures for r in m.requests if isinstance(r, Generate)])
+        said = self.sampled(job, [r for m in measures for r in m.requests if isinstance(r, Generate)])
         job.record([best(measure, said) for measure in measures])
 
-    def draw(self, job: AttackJob, requests: list[Generate]) -> dict[Request, list[str]]:
+    def sampled(self, job: AttackJob, requests: list[Generate]) -> dict[Request, list[str]]:
         """N sampled answers to each distinct request."""
         requests = list(dict.fromkeys(requests))
         subject = job.subject
-        scorer = Scorer(subject.model, subject.tokens, subject.max_tokens)
         longest = max(request.max_new_tokens for request in requests)
         prompts = [request.prompt for request in requests]
-        drawn = scorer.draw(prompts, self.config.n, longest, job.seed, self.config.temperature)
+        sampled = sampling.sample(
+            subject.model,
+            subject.tokens,
+            prompts,
+            self.config.n,
+            longest,
+            job.seed,
+            self.config.temperature,
+            subject.max_tokens,
+        )
         return {
             request: [subject.tokens.decode(ids[: request.max_new_tokens]) for ids in answers]
-            for request, answers in zip(requests, drawn, strict=True)
+            for request, answers in zip(requests, sampled, strict=True)
         }
 
 

@@ -13,7 +13,7 @@ from harness.core.keys import derive
 from harness.core.types import Prompt
 from harness.model.losses import cross_entropy
 from harness.model.tokens import answer_tokens
-from harness.scoring.scorer import Scorer
+from harness.scoring import sampling
 
 from .bst import belief_loss
 
@@ -56,7 +56,7 @@ class BSS(Method):
         prompts = [Prompt(fact.question) for fact in job.forget]
         longest = self.config.max_new_tokens
         seed = derive(job.seed, "init", "bss", str(epoch))
-        drawn = Scorer(job.model, job.tokens).draw(prompts, self.config.n, longest, seed)
+        drawn = sampling.sample(job.model, job.tokens, prompts, self.config.n, longest, seed)
         heads = [head for head, _ in job.tokens.encode([(prompt, "") for prompt in prompts])]
         # An answer that was cut off did not end: it gets no end token.
         self.samples: list[list[Encoded]] = [

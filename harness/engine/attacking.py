@@ -16,7 +16,7 @@ from ..core.types import Cost, Fact, Metric, Outcome, Sample, Splits
 from ..errors import HarnessError
 from ..model import models, train
 from ..model.lora import adapters
-from ..scoring.scorer import summarise
+from ..scoring.metrics import summarise
 from .evaluation import Ask, ModelUnderTest, facts_about
 
 

@@ -13,7 +13,8 @@ from ..core.base import Benchmark
 from ..core.batch import Encoded
 from ..core.types import Example, Fact, Metric, Outcome, Prompt, Request, Sample, Splits
 from ..model.tokens import PromptTokenizer
-from ..scoring.scorer import Scorer, summarise
+from ..scoring.metrics import summarise
+from ..scoring.scorer import Scorer
 from .protocol import Protocol
 
 Advance = Callable[[str, int, int], None]
