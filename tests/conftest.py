@@ -17,7 +17,7 @@ import pytest
 from harness.core.base import Benchmark
 from harness.core.types import Splits
 from harness.engine.unlearning import UnlearningJob
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from harness.testing import sandbox
 from harness.testing.facts import SPLITS, Toy
 
@@ -100,6 +100,23 @@ def make_subject(tiny: Callable[..., Any], tokens: Any) -> Callable[..., Any]:
         return ModelUnderTest(model=tiny() if model is None else model, benchmark=benchmark, **settings)
 
     return make
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every request that a scorer is asked."""
+    from harness.scoring.scorer import Scorer
+
+    requests = []
+    answer = Scorer.answer
+
+    def watched(self: Any, wanted: Any, *rest: Any) -> Any:
+        wanted = list(wanted)
+        requests.extend(wanted)
+        return answer(self, wanted, *rest)
+
+    monkeypatch.setattr(Scorer, "answer", watched)
+    return requests
 
 
 # Four toy facts of each set, as the equations of the methods meet them.

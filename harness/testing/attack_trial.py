@@ -74,9 +74,9 @@ class AttackTrial(Trial[AttackRun]):
         trained: set[str] = set()
         encode = subject.encode
 
-        def record(facts: Sequence[Fact]) -> Any:
+        def record(facts: Sequence[Fact], answer: str | None = None) -> Any:
             trained.update(fact.id for fact in facts)
-            return encode(facts)
+            return encode(facts, answer)
 
         subject.encode = record  # type: ignore[method-assign]
         with watch.watching_model(subject, global_seed):

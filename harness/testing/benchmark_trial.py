@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..core.base import Benchmark
+from ..core.base import Benchmark, Method
 from ..core.formulas import Formula, described
 from ..core.hub import Hub
 from ..core.types import Generate, Measure, Sample, Splits
+from ..engine.protocol import with_protocol
+from ..engine.under_test import ModelUnderTest
+from ..engine.unlearning import unlearn
 from ..errors import HarnessError
 from ..model import loading
 from ..model.embedded import word_tokenizer
@@ -116,6 +120,17 @@ class BenchmarkTrial:
     def samples(self) -> list[Sample]:
         """The samples of the model that most rules look at."""
         return self.samples_of()
+
+    def unlearn(self, method: type[Method]) -> None:
+        """Let a method unlearn a few facts; the twin is another random model."""
+        tokens = PromptTokenizer(self.tokenizer)
+        config = with_protocol(method, sandbox.small(method, {}), sandbox.PROTOCOL)
+        with tempfile.TemporaryDirectory(prefix="harness-check-") as folder, sandbox.quiet():
+            twin = Path(folder) / "twin"
+            loading.save(sandbox.tiny_model(self.tokenizer, seed=1), self.tokenizer, twin, {})
+            model = sandbox.tiny_model(self.tokenizer)
+            subject = ModelUnderTest(model, tokens, self.benchmark, self.few_facts, sandbox.PROTOCOL, twin)
+            unlearn(subject, method(config), seed=0)
 
     def formula(self, split: str, metric: str) -> Formula | None:
         """How a metric is described, or None where it is not declared."""

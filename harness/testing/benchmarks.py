@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from math import isfinite
 
-from ..core.base import Benchmark
+from ..core.base import Benchmark, Method
 from ..core.formulas import described
 from ..core.keys import splits_fingerprint
+from ..core.names import CONTROLS
 from ..core.types import Fact, Splits
+from ..errors import HarnessError
+from ..plugins.discovery import one_line
+from ..plugins.registry import Registry
 from .benchmark_trial import BenchmarkTrial
 from .observe import Watch
 from .rules import Skipped, Violation, rule
 
-@rule(
-    "loads its facts", "See the error; load() returns Splits with the facts of `forget` and `retain`."
-)
+
+@rule("loads its facts", "See the error; load() returns Splits with the facts of `forget` and `retain`.")
 def loads(trial: BenchmarkTrial) -> str:
     if isinstance(trial.attempt, Exception):
         if trial.cls.needs_data and trial.data is None:
@@ -26,7 +29,9 @@ def loads(trial: BenchmarkTrial) -> str:
         raise Violation(f"load() returned {type(splits).__name__} and not harness.Splits")
     for name in ("forget", "retain"):
         if len(splits.get(name, ())) < 2:
-            raise Violation(f"its split '{name}' has {len(splits.get(name, ()))} facts; at least 2 are needed")
+            raise Violation(
+                f"its split '{name}' has {len(splits.get(name, ()))} facts; at least 2 are needed"
+            )
     return ", ".join(f"{name} {len(facts)}" for name, facts in splits.items())
 
 
@@ -40,7 +45,9 @@ def complete_facts(trial: BenchmarkTrial) -> str:
         if empty := [
             fact for fact in facts if not (fact.id and fact.question.strip() and fact.answer.strip())
         ]:
-            raise Violation(f"{len(empty)} facts of '{name}' lack one, the first of them is {_fields(empty[0])}")
+            raise Violation(
+                f"{len(empty)} facts of '{name}' lack one, the first of them is {_fields(empty[0])}"
+            )
         twice = [known for known, count in Counter(fact.id for fact in facts).items() if count > 1]
         if twice:
             raise Violation(f"{len(twice)} ids of '{name}' belong to several facts, '{twice[0]}' among them")
@@ -51,7 +58,7 @@ def complete_facts(trial: BenchmarkTrial) -> str:
     return f"{sum(map(len, splits.values()))} facts"
 
 
-def _fields(fact: Fact) -> str:
+def fields(fact: Fact) -> str:
     return f"id {fact.id!r}, question {fact.question!r}, answer {fact.answer!r}"
 
 
@@ -67,9 +74,7 @@ def repeats(trial: BenchmarkTrial) -> str:
     return "whatever the global random numbers"
 
 
-@rule(
-    "leaves global state alone", "Use a random.Random of your own instead of seeding or drawing globally."
-)
+@rule("leaves global state alone", "Use a random.Random of your own instead of seeding or drawing globally.")
 def global_state(trial: BenchmarkTrial) -> str:
     assert trial.benchmark
     watch, benchmark = Watch(), trial.make()
@@ -80,9 +85,7 @@ def global_state(trial: BenchmarkTrial) -> str:
     return "untouched"
 
 
-@rule(
-    "measures each fact once", "Yield one Measure for each split, metric and fact, of facts it was given."
-)
+@rule("measures each fact once", "Yield one Measure for each split, metric and fact, of facts it was given.")
 def measures_once(trial: BenchmarkTrial) -> str:
     counts = Counter((m.split, m.metric, m.fact_id) for m in trial.measures)
     if twice := [of for of, count in counts.items() if count > 1]:
@@ -154,7 +157,9 @@ def reports(trial: BenchmarkTrial) -> str:
 def ranges(trial: BenchmarkTrial) -> str:
     before = splits_fingerprint(trial.splits)
     trial.check_range((s.split, s.metric, s.value) for s in trial.samples)
-    trial.check_range(("all", name, value) for name, value in trial.benchmark.aggregates(trial.samples).items())
+    trial.check_range(
+        ("all", name, value) for name, value in trial.benchmark.aggregates(trial.samples).items()
+    )
     if type(trial.benchmark).against_twin is not Benchmark.against_twin:
         compared = trial.benchmark.against_twin(trial.samples, trial.samples_of(seed=1))
         trial.check_range(("all", name, value) for name, value in compared.items())
@@ -215,13 +220,14 @@ def twin(trial: BenchmarkTrial) -> str:
 
 @rule(
     "every control runs on it",
-    "Measure `forget_metric` on any part of the forget set and give it a threshold: `refusal` trains until the "
-    "benchmark says that hardly a fact is answered.",
+    "Measure `forget_metric` on any part of the forget set and give it a threshold: `refusal` trains until "
+    "hardly a fact is answered.",
 )
 def controls(trial: BenchmarkTrial) -> str:
-    benchmark, names = trial.benchmark, []
+    benchmark, registry, names = trial.benchmark, Registry(), []
     for name in CONTROLS:
-        method = CONTROL_CLASSES[name]
+        method = registry.method(name).load()
+        assert issubclass(method, Method)
         if method.needs_twin and benchmark.training(trial.splits) is None:
             continue
         try:

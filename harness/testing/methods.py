@@ -66,8 +66,8 @@ def plain(trial: MethodTrial) -> str:
 
 @rule(
     "a step in micro-batches equals the whole step",
-    "Normalise by step_items or step_tokens of the batch, which count the whole optimisation step: a mean over "
-    "the batch at hand changes with --micro-batch.",
+    "Normalise by step_items or step_tokens of the batch, which count the whole optimisation step; a mean "
+    "over the batch itself changes with --micro-batch.",
 )
 def micro_batches(trial: MethodTrial) -> str:
     assert trial.runs

@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ..core.keys import splits_fingerprint
 from ..core.types import Fact, Splits
-from ..engine.evaluation import ModelUnderTest
+from ..engine.under_test import ModelUnderTest
 
 
 class Guarded(Splits):
@@ -184,5 +184,3 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             more = f", and so at {len(differing) - 1} other places" if len(differing) > 1 else ""
             messages.append(f"{what}: {first or 'the model'} was {was} and is {now}{more}")
     return messages
-
-

@@ -81,6 +81,8 @@ def results(rules: Iterable[Rule], trial: Any, cls: type) -> Iterator[Result]:
 def raised_at(error: BaseException, cls: type) -> str:
     """The last line of the plugin's own file that the error went through."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    frames = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if frame.filename == file] or frames
-    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    if not frames:
+        return ""
+    last = [*frames[-1:], *(frame for frame in frames if frame.filename == file)][-1]
+    return f" ({Path(last.filename).name}, line {last.lineno})"

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Question, Splits
 from harness.engine.attacking import run_attack
 from harness.model import models
+from harness.model.losses import cross_entropy
+from harness.model.steps import plain_steps
 from harness.model.tokens import PromptTokenizer
-from harness.model.train import forget_steps, plain_loss, train
-from harness.scoring.scorer import Scorer
+from harness.model.train import train
 
 
 def prompt(way, **settings):
@@ -23,21 +24,6 @@ def prompt(way, **settings):
 
 def attack_of(subject, attack, seed=0):
     return run_attack(subject, attack, seed, models.snapshot(subject.model))
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """Every request that a scorer is asked."""
-    requests = []
-    answer = Scorer.answer
-
-    def watched(self, wanted, *rest):
-        wanted = list(wanted)
-        requests.extend(wanted)
-        return answer(self, wanted, *rest)
-
-    monkeypatch.setattr(Scorer, "answer", watched)
-    return requests
 
 
 @pytest.mark.parametrize("way", ["prefix", "in-context", "paraphrase"])
@@ -98,7 +84,7 @@ def test_the_prefix_brings_back_what_a_model_gives_only_with_it(make_subject, to
     ]
     data = subject.tokens.examples(examples)
     optimizer = torch.optim.AdamW(subject.model.parameters(), lr=5e-3)
-    train(subject.model, forget_steps(subject.tokens, data, None, 24, 150, seed=0), plain_loss, [optimizer])
+    train(subject.model, plain_steps(subject.tokens, data, 24, 150, seed=0), cross_entropy, [optimizer])
     before = subject.score(Splits({"forget": subject.splits["forget"]}), ["exact_match"])
     assert sum(s.value for s in before) == 0
     outcome = attack_of(subject, prompt("prefix", prefix="old Lea"))

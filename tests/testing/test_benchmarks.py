@@ -200,7 +200,7 @@ class Picky(Facts):
 def test_a_benchmark_that_declares_no_metric_is_told_so_and_passes():
     [skipped] = [result for result in check_benchmark(Bare) if result.status == "skipped"]
     assert skipped.rule == "declares its metrics"
-    assert "`reports` is empty" in skipped.seen
+    assert "`reports` is empty" in skipped.detail
 
 
 @pytest.mark.skipif(not (DATA / "tofu").is_dir(), reason=f"no TOFU files in {DATA}/tofu")
@@ -270,4 +270,4 @@ def test_a_benchmark_is_fine():
 def test_each_rule_finds_the_benchmark_that_breaks_it(cls, rule, words):
     found = {r.rule: r for r in examine(cls) if r.status == "failed"}
     assert rule in found, found
-    assert all(word in found[rule].seen for word in words), found[rule].seen
+    assert all(word in found[rule].detail for word in words), found[rule].detail
