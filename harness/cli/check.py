@@ -35,7 +35,8 @@ def check(
         assign(overrides, text, entries, plugin_files.registry(files))
     for entry, given in overrides.items():
         resolve(load(entry), given)
-    return all([show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries])
+    held = [show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries]
+    return all(held)
 
 
 def entries_of(what: str, files: Sequence[PluginFile]) -> list[Entry]:

@@ -46,7 +46,7 @@ def complete_facts(trial: BenchmarkTrial) -> str:
             fact for fact in facts if not (fact.id and fact.question.strip() and fact.answer.strip())
         ]:
             raise Violation(
-                f"{len(empty)} facts of '{name}' lack one, the first of them is {_fields(empty[0])}"
+                f"{len(empty)} facts of '{name}' lack one, the first of them is {fields(empty[0])}"
             )
         twice = [known for known, count in Counter(fact.id for fact in facts).items() if count > 1]
         if twice:
