@@ -73,7 +73,7 @@ class Watch:
     touched: list[str] = field(default_factory=list)
     """Global state that the plugin changed."""
     leftovers: list[str] = field(default_factory=list)
-    """What of the model, apart from its numbers, is not as it was."""
+    """Changes of the model other than of its numbers."""
     changed_data: bool = False
     opened: set[str] = field(default_factory=set)
     """Names of the splits that were read."""

@@ -67,7 +67,7 @@ class Trial(ABC, Generic[R]):
                 raise Violation(f"{variant}: {message}" if variant else str(message))
 
     def works_on(self, **model: str) -> str:
-        """Run every variant on another model. Raises Violation for what went well on the first model."""
+        """Run every variant on another model. Raises Violation for what the first model did not show."""
         for variant, first in self.runs.items():
             run = self.rerun(variant, **model)
             leftovers = "" if first.watch.leftovers else "; ".join(run.watch.leftovers)
