@@ -11,7 +11,8 @@ from ..core.reports import with_definitions
 from ..core.types import Outcome, Sample
 from ..model import models
 from .attacking import run_attack
-from .evaluation import ModelUnderTest, evaluate
+from .evaluation import evaluate
+from .under_test import ModelUnderTest
 from .unlearning import UnlearningJob, unlearn
 
 

@@ -14,7 +14,7 @@ from .plan import Spec
 from .planner import loaded
 
 if TYPE_CHECKING:
-    from ..engine.evaluation import ModelUnderTest
+    from ..engine.under_test import ModelUnderTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class WorkerContext:
         self, spec: Spec, registry: Registry, path: Path, tell: Tell, task: str, twin: Path | None = None
     ) -> ModelUnderTest:
         """The model in ``path`` with the benchmark it is tested on; its progress is told under ``task``."""
-        from ..engine.evaluation import ModelUnderTest
+        from ..engine.under_test import ModelUnderTest
         from ..model import loading
         from ..model.tokens import PromptTokenizer
 

@@ -14,8 +14,8 @@ from ..core.base import Attack
 from ..core.names import ATTACK, EVALUATION, UTILITY
 from ..core.types import Cost, Event, Outcome, Tell
 from ..engine.cell import UnlearnedModel
-from ..engine.evaluation import ModelUnderTest
 from ..engine.targets import DONE, trained_path
+from ..engine.under_test import ModelUnderTest
 from ..errors import HarnessError
 from ..model import models
 from ..plugins.registry import Registry
