@@ -16,8 +16,8 @@ from support.registries import Abstract, Mine, Probe, names, registry
 
 def test_a_class_and_a_path_load_alike():
     assert registry(("mine", Mine)).method("mine").load() is Mine
-    assert registry(("mine", f"{__name__}:Mine")).method("mine").load() is Mine
-    assert registry(("mine", Mine)).method("mine").path == f"{__name__}:Mine"
+    assert registry(("mine", f"{Mine.__module__}:Mine")).method("mine").load() is Mine
+    assert registry(("mine", Mine)).method("mine").path == f"{Mine.__module__}:Mine"
 
 
 def test_a_summary_is_read_without_importing_the_module(tmp_path, monkeypatch):
