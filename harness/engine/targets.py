@@ -60,7 +60,7 @@ class Recipe:
 
     def place(self, cache: Path) -> Path:
         """Where the model is, or will be."""
-        return self.source.local() if self.training is None else cache / "targets" / self.key
+        return self.source.local() if self.training is None else trained_path(cache, self.key)
 
     def ready(self, cache: Path) -> bool:
         """True when nothing has to be trained."""
@@ -132,6 +132,11 @@ def fit(
     rate = warmup_then_linear(steps // 10, steps)
     optimizer = AdamW(model.parameters(), lr=lr, weight_decay=0.01)
     return train(model, order, cross_entropy, [optimizer], rate, check=report, clip=1.0)
+
+
+def trained_path(cache: Path, recipe: str) -> Path:
+    """The directory of a model that was trained by the recipe with this key."""
+    return cache / "targets" / recipe
 
 
 def cache_directory() -> Path:
