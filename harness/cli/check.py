@@ -1,4 +1,4 @@
-"""`harness check`: the rules as a table."""
+"""The table of `harness check`: a plugin against the rules of its kind."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.base import Plugin
-from ..errors import HarnessError
+from ..errors import ConfigError, HarnessError, gather
 from ..plugins import files as plugin_files
+from ..plugins.entry import Entry
 from ..plugins.files import PluginFile
-from ..plugins.registry import Entry
-from ..plugins.settings import Overrides, assign, resolve
+from ..plugins.settings import Overrides, assign, assignments, resolve
+from ..plugins.uninstalled import registry as registry_with
 from ..report.console import say, table
 from ..testing import Result, examine
 
@@ -18,19 +19,19 @@ SIGNS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
 def check(
-    what: str, files: Sequence[PluginFile] = (), data: Path | None = None, assignments: Sequence[str] = ()
+    what: str, files: Sequence[PluginFile] = (), data: Path | None = None, settings: Sequence[str] = ()
 ) -> bool:
-    """Try every plugin of that name, or in that file, and show what was seen. False where a rule is broken.
+    """Try every plugin of that name, or in that file, and show what came of it. False where a rule is broken.
 
     Raises HarnessError for a name that does not exist, and ConfigError for a setting; a plugin that was left
     out is named with the reason.
     """
     entries = entries_of(what, files)
+    registry = registry_with(files)
     overrides: Overrides = {}
-    for text in assignments:
-        assign(overrides, text, entries, plugin_files.registry(files))
-    for entry, given in overrides.items():
-        resolve(load(entry), given)
+    given = assignments(settings).items()
+    gather(lambda item: assign(overrides, *item, entries, registry), given, ConfigError)
+    gather(lambda item: resolve(load(item[0]), item[1]), overrides.items(), ConfigError)
     tables = [show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries]
     return all(tables)
 
@@ -39,9 +40,8 @@ def entries_of(what: str, files: Sequence[PluginFile]) -> list[Entry]:
     """The plugins of a file, whoever else has their names, or all of a name."""
     if what.endswith(".py"):
         [file] = plugin_files.read([Path(what)])
-        found = plugin_files.registrations(file)
-        return [Entry(r.kind, str(r.name), r.target, r.distribution, r.version) for r in found]
-    registry = plugin_files.registry(files)
+        return file.entries()
+    registry = registry_with(files)
     try:
         return registry.named(what)
     except HarnessError as error:
@@ -68,8 +68,7 @@ def show(entry: Entry, results: Sequence[Result]) -> bool:
     say(table(f"{entry.kind} {entry.name}  {entry.path}, {entry.owner}", ("", "rule", "what was seen"), rows))
     failed = sum(result.status == "failed" for result in results)
     skipped = sum(result.status == "skipped" for result in results)
-    looked = len(results) - skipped
-    say(
-        f"{looked - failed} of {looked} rules hold." + (f" {skipped} were skipped." if skipped else "") + "\n"
-    )
+    tried = len(results) - skipped
+    more = f" {skipped} were skipped." if skipped else ""
+    say(f"{tried - failed} of {tried} rules hold.{more}\n")
     return not failed

@@ -11,7 +11,8 @@ from ..core.config import Config
 from ..core.fingerprint import source_fingerprint
 from ..core.hub import Fetched, Hub
 from ..engine.source import Source
-from ..plugins.registry import Entry, Registry
+from ..plugins.entry import Entry
+from ..plugins.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

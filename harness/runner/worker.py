@@ -20,8 +20,8 @@ from ..core.types import Cost, Event, Outcome, Sample, Tell
 from ..engine.source import Source
 from ..engine.targets import DONE, recipes
 from ..errors import HarnessError
-from ..plugins.files import PluginFile, registry
 from ..plugins.registry import Registry
+from ..plugins.uninstalled import Uninstalled, registry
 from ..store import provenance
 from ..store.schema import CellRow
 from ..store.store import Store, read_samples, write_samples
@@ -39,7 +39,7 @@ class Setting:
     cache: Path
     threads: int = 1
     micro_batch: int | None = None
-    plugins: tuple[PluginFile, ...] = ()
+    plugins: tuple[Uninstalled, ...] = ()
     """Plugins that are not installed."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.base import Attack, Benchmark, Method, Plugin
-from ..plugins.contract import BASES
+from ..plugins.kinds import Kind
 from .rules import STATIC, ConformanceError, Result
 
 __all__ = ["ConformanceError", "Result", "check_attack", "check_benchmark", "check_method", "examine"]
@@ -53,7 +53,7 @@ def examine(
     from .benchmarks import BENCHMARKS
     from .methods import METHODS, MethodTrial
 
-    kind = next(kind for kind, base in BASES.items() if issubclass(cls, base))
+    kind = next(kind for kind in Kind if issubclass(cls, kind.base))
     results = STATIC.results((kind, cls), cls)
     if any(result.status == "failed" and result.rule in ("name", "contract") for result in results):
         return results

@@ -11,10 +11,10 @@ from typing import Any, Generic, Literal, TypeVar
 
 from ..core.base import Plugin
 from ..core.keys import canonical
-from ..errors import HarnessError, one
+from ..errors import HarnessError, one, one_line
 from ..plugins.contract import violations
-from ..plugins.discovery import one_line
-from ..plugins.registry import NAME, RESERVED
+from ..plugins.entry import NAME
+from ..plugins.kinds import Kind
 from ..plugins.settings import settings_of
 
 T = TypeVar("T")
@@ -117,17 +117,17 @@ NOTES = (
 )
 
 
-STATIC: Rulebook[tuple[str, type[Plugin]]] = Rulebook()
+STATIC: Rulebook[tuple[Kind, type[Plugin]]] = Rulebook()
 """Rules that only look at the class: (kind, class)."""
 
 
 @STATIC.rule("name", "Give the class an attribute `name` of small letters, digits, hyphens and underscores.")
-def _name(of: tuple[str, type[Plugin]]) -> str:
+def _name(of: tuple[Kind, type[Plugin]]) -> str:
     kind, cls = of
     name = getattr(cls, "name", None)
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise Broken(f"its name is {name!r}")
-    if name in RESERVED[kind]:
+    if name in kind.reserved:
         raise Broken(f"'{name}' is a word of the command line")
     return name
 
@@ -135,7 +135,7 @@ def _name(of: tuple[str, type[Plugin]]) -> str:
 @STATIC.rule(
     "docstring", "Write a docstring: the summary in its first line, then the equation and the paper."
 )
-def _docstring(of: tuple[str, type[Plugin]]) -> str:
+def _docstring(of: tuple[Kind, type[Plugin]]) -> str:
     lines = (of[1].__doc__ or "").strip().splitlines()
     if not lines:
         raise Broken("the class has no docstring")
@@ -143,7 +143,7 @@ def _docstring(of: tuple[str, type[Plugin]]) -> str:
 
 
 @STATIC.rule("contract", "Implement what the base class of harness asks for; its docstrings say what.")
-def _contract(of: tuple[str, type[Plugin]]) -> str:
+def _contract(of: tuple[Kind, type[Plugin]]) -> str:
     kind, cls = of
     wrong = [
         w for w in violations(cls, kind, getattr(cls, "name", "")) if not w.startswith("has no docstring")
@@ -157,7 +157,7 @@ def _contract(of: tuple[str, type[Plugin]]) -> str:
     "settings",
     'Write each setting of Config as `name: type = Field(default, description="...")`, of types JSON knows.',
 )
-def _settings(of: tuple[str, type[Plugin]]) -> str:
+def _settings(of: tuple[Kind, type[Plugin]]) -> str:
     cls = of[1]
     settings = settings_of(cls).values()
     if required := [s.name for s in settings if s.default == "required"]:

@@ -93,7 +93,7 @@ def run(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["harness", *arguments])
         with pytest.raises(SystemExit) as stopped:
-            harness.cli.main()
+            harness.cli.main.main()
         return (stopped.value.code or 0, *capsys.readouterr())
 
     return run
@@ -206,7 +206,7 @@ def test_help_and_list_import_nothing_heavy(argument):
         "import sys, atexit, harness.cli.main\n"
         f"atexit.register(lambda: print('HEAVY', sorted(set({HEAVY}) & set(sys.modules))))\n"
         f"sys.argv = ['harness', {argument!r}]\n"
-        "harness.cli.main()\n"
+        "harness.cli.main.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"
