@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import scaffold
-from harness.plugins.files import read, registrations
+from harness.plugins.files import read
 from harness.testing import examine
 from support.command import harness_cli
 

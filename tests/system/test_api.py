@@ -9,13 +9,13 @@ import subprocess
 import sys
 import textwrap
 
+import harness.runner.command
 import pyarrow as pa
 import pytest
 import typer
 
 import harness
 import harness.cli.main
-import harness.runner.command
 from harness.errors import ConfigError, HarnessError, StoreError
 from support.results import committed
 from support.stub import SETTINGS

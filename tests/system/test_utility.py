@@ -10,7 +10,7 @@ import pytest
 
 from harness.leaderboard import board as board_module
 from harness.leaderboard import columns
-from harness.runner import command
+from harness.report import markdown
 from harness.store import store
 from harness.store.store import Store
 from support.command import harness_cli
@@ -51,7 +51,7 @@ def test_each_model_has_a_row_of_utility_and_the_original_is_measured_once(world
     assert before["none"]["lm_eval"] == score
     assert {row["lm_eval"] for row in board if row["attack"] != "none"} == {None}
     schema = columns.SCHEMA
-    shown = command.markdown.markdown(pa.Table.from_pylist(board, schema=schema))
+    shown = markdown.markdown(pa.Table.from_pylist(board, schema=schema))
     assert f"{score:.3f} (100%)" in shown
     assert "where v3 0-shot 4 items" in shown
 
