@@ -187,7 +187,7 @@ def test_the_source_of_the_engine_is_in_every_key(wanted, world, monkeypatch, na
 @pytest.mark.parametrize(("kind", "name", "cls"), [("method", "mine", "Mine"), ("attack", "probe", "Probe")])
 def test_the_source_of_a_plugin_is_in_its_own_keys_and_in_no_other(wanted, world, kind, name, cls):
     source = MINE.format(kind=kind, name=name, cls=cls)
-    wanted = replace(wanted, **{f"{kind}s": f"{getattr(wanted, f'{kind}s')},{name}"})
+    wanted = replace(wanted, **{f"{kind}s": f"{wanted[f'{kind}s']},{name}"})
     found = []
     for version, text in enumerate([source, source, source + "# a comment counts, too\n"]):
         with on_path(install(world.folder / f"site{version}", text, "mine_plugin")):
@@ -287,7 +287,7 @@ def test_only_a_method_that_reads_the_twin_waits_for_it(wanted):
     ],
 )
 def test_settings_left_open_are_those_of_the_models_size(wanted, model, benchmark, unlearn, attack):
-    chosen = replace(wanted, model=model or wanted.model, benchmarks=benchmark, data=[])
+    chosen = replace(wanted, model=model or wanted["model"], benchmarks=benchmark, data=[])
     plan = plan_of(replace(chosen, methods="gd", attacks="private-data:p=0.1"))
     [group, *_] = [group for group in plan.groups if group.method.name == "gd"]
     config = json.loads(group.method.config)
