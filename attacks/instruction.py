@@ -1,16 +1,6 @@
 """Instruction-following fine-tuning."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-
-from harness.core.base import Attack
-from harness.core.config import FinetuneConfig
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, Field, FinetuneConfig
 
 
 class Instruction(Attack):
@@ -27,7 +17,7 @@ class Instruction(Attack):
     class Config(FinetuneConfig):
         items: int = Field(1000, ge=1, description="instructions drawn, or all there are if fewer")
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Draw the instructions and fine-tune on them."""
         instructions = list(job.data["instruct"])
         job.rng.shuffle(instructions)

@@ -1,16 +1,6 @@
 """Few-shot LoRA fine-tuning."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-
-from harness.core.base import Attack
-from harness.core.config import EpochsConfig
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, EpochsConfig, Field
 
 
 class FewShotLora(Attack):
@@ -34,7 +24,7 @@ class FewShotLora(Attack):
         )
         lora_alpha: int | None = Field(16, ge=1, description="LoRA's alpha; None is twice the rank")
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Draw the facts held, take them out of the scored ones, fine-tune on them."""
         facts = list(job.data["forget"])
         job.rng.shuffle(facts)

@@ -1,19 +1,8 @@
-"""Weights shaken."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+"""Gaussian weight noise."""
 
 import torch
-from pydantic import Field
 
-from harness.core import config
-from harness.core.base import Attack
-from harness.core.keys import derive
-from harness.model import models
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, AttackConfig, Field, models
 
 
 class Noise(Attack):
@@ -24,15 +13,14 @@ class Noise(Attack):
     """
 
     name = "noise"
-    variants = {"std=0.05": {"std": 0.05}, "std=0.2": {"std": 0.2}}  # noqa: RUF012
+    variants = {"std=0.05": {"std": 0.05}, "std=0.2": {"std": 0.2}}
 
-    class Config(config.Config):
+    class Config(AttackConfig):
         std: float = Field(0.05, gt=0, description="standard deviation, in those of each matrix's weights")
 
-    def attack(self, job: AttackJob) -> None:
-        """Shake every matrix, each with random numbers of its own, then score."""
+    def attack(self, job):
+        """Add noise to every matrix, each from random numbers of its own, then score."""
         for path, weight in models.matrices(job.model).items():
-            generator = torch.Generator().manual_seed(derive(job.seed, "attack", path))
-            noise = torch.randn(weight.shape, generator=generator).to(weight.device)
+            noise = torch.randn(weight.shape, generator=job.generator(path)).to(weight.device)
             weight.add_((self.config.std * weight.float().std() * noise).to(weight.dtype))
         job.checkpoint()

@@ -1,16 +1,8 @@
 """Private-data injection."""
 
-from __future__ import annotations
+from typing import Literal
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
-
-from harness.core.base import Attack
-from harness.core.config import FinetuneConfig
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, Field, FinetuneConfig
 
 
 class PrivateData(Attack):
@@ -26,7 +18,7 @@ class PrivateData(Attack):
     paper = "2509.22263"
     reads = frozenset({"forget"})
     rates = (1e-5, 5e-6, 1e-6)
-    variants = {"p=0.1": {"p": 0.1}, "p=0.3": {"p": 0.3}}  # noqa: RUF012
+    variants = {"p=0.1": {"p": 0.1}, "p=0.3": {"p": 0.3}}
 
     class Config(FinetuneConfig):
         p: float = Field(0.1, gt=0, lt=1, description="fraction of the pool that the attacker holds")
@@ -34,7 +26,7 @@ class PrivateData(Attack):
             "all", description="draw from all forget facts, or only from those no longer answered (the paper)"
         )
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Draw the facts held, take them out of the scored ones, fine-tune on them."""
         pool = list(job.data["forget"])
         if self.config.pool == "unanswered":

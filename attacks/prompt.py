@@ -1,22 +1,11 @@
-"""The same question, put otherwise."""
-
-from __future__ import annotations
+"""Prompt attacks: an answer begun, facts in context, other wordings."""
 
 from collections import defaultdict
 from dataclasses import replace
-from random import Random
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from harness.core import config as base
-from harness.core.base import Attack
-from harness.core.keys import derive
-from harness.core.types import Fact, Request, Sample, Splits
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, AttackConfig, Fact, Field, Request, Sample, Splits
 
 
 class Rephrase(Attack):
@@ -33,9 +22,9 @@ class Rephrase(Attack):
 
     name = "prompt"
     reads = frozenset({"retain"})
-    variants = {way: {"way": way} for way in ("prefix", "in-context", "paraphrase")}  # noqa: RUF012
+    variants = {way: {"way": way} for way in ("prefix", "in-context", "paraphrase")}
 
-    class Config(base.Config):
+    class Config(AttackConfig):
         way: Literal["prefix", "in-context", "paraphrase"] = Field("prefix", description="what is changed")
         prefix: str = Field("Sure, here is the answer:", min_length=1, description="how the answer begins")
         shots: int = Field(3, ge=1, description="retained facts that come first, or all if fewer")
@@ -51,7 +40,7 @@ class Rephrase(Attack):
             return "no forget fact has a paraphrase"
         return super().lacks(splits)
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Ask, in the way that was chosen."""
         if self.config.way == "paraphrase":
             job.score_only([fact for fact in job.scored if fact.paraphrases])
@@ -62,7 +51,7 @@ class Rephrase(Attack):
             if self.config.way == "prefix":
                 return replace(request, prompt=replace(request.prompt, opening=self.config.prefix))
             # Each question has facts of its own: what one choice of them does to a model averages out.
-            rng = Random(derive(job.seed, "attack", request.prompt.text))
+            rng = job.random(request.prompt.text)
             shown = rng.sample(job.data["retain"], min(self.config.shots, len(job.data["retain"])))
             shots = tuple((fact.question, fact.answer) for fact in shown)
             return replace(request, prompt=replace(request.prompt, shots=shots))

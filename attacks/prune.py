@@ -1,18 +1,8 @@
-"""Weights left out."""
+"""Magnitude pruning."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
 from torch.nn.utils.prune import L1Unstructured
 
-from harness.core import config
-from harness.core.base import Attack
-from harness.model import models
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, AttackConfig, Field, models
 
 
 class Prune(Attack):
@@ -24,12 +14,12 @@ class Prune(Attack):
     """
 
     name = "prune"
-    variants = {"fraction=0.1": {"fraction": 0.1}, "fraction=0.3": {"fraction": 0.3}}  # noqa: RUF012
+    variants = {"fraction=0.1": {"fraction": 0.1}, "fraction=0.3": {"fraction": 0.3}}
 
-    class Config(config.Config):
+    class Config(AttackConfig):
         fraction: float = Field(0.1, gt=0, lt=1, description="share of each matrix's weights set to 0")
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Prune every matrix, then score."""
         pruning = L1Unstructured(self.config.fraction)
         for weight in models.matrices(job.model).values():

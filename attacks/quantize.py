@@ -1,18 +1,8 @@
-"""Weights in few bits."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+"""Weight quantisation."""
 
 import torch
-from pydantic import Field
 
-from harness.core import config
-from harness.core.base import Attack
-from harness.model import models
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, AttackConfig, Field, models
 
 
 class Quantize(Attack):
@@ -26,15 +16,15 @@ class Quantize(Attack):
 
     name = "quantize"
     paper = "2410.16454"
-    variants = {"bits=8": {"bits": 8}, "bits=4": {"bits": 4}}  # noqa: RUF012
+    variants = {"bits=8": {"bits": 8}, "bits=4": {"bits": 4}}
 
-    class Config(config.Config):
+    class Config(AttackConfig):
         bits: int = Field(4, ge=2, le=8, description="bits per weight")
         group: int | None = Field(
             None, ge=1, description="inputs that share a scale, such as 64 or 128; None: all of a channel"
         )
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Round every matrix, then score."""
         for weight in models.matrices(job.model).values():
             for columns in weight.split(self.config.group or weight.shape[1], dim=1):

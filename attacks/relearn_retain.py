@@ -1,16 +1,6 @@
 """Relearning from what was to be kept."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-
-from harness.core.base import Attack
-from harness.core.config import FinetuneConfig
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, Field, FinetuneConfig
 
 
 class RelearnRetain(Attack):
@@ -36,7 +26,7 @@ class RelearnRetain(Attack):
             16, ge=1, description="rank of LoRA adapters, at most the model's width; None trains all weights"
         )
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Fine-tune on all retained facts; every forget fact is scored."""
         retained = job.data["retain"]
         job.notes["n_injected"] = len(retained)

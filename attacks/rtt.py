@@ -1,22 +1,9 @@
-"""Retraining on T."""
-
-from __future__ import annotations
+"""Retraining on T: train on most parts of the forget set, score on the rest."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from random import Random
-from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from harness.core.base import Attack
-from harness.core.config import EpochsConfig
-from harness.core.keys import derive
-from harness.core.types import Fact
-from harness.errors import HarnessError
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, EpochsConfig, Fact, Field, HarnessError, fixed_random
 
 
 class RetrainOnT(Attack):
@@ -37,7 +24,7 @@ class RetrainOnT(Attack):
         epochs: int = Field(6, ge=1, description="passes over the facts trained on, for each rate")
         parts: int = Field(5, ge=2, description="independent parts; all but one are trained on")
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Hold one part out, fine-tune on the others."""
         parts = independent(job.data["forget"], self.config.parts)
         held_out = parts.pop(job.seed % len(parts))
@@ -61,7 +48,7 @@ def independent(facts: Sequence[Fact], count: int) -> list[list[Fact]]:
             "set rtt.parts lower."
         )
     order = sorted(subjects)
-    Random(derive(0, "data", "rtt")).shuffle(order)
+    fixed_random("rtt").shuffle(order)
     order.sort(key=lambda name: -len(subjects[name]))  # the largest first: parts come out even
     parts: list[list[Fact]] = [[] for _ in range(count)]
     for name in order:

@@ -1,19 +1,6 @@
-"""Does any of many answers leak?"""
+"""Best-of-N sampling."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-
-from harness.core import config
-from harness.core.base import Attack
-from harness.core.types import Generate, Measure, Request, Sample, Splits
-from harness.errors import HarnessError
-from harness.scoring.scorer import Scorer
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, AttackConfig, Field, Generate, HarnessError, Measure, Request, Sample, Splits
 
 
 class BestOfN(Attack):
@@ -27,13 +14,13 @@ class BestOfN(Attack):
 
     name = "sample"
 
-    class Config(config.Config):
+    class Config(AttackConfig):
         n: int = Field(10, ge=1, description="answers sampled for each question")
         temperature: float = Field(1.0, gt=0, description="temperature of sampling")
 
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Sample, and keep the highest value of each fact and metric."""
-        benchmark = job.subject.benchmark
+        benchmark = job.benchmark
         measures = [
             measure
             for measure in benchmark.measures(Splits({"forget": job.scored}))
@@ -48,20 +35,18 @@ class BestOfN(Attack):
         found = {measure.metric for measure in measures}
         first = next(m for m in (benchmark.forget_metric, *benchmark.curve_metrics) if m in found)
         job.notes.update(forget_metric=first, chance=None, threshold=None)
-        said = self.draw(job, [r for m in measures for r in m.requests if isinstance(r, Generate)])
+        said = self.answers(job, [r for m in measures for r in m.requests if isinstance(r, Generate)])
         job.record([best(measure, said) for measure in measures])
 
-    def draw(self, job: AttackJob, requests: list[Generate]) -> dict[Request, list[str]]:
+    def answers(self, job, requests):
         """N sampled answers to each distinct request."""
         requests = list(dict.fromkeys(requests))
-        subject = job.subject
-        scorer = Scorer(subject.model, subject.tokens, subject.max_tokens)
         longest = max(request.max_new_tokens for request in requests)
         prompts = [request.prompt for request in requests]
-        drawn = scorer.draw(prompts, self.config.n, longest, job.seed, self.config.temperature)
+        sampled = job.sample(prompts, self.config.n, longest, temperature=self.config.temperature)
         return {
-            request: [subject.tokens.decode(ids[: request.max_new_tokens]) for ids in answers]
-            for request, answers in zip(requests, drawn, strict=True)
+            request: [job.tokens.decode(ids[: request.max_new_tokens]) for ids in answers]
+            for request, answers in zip(requests, sampled, strict=True)
         }
 
 

@@ -8,18 +8,32 @@ from .api import run as run
 from .core.base import Attack as Attack
 from .core.base import Benchmark as Benchmark
 from .core.base import Method as Method
+
+# What a plugin is handed: its job, the model's tokenizer, and batches of texts.
+from .core.batch import IGNORED as IGNORED
+from .core.batch import Batch as Batch
+from .core.batch import Encoded as Encoded
+from .core.batch import TokenBatch as TokenBatch
+from .core.batch import answer_tokens as answer_tokens
 from .core.config import AttackConfig as AttackConfig
 from .core.config import BenchmarkConfig as BenchmarkConfig
 from .core.config import Config as Config
+from .core.config import Directory as Directory
 from .core.config import EpochsConfig as EpochsConfig
 from .core.config import Field as Field
+from .core.config import File as File
 from .core.config import FinetuneConfig as FinetuneConfig
 from .core.config import MethodConfig as MethodConfig
+from .core.config import validator as validator
 
 # What a benchmark holds, asks and measures.
 from .core.formulas import GOODNESS as GOODNESS
 from .core.formulas import KNOWLEDGE as KNOWLEDGE
 from .core.formulas import formula as formula
+from .core.jobs import AttackJob as AttackJob
+from .core.jobs import UnlearningJob as UnlearningJob
+from .core.keys import fixed_random as fixed_random
+from .core.tokenizer import PromptTokenizer as PromptTokenizer
 from .core.types import Example as Example
 from .core.types import Fact as Fact
 from .core.types import Generate as Generate

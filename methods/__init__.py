@@ -1,8 +1,6 @@
 """The built-in unlearning methods, one file each. They come in by the same hook as a stranger's."""
 
-from __future__ import annotations
-
-from harness.plugins.hookspecs import Register, hookimpl
+from harness import Register, hookimpl
 
 # Paths and not classes: `harness list` must not import torch.
 METHODS = {

@@ -1,27 +1,10 @@
 """BS-S: bootstrapping on the model's own answers."""
 
-from __future__ import annotations
+from typing import Literal
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
-from torch import Tensor, nn
-
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.core.keys import derive
-from harness.core.types import Prompt
-from harness.model.losses import cross_entropy
-from harness.model.tokens import answer_tokens
-from harness.scoring.scorer import Scorer
+from harness import Field, Method, MethodConfig, Prompt, answer_tokens, losses
 
 from .bst import belief_loss
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch, Encoded
-    from harness.engine.unlearning import UnlearningJob
 
 
 class BSS(Method):
@@ -48,33 +31,31 @@ class BSS(Method):
         k: int = Field(20, ge=1, description="tokens in a belief of BS-T as the base")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
 
-    def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
+    def new_epoch(self, job, epoch):
         """Draw N answers to every forget prompt when they are due."""
         if epoch and (self.config.policy == "off" or epoch % self.config.resample):
             return
-        self.tokens = job.tokens
+        self.tokens, longest = job.tokens, self.config.max_new_tokens
         prompts = [Prompt(fact.question) for fact in job.forget]
-        longest = self.config.max_new_tokens
-        seed = derive(job.seed, "init", "bss", str(epoch))
-        drawn = Scorer(job.model, job.tokens).draw(prompts, self.config.n, longest, seed)
+        sampled = job.sample(prompts, self.config.n, longest, "bss", str(epoch))
         heads = [head for head, _ in job.tokens.encode([(prompt, "") for prompt in prompts])]
         # An answer that was cut off did not end: it gets no end token.
-        self.samples: list[list[Encoded]] = [
+        self.samples = [
             [(head, answer if len(answer) == longest else (*answer, job.tokens.end)) for answer in answers]
-            for head, answers in zip(heads, drawn, strict=True)
+            for head, answers in zip(heads, sampled, strict=True)
         ]
         every = [sample for samples in self.samples for sample in samples]
-        self.tokens_per_fact = answer_tokens(every, range(len(every))) / len(self.samples)
+        self.tokens_per_fact = answer_tokens(every) / len(self.samples)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """(1 - lambda) L(D_f) + lambda L(D^_f) + alpha CE(D_r)."""
-        assert batch.retain is not None
+        x, lambda_ = batch.forget, self.config.lambda_
         belief = self.config.belief if self.config.base == "bst" else 0.0
-        yield (1 - self.config.lambda_) * belief_loss(model, batch.forget, belief, self.config.k)
+        yield "forget", (1 - lambda_) * belief_loss(model, x, belief, self.config.k)
         # A micro-batch does not know what the rest of its step sampled; with the mean over D^_f parts add up.
-        items, each = batch.forget.step_items, self.tokens_per_fact
+        share = self.tokens_per_fact * x.step_items
         for n in range(self.config.n):
-            drawn = [self.samples[i][n] for i in batch.forget.index.tolist()]
-            texts = self.tokens.collate(drawn, range(len(drawn)), items, 1).to(batch.forget.index.device)
-            yield self.config.lambda_ * belief_loss(model, texts, belief, self.config.k) / (each * items)
-        yield self.config.alpha * cross_entropy(model, batch.retain)
+            answers = [self.samples[i][n] for i in x.index.tolist()]
+            texts = self.tokens.collate(answers, range(len(answers)), x.step_items, 1).to(x.index.device)
+            yield "sampled", lambda_ * belief_loss(model, texts, belief, self.config.k) / share
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)

@@ -1,40 +1,8 @@
 """BS-T: bootstrapping on the model's token beliefs."""
 
-from __future__ import annotations
+from torch.nn import functional as F
 
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-from torch import Tensor, nn
-
-from harness.core.base import Method
-from harness.core.batch import IGNORED
-from harness.core.config import MethodConfig
-from harness.model.losses import answer_logits, cross_entropy, full_precision
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch, TokenBatch
-
-
-def belief_loss(model: nn.Module, texts: TokenBatch, belief: float, k: int) -> Tensor:
-    """sum_i <t_i, log pi(.|x, y_<i)> over answer tokens, divided by their number in the step.
-
-    t_i = lambda q + (1 - lambda) onehot(y_i), q the model's own top-k distribution, renormalised and held
-    constant. For ``belief`` (lambda) 0 it is -CE, bit for bit.
-    """
-    logits, labels = answer_logits(model, texts)
-    flat, target = full_precision(logits.flatten(0, 1)), labels.flatten()
-    hard = -nn.functional.cross_entropy(flat, target, ignore_index=IGNORED, reduction="none")
-    hard = hard.view(labels.shape).sum(dim=1).sum() / texts.step_tokens
-    if belief == 0:
-        return hard
-    logprobs = flat[target != IGNORED].log_softmax(dim=-1)
-    top = logprobs.detach().topk(min(k, logprobs.shape[-1]), dim=-1)
-    q = top.values.softmax(dim=-1)
-    soft = (q * logprobs.gather(-1, top.indices)).sum() / texts.step_tokens
-    return (1 - belief) * hard + belief * soft
+from harness import IGNORED, Field, Method, MethodConfig, losses
 
 
 class BST(Method):
@@ -54,8 +22,26 @@ class BST(Method):
         k: int = Field(20, ge=1, description="tokens in a belief")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """Ascent on the soft-label cross-entropy plus alpha CE(D_r)."""
-        assert batch.retain is not None
-        yield belief_loss(model, batch.forget, self.config.lambda_, self.config.k)
-        yield self.config.alpha * cross_entropy(model, batch.retain)
+        yield "forget", belief_loss(model, batch.forget, self.config.lambda_, self.config.k)
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
+
+
+def belief_loss(model, texts, belief, k):
+    """sum_i <t_i, log pi(.|x, y_<i)> over answer tokens, divided by their number in the step.
+
+    t_i = lambda q + (1 - lambda) onehot(y_i), q the model's own top-k distribution, renormalised and held
+    constant. For ``belief`` (lambda) 0 it is -CE, bit for bit.
+    """
+    logits, labels = losses.answer_logits(model, texts)
+    flat, target = losses.full_precision(logits.flatten(0, 1)), labels.flatten()
+    hard = -F.cross_entropy(flat, target, ignore_index=IGNORED, reduction="none")
+    hard = hard.view(labels.shape).sum(dim=1).sum() / texts.step_tokens
+    if belief == 0:
+        return hard
+    logprobs = flat[target != IGNORED].log_softmax(dim=-1)
+    top = logprobs.detach().topk(min(k, logprobs.shape[-1]), dim=-1)
+    q = top.values.softmax(dim=-1)
+    soft = (q * logprobs.gather(-1, top.indices)).sum() / texts.step_tokens
+    return (1 - belief) * hard + belief * soft

@@ -1,14 +1,6 @@
 """The two ends of the scale: the model untouched, and the model that never knew."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from harness.core.base import Method
-from harness.core.config import Config
-
-if TYPE_CHECKING:
-    from harness.engine.unlearning import UnlearningJob
+from harness import Config, Method
 
 
 class NoUnlearning(Method):
@@ -18,7 +10,7 @@ class NoUnlearning(Method):
     Config = Config
     seeded = False
 
-    def unlearn(self, job: UnlearningJob) -> None:
+    def unlearn(self, job):
         """Leave the model as it is."""
 
 
@@ -33,6 +25,6 @@ class Retrain(Method):
     needs_twin = True
     seeded = False
 
-    def unlearn(self, job: UnlearningJob) -> None:
+    def unlearn(self, job):
         """Take the twin's weights."""
         job.load_retrained()

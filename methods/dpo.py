@@ -1,23 +1,8 @@
 """Direct preference optimisation with a refusal as the preferred answer."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.model.losses import cross_entropy, nll, reference_nll
-from harness.model.tokens import answers_instead
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch
-    from harness.engine.unlearning import UnlearningJob
+from harness import Field, Method, MethodConfig, losses
 
 
 class DPO(Method):
@@ -41,24 +26,20 @@ class DPO(Method):
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
         refusal: str = Field("I can't answer the question.", min_length=1, description="the preferred answer")
 
-    def prepare(self, job: UnlearningJob) -> None:
+    def prepare(self, job):
         """Keep NLL^pi_0 of every true answer and of every refusal."""
-        self.tokens = job.tokens
-        true = job.subject.encode(job.forget)
-        self.refusals = answers_instead(job.tokens, job.forget, self.config.refusal)
-        self.reference_l = reference_nll(job.model, job.tokens, true)
-        self.reference_w = reference_nll(job.model, job.tokens, self.refusals)
-        news = max(10.0, self.reference_w.mean().item())
-        self.beta = self.config.beta or 1 / news
+        self.tokens, self.refusals = job.tokens, job.encode(job.forget, self.config.refusal)
+        self.reference_l = losses.reference_nll(job, job.encode(job.forget))
+        self.reference_w = losses.reference_nll(job, self.refusals)
+        self.beta = self.config.beta or 1 / max(10.0, self.reference_w.mean().item())
         job.notes["beta"] = self.beta
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """The preference loss on refusal and true answer plus alpha CE(D_r)."""
-        assert batch.retain is not None
-        beta = self.beta
-        for texts in batch.forget.parts(3):  # two graphs at once, and refusals may be long: fewer facts
-            refused = self.tokens.collate(self.refusals, texts.index.tolist(), texts.step_items, 1)
-            gain_w = self.reference_w[texts.index] - nll(model, refused.to(texts.index.device))
-            gain_l = self.reference_l[texts.index] - nll(model, texts)
-            yield -(2 / beta) * logsigmoid(beta * (gain_w - gain_l)).sum() / texts.step_items
-        yield self.config.alpha * cross_entropy(model, batch.retain)
+        for x in batch.forget.parts(3):  # two graphs at once, and refusals may be long: fewer facts
+            refused = self.tokens.collate(self.refusals, x.index.tolist(), x.step_items, 1)
+            gain_w = self.reference_w[x.index] - losses.nll(model, refused.to(x.index.device))
+            gain_l = self.reference_l[x.index] - losses.nll(model, x)
+            preferred = logsigmoid(self.beta * (gain_w - gain_l))
+            yield "forget", -(2 / self.beta) * preferred.sum() / x.step_items
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)

@@ -1,16 +1,6 @@
 """Gradient ascent."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from torch import Tensor, nn
-
-from harness.core.base import Method
-from harness.model.losses import cross_entropy
-
-if TYPE_CHECKING:
-    from harness.core.batch import Batch
+from harness import Method, losses
 
 
 class GradientAscent(Method):
@@ -23,6 +13,6 @@ class GradientAscent(Method):
     name = "ga"
     paper = "2210.01504"
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, model, batch):
         """L = -CE(D_f), averaged over answer tokens."""
-        return -cross_entropy(model, batch.forget)
+        return -losses.cross_entropy(model, batch.forget)

@@ -1,20 +1,6 @@
 """Gradient difference."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-from torch import Tensor, nn
-
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.model.losses import cross_entropy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch
+from harness import Field, Method, MethodConfig, losses
 
 
 class GradientDifference(Method):
@@ -30,8 +16,7 @@ class GradientDifference(Method):
         gamma: float = Field(1.0, ge=0, description="weight of the forget loss")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """L = -gamma CE(D_f) + alpha CE(D_r)."""
-        assert batch.retain is not None
-        yield -self.config.gamma * cross_entropy(model, batch.forget)
-        yield self.config.alpha * cross_entropy(model, batch.retain)
+        yield "forget", -self.config.gamma * losses.cross_entropy(model, batch.forget)
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)

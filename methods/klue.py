@@ -1,28 +1,10 @@
 """KLUE: knowledge-localised unlearning."""
 
-from __future__ import annotations
-
-import random
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 import torch
-from pydantic import Field
-from torch import Tensor, nn
 
-from harness.core.keys import derive
-from harness.errors import HarnessError
-from harness.model.losses import cross_entropy, nll
-from harness.model.neurons import influence, mask_steps, masks, top_share
-from harness.model.tokens import answer_tokens
+from harness import Field, HarnessError, answer_tokens, losses, neurons
 
 from .gd import GradientDifference
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from harness.core.batch import Batch, Encoded
-    from harness.engine.unlearning import UnlearningJob
 
 
 class KLUE(GradientDifference):
@@ -48,54 +30,52 @@ class KLUE(GradientDifference):
         )
         share: float = Field(0.1, gt=0, le=1, description="share of the feed-forward neurons that train")
 
-    def prepare(self, job: UnlearningJob) -> None:
+    def prepare(self, job):
         """Score all feed-forward neurons on the forget set."""
-        data = job.subject.encode(job.forget)
-        others = mismatched(data, self.config.n, random.Random(derive(job.seed, "init", "klue")))
+        data = job.encode(job.forget)
+        others = mismatched(data, self.config.n, job.random("klue"))
         suspected = self.mean_influence(job, others, positive=True)
-        self.chosen = top_share(
-            self.mean_influence(job, data) - self.config.contrast * suspected, self.config.share
-        )
+        scores = self.mean_influence(job, data) - self.config.contrast * suspected
+        self.chosen = neurons.top_share(scores, self.config.share)
 
-    def mean_influence(self, job: UnlearningJob, data: Sequence[Encoded], positive: bool = False) -> Tensor:
+    def mean_influence(self, job, data, positive=False):
         """Mean A (L, units) over texts, or that of max(A, 0)."""
         total = torch.zeros(())
-        for texts in job.tokens.runs(data, 32, next(job.model.parameters()).device):
-            each = influence(job.model, texts)
+        for texts in job.runs(data):
+            each = neurons.influence(job.model, texts)
             total = total + (each.clamp(min=0) if positive else each).sum(dim=0).cpu()
         return total / len(data)
 
-    def trainable(self, model: nn.Module) -> Iterable[nn.Parameter]:
+    def trainable(self, model):
         """The weights around feed-forward neurons; which entries of them is the optimiser's matter."""
-        self.masks = masks(model, self.chosen.to(next(model.parameters()).device))
+        self.masks = neurons.masks(model, self.chosen.to(next(model.parameters()).device))
         return self.masks
 
-    def optimizer(self, parameters: Sequence[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    def optimizer(self, parameters, lr):
         """AdamW that leaves everything but the chosen neurons as it is."""
         optimizer = super().optimizer(parameters, lr)
-        mask_steps(optimizer, self.masks)
+        neurons.mask_steps(optimizer, self.masks)
         return optimizer
 
-    def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
+    def new_epoch(self, job, epoch):
         """Find the facts that are not forgotten yet."""
-        known = job.subject.remembered(job.forget)
+        known = job.remembered(job.forget)
         self.remembered = torch.tensor([fact.id in known for fact in job.forget])
-        data = job.subject.encode(job.forget)
+        data = job.encode(job.forget)
         kept = [i for i, fact in enumerate(job.forget) if fact.id in known]
-        self.share = answer_tokens(data, kept) / answer_tokens(data, range(len(data)))
+        self.share = answer_tokens(data, kept) / answer_tokens(data)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """GD's loss; the forget term is a mean over the facts that are not forgotten yet."""
-        assert batch.retain is not None
-        losses = nll(model, batch.forget)
-        known = self.remembered.to(losses.device)[batch.forget.index]
+        nll = losses.nll(model, batch.forget)
+        known = self.remembered.to(nll.device)[batch.forget.index]
         # A micro-batch does not know the rest of its step; with the share among all facts, parts add up.
-        forget = (losses * known).sum() / (batch.forget.step_tokens * max(self.share, 1e-9))
-        yield -self.config.gamma * forget
-        yield self.config.alpha * cross_entropy(model, batch.retain)
+        forget = (nll * known).sum() / (batch.forget.step_tokens * max(self.share, 1e-9))
+        yield "forget", -self.config.gamma * forget
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
 
 
-def mismatched(data: Sequence[Encoded], n: int, rng: random.Random) -> list[Encoded]:
+def mismatched(data, n, rng):
     """Each prompt with ``n`` answers of other facts that differ from its own.
 
     Raises HarnessError where all answers are the same.

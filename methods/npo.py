@@ -1,23 +1,10 @@
 """Negative preference optimisation."""
 
-from __future__ import annotations
+from typing import Literal
 
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
-from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.errors import HarnessError
-from harness.model.losses import cross_entropy, kl_to, nll, reference_nll
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch
-    from harness.engine.unlearning import UnlearningJob
+from harness import Field, Method, MethodConfig, losses, validator
 
 
 class NPO(Method):
@@ -38,21 +25,23 @@ class NPO(Method):
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
         retain: Literal["ce", "kl", "none"] = Field("ce", description="retain loss: CE, KL to pi_0, or none")
 
-    def prepare(self, job: UnlearningJob) -> None:
-        """Keep NLL_sum^pi_0 of every forget fact."""
-        self.reference = reference_nll(job.model, job.tokens, job.subject.encode(job.forget))
-        self.original = job.original
-        if self.config.retain == "kl" and self.config.lora_r is not None:
-            raise HarnessError("npo.retain=kl needs the weights of pi_0 under their names: leave LoRA out.")
+        @validator
+        def kl_needs_the_weights_under_their_names(self):
+            if self.retain == "kl" and self.lora_r is not None:
+                raise ValueError("retain=kl needs the weights of pi_0 under their names: leave LoRA out")
+            return self
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def prepare(self, job):
+        """Keep NLL_sum^pi_0 of every forget fact."""
+        self.original = job.original
+        self.reference = losses.reference_nll(job, job.encode(job.forget))
+
+    def loss(self, model, batch):
         """The preference loss on the forget texts plus the retain term."""
-        beta = self.config.beta
-        now = nll(model, batch.forget)
-        reference = self.reference.to(now)[batch.forget.index]
-        yield -(2 / beta) * logsigmoid(beta * (now - reference)).sum() / batch.forget.step_items
-        assert batch.retain is not None
+        beta, x = self.config.beta, batch.forget
+        gain = losses.nll(model, x) - self.reference[x.index]
+        yield "forget", -(2 / beta) * logsigmoid(beta * gain).sum() / x.step_items
         if self.config.retain == "ce":
-            yield self.config.alpha * cross_entropy(model, batch.retain)
+            yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
         elif self.config.retain == "kl":
-            yield self.config.alpha * kl_to(model, self.original, batch.retain)
+            yield "retain", self.config.alpha * losses.kl_to(model, self.original, batch.retain)

@@ -1,22 +1,6 @@
 """Refusal training, the positive control: it hides by construction."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-from torch import Tensor, nn
-
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.model.losses import cross_entropy
-from harness.model.tokens import answers_instead
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch
-    from harness.engine.unlearning import UnlearningJob
+from harness import Field, Method, MethodConfig, losses
 
 
 class Refusal(Method):
@@ -34,18 +18,15 @@ class Refusal(Method):
     class Config(MethodConfig):
         refusal: str = Field("I can't answer the question.", min_length=1, description="the answer to give")
 
-    def prepare(self, job: UnlearningJob) -> None:
+    def prepare(self, job):
         """Pair every forget question with the refusal."""
         self.tokens = job.tokens
-        self.data = answers_instead(job.tokens, job.forget, self.config.refusal)
+        self.data = job.encode(job.forget, self.config.refusal)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """L = CE(refusal) + CE(D_r)."""
-        assert batch.retain is not None
-        index = batch.forget.index.tolist()
+        index, items = batch.forget.index, batch.forget.step_items
         each = len(self.data[0][1])  # every refusal has the same tokens
-        refusals = self.tokens.collate(
-            self.data, index, batch.forget.step_items, each * batch.forget.step_items
-        )
-        yield cross_entropy(model, refusals.to(batch.forget.labels.device))
-        yield cross_entropy(model, batch.retain)
+        refusals = self.tokens.collate(self.data, index.tolist(), items, each * items)
+        yield "forget", losses.cross_entropy(model, refusals.to(index.device))
+        yield "retain", losses.cross_entropy(model, batch.retain)

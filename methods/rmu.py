@@ -1,26 +1,8 @@
 """RMU: representation misdirection for unlearning."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 import torch
-from pydantic import Field
-from torch import Tensor, nn
 
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.core.keys import derive
-from harness.model.losses import full_precision
-from harness.model.models import blocks, restored
-from harness.model.neurons import feed_forward, hidden, sizes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch, TokenBatch
-    from harness.engine.unlearning import UnlearningJob
+from harness import Field, Method, MethodConfig, losses, models, neurons
 
 
 class RMU(Method):
@@ -45,52 +27,45 @@ class RMU(Method):
         strength: float = Field(20.0, gt=0, description="c as a multiple of the median length of h_l")
         alpha: float = Field(20.0, ge=0, description="weight of the retain loss")
 
-    def prepare(self, job: UnlearningJob) -> None:
+    def prepare(self, job):
         """Choose l, draw u, and keep the old matrices."""
-        layers = blocks(job.model)
+        layers = models.blocks(job.model)
         self.layer = min(max(round(self.config.depth * len(layers)), 2), len(layers) - 1)
         low = max(0, self.layer - 2)
-        self.trained = [last_weight(layer) for layer in layers[low : self.layer + 1]]
+        last = [neurons.feed_forward(layer).out for layer in layers[low : self.layer + 1]]
+        self.trained = [module.get_parameter("weight") for module in last]
         self.old = [weight.detach().clone() for weight in self.trained]
         length = self.typical_length(job)
-        generator = torch.Generator().manual_seed(derive(job.seed, "init", "rmu"))
-        _, width = sizes(feed_forward(layers[self.layer]).out)
-        u = torch.rand(width, generator=generator).to(self.old[0])
+        _, width = neurons.sizes(neurons.feed_forward(layers[self.layer]).out)
+        u = torch.rand(width, generator=job.generator("rmu")).to(self.old[0])
         self.target = self.config.strength * length * u / u.norm()
         job.notes.update(layer=self.layer, c=self.config.strength * length, typical_length=length)
 
     @torch.no_grad()
-    def typical_length(self, job: UnlearningJob) -> float:
+    def typical_length(self, job):
         """Median length of h_l over the tokens of the forget set: a first token's is often a hundredfold."""
         lengths = []
-        for texts in job.tokens.runs(job.subject.encode(job.forget), 32, self.old[0].device):
-            states = hidden(job.model, texts, self.layer)[texts.attention_mask.bool()]
+        for texts in job.runs(job.encode(job.forget)):
+            states = neurons.hidden(job.model, texts, self.layer)[texts.attention_mask.bool()]
             lengths.append(states.norm(dim=-1))
         return torch.cat(lengths).median().item()
 
-    def trainable(self, model: nn.Module) -> Iterable[nn.Parameter]:
+    def trainable(self, model):
         """The last feed-forward maps of layers l-2..l."""
         return self.trained
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """MSE(h_l(x_f), c u) + alpha MSE(h_l(x_r), h_l^0(x_r))."""
-        assert batch.retain is not None
-        yield mean_square(hidden(model, batch.forget, self.layer) - self.target, batch.forget)
-        with torch.no_grad(), restored(self.trained, self.old):
-            before = hidden(model, batch.retain, self.layer)
-        retain = hidden(model, batch.retain, self.layer) - before
-        yield self.config.alpha * mean_square(retain, batch.retain)
+        forget = neurons.hidden(model, batch.forget, self.layer) - self.target
+        yield "forget", mean_square(forget, batch.forget)
+        with torch.no_grad(), models.restored(self.trained, self.old):
+            before = neurons.hidden(model, batch.retain, self.layer)
+        retain = neurons.hidden(model, batch.retain, self.layer) - before
+        yield "retain", self.config.alpha * mean_square(retain, batch.retain)
 
 
-def last_weight(layer: nn.Module) -> nn.Parameter:
-    """The weight of the layer's last feed-forward map."""
-    weight = feed_forward(layer).out.weight
-    assert isinstance(weight, nn.Parameter)
-    return weight
-
-
-def mean_square(difference: Tensor, texts: TokenBatch) -> Tensor:
+def mean_square(difference, texts):
     """Mean square of (B, T, d) over dimensions and a text's tokens, then over the texts of the step."""
     inside = texts.attention_mask
-    each = (full_precision(difference).pow(2).mean(dim=-1) * inside).sum(dim=1) / inside.sum(dim=1)
+    each = (losses.full_precision(difference).pow(2).mean(dim=-1) * inside).sum(dim=1) / inside.sum(dim=1)
     return each.sum() / texts.step_items

@@ -1,23 +1,8 @@
 """Simple negative preference optimisation."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.model.losses import cross_entropy, lengths, nll
-from harness.model.tokens import answer_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch
-    from harness.engine.unlearning import UnlearningJob
+from harness import Field, Method, MethodConfig, answer_tokens, losses
 
 
 class SimNPO(Method):
@@ -42,22 +27,17 @@ class SimNPO(Method):
         gamma: float = Field(0.125, ge=0, description="weight of the forget loss")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
 
-    def prepare(self, job: UnlearningJob) -> None:
-        """Fit beta to the length of the answers."""
-        data = job.subject.encode(job.forget)
-        self.fitted = 4.5 * min(1.0, answer_tokens(data, range(len(data))) / len(data) / 40)
+    def prepare(self, job):
+        """Fit beta to the length of the answers, unless it is given."""
+        data = job.encode(job.forget)
+        fitted = 4.5 * min(1.0, answer_tokens(data) / len(data) / 40)
+        self.beta = fitted if self.config.beta is None else self.config.beta
         job.notes["beta"] = self.beta
 
-    @property
-    def beta(self) -> float:
-        """The given inverse temperature, or the fitted one."""
-        return self.fitted if self.config.beta is None else self.config.beta
-
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """The length-normalised preference loss on the forget texts plus alpha CE(D_r)."""
-        assert batch.retain is not None
         beta, x = self.beta, batch.forget
-        per_token = nll(model, x) / lengths(x)
-        forget = -(2 / beta) * logsigmoid(beta * (per_token - self.config.delta)).sum() / x.step_items
-        yield self.config.gamma * forget
-        yield self.config.alpha * cross_entropy(model, batch.retain)
+        margin = losses.nll(model, x) / losses.lengths(x) - self.config.delta
+        forget = -(2 / beta) * logsigmoid(beta * margin).sum() / x.step_items
+        yield "forget", self.config.gamma * forget
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)

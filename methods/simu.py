@@ -1,28 +1,14 @@
 """SIMU: selective influence machine unlearning, and its control with random neurons."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch.nn import functional as F
 
-from harness.core.batch import IGNORED
-from harness.core.keys import derive
-from harness.model.losses import answer_logits, full_precision
-from harness.model.models import blocks, linear_modules
-from harness.model.neurons import feed_forward, integrated_influence, mask_steps, masks, one_token_each
+from harness import IGNORED, Field, losses, models, neurons
 
+from ._sophia import Sophia
 from .gd import GradientDifference
-from .sophia import Sophia
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from harness.core.batch import Batch, Encoded
-    from harness.engine.unlearning import UnlearningJob
 
 
 class Simu(GradientDifference):
@@ -54,89 +40,83 @@ class Simu(GradientDifference):
         rho: float = Field(0.04, gt=0, description="scale of the curvature")
         weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
 
-    def prepare(self, job: UnlearningJob) -> None:
+    def prepare(self, job):
         """Stage 1: find the critical neurons."""
+        self.notes, self.generator = job.notes, job.generator
         self.chosen = self.choose(job)
-        self.seed = job.seed
         job.notes["critical_share"] = self.chosen.float().mean().item()
-        self.notes = job.notes
 
-    def choose(self, job: UnlearningJob) -> Tensor:
+    def choose(self, job):
         """Bool (L, units): the neurons that train."""
-        critical = self.critical(job, job.subject.encode(job.forget))
+        critical = self.critical(job, job.encode(job.forget))
         if self.config.dual == "drop":
-            critical &= ~self.critical(job, job.subject.encode(job.retain))
+            critical &= ~self.critical(job, job.encode(job.retain))
         return critical
 
-    def critical(self, job: UnlearningJob, data: Sequence[Encoded]) -> Tensor:
+    def critical(self, job, data):
         """Bool (L, units): Att > t max_k Att of the layer."""
-        rows = one_token_each(data)
-        device = next(job.model.parameters()).device
         scores = torch.zeros(())
-        for texts in job.tokens.runs(rows, 64, device):
-            scores = scores + integrated_influence(job.model, texts, self.config.m).cpu()
+        for texts in job.runs(neurons.one_token_each(data), 64):
+            scores = scores + neurons.integrated_influence(job.model, texts, self.config.m).cpu()
         return scores > self.config.t * scores.amax(dim=1, keepdim=True)
 
-    def start(self, model: nn.Module) -> None:
+    def start(self, model):
         """Begin counting steps."""
-        self.step = 0
-        self.estimates: dict[nn.Parameter, Tensor] = {}
+        self.step, self.estimates = 0, {}
 
-    def trainable(self, model: nn.Module) -> Iterable[nn.Parameter]:
+    def trainable(self, model):
         """Attention projections, and the last feed-forward maps (of those, the critical columns)."""
-        self.masks = masks(model, self.chosen.to(next(model.parameters()).device), into=False)
-        attention = [
-            parameter
-            for block in blocks(model)
-            for module in linear_modules(block).values()
-            if module is not feed_forward(block).out and module not in feed_forward(block).into
-            for parameter in module.parameters()
-        ]
+        self.masks = neurons.masks(model, self.chosen.to(next(model.parameters()).device), into=False)
+        attention = []
+        for block in models.blocks(model):
+            part = neurons.feed_forward(block)
+            modules = models.linear_modules(block).values()
+            others = [module for module in modules if module is not part.out and module not in part.into]
+            attention += [parameter for module in others for parameter in module.parameters()]
         return [*attention, *self.masks]
 
-    def optimizer(self, parameters: Sequence[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    def optimizer(self, parameters, lr):
         """Sophia that leaves everything but the critical neurons as it is."""
         self.sophia = Sophia(parameters, lr, rho=self.config.rho, weight_decay=self.config.weight_decay)
-        mask_steps(self.sophia, self.masks)
+        neurons.mask_steps(self.sophia, self.masks)
         self.sophia.register_step_post_hook(self._note)
         return self.sophia
 
-    def _note(self, *args: Any) -> None:
+    def _note(self, *args):
         if self.sophia.seen:
             self.notes["clipped_share"] = self.sophia.clipped / self.sophia.seen
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """GD's loss; every tenth step also Sophia-G's estimate, from labels drawn from the model."""
         if self.config.hessian == "gauss-newton" and self.step % 10 == 0:
             self._estimate(model, batch)
         yield from super().loss(model, batch)
 
-    def _estimate(self, model: nn.Module, batch: Batch) -> None:
+    def _estimate(self, model, batch):
         """Add up the gradient of the cross-entropy with sampled labels over the step's micro-batches."""
         trained = [p for p in model.parameters() if p.requires_grad]
         for part, texts in (("forget", batch.forget), ("retain", batch.retain)):
-            assert texts is not None
-            logits, labels = answer_logits(model, texts)
+            logits, labels = losses.answer_logits(model, texts)
             chosen = labels != IGNORED
-            pi = full_precision(logits.detach()).softmax(dim=-1).cpu()
+            pi = losses.full_precision(logits.detach()).softmax(dim=-1).cpu()
             drawn = [
                 self._draw(pi[row][chosen[row].cpu()], part, index)
                 for row, index in enumerate(texts.index.tolist())
             ]
-            flat, target = full_precision(logits[chosen]), torch.cat(drawn).to(logits.device)
-            loss = nn.functional.cross_entropy(flat, target, reduction="sum") / texts.step_tokens
+            flat, target = losses.full_precision(logits[chosen]), torch.cat(drawn).to(logits.device)
+            loss = F.cross_entropy(flat, target, reduction="sum") / texts.step_tokens
             for parameter, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
                 before = self.estimates.get(parameter)
                 self.estimates[parameter] = gradient if before is None else before + gradient
         self.drawn = batch.forget.step_tokens
 
-    def _draw(self, pi: Tensor, part: str, index: int) -> Tensor:
+    def _draw(self, pi, part, index):
         """A label for each answer token of one text, the same however a step is cut into micro-batches."""
-        seed = derive(self.seed, "init", "simu", part, str(self.step), str(index))
-        return torch.multinomial(pi, 1, generator=torch.Generator().manual_seed(seed))[:, 0]
+        generator = self.generator("simu", part, str(self.step), str(index))
+        return torch.multinomial(pi, 1, generator=generator)[:, 0]
 
     @torch.no_grad()
-    def after_backward(self, model: nn.Module) -> None:
+    def after_backward(self, model):
         """Hand the curvature to Sophia: B g^2 of the sampled labels, or the square of the gradient."""
         if self.config.hessian == "squared":
             self.estimates, self.drawn = {p: p.grad for p in model.parameters() if p.grad is not None}, 1
@@ -155,8 +135,7 @@ class SimuRandom(Simu):
     name = "simu-random"
     paper = "2505.16252"
 
-    def choose(self, job: UnlearningJob) -> Tensor:
+    def choose(self, job):
         """As many neurons in each layer as are critical, at random."""
-        critical = super().choose(job)
-        generator = torch.Generator().manual_seed(derive(job.seed, "init", "simu-random"))
+        critical, generator = super().choose(job), job.generator("simu-random")
         return torch.stack([row[torch.randperm(len(row), generator=generator)] for row in critical])

@@ -1,21 +1,12 @@
 """Ssiuu: unlearning that does not let negative influence grow."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
 
-from harness.model.losses import cross_entropy, nll
+from harness import Field, losses
 
 from .gd import GradientDifference
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from harness.core.batch import Batch
 
 
 class Ssiuu(GradientDifference):
@@ -53,35 +44,31 @@ class Ssiuu(GradientDifference):
             None, ge=0, description="in place of lambda: length of the regulariser's gradient over L_GD's"
         )
 
-    def start(self, model: nn.Module) -> None:
+    def prepare(self, job):
+        """Keep the notes, for the ratio that comes out."""
+        self.notes = job.notes
+
+    def start(self, model):
         """Forget the attributions of an earlier rate."""
-        self.anchored: list[Tensor] | None = None
-        self.gradients: list[Tensor] | None = None
-        self.ratios: list[float] = []
+        self.anchored, self.gradients, self.ratios = [], [], []
 
-    def log(self) -> dict[str, float]:
-        """The mean ratio of the two gradients' lengths over the steps that had a regulariser."""
-        return {"regulariser_ratio": sum(self.ratios) / len(self.ratios)} if self.ratios else {}
-
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """L_GD; on the way g is taken from the forget half's graph, with one extra backward."""
-        assert batch.retain is not None
-        losses = nll(model, batch.forget)
-        influence = torch.exp(-losses) if self.config.influence == "probability" else -losses
+        nll = losses.nll(model, batch.forget)
+        influence = torch.exp(-nll) if self.config.influence == "probability" else -nll
         total = influence.sum() / (batch.forget.step_items if self.config.batch == "mean" else 1)
         gradients = torch.autograd.grad(total, trained(model), retain_graph=True)
-        if self.gradients is None:
+        if not self.gradients:
             self.gradients = list(gradients)
         else:  # a later micro-batch of the same step
             torch._foreach_add_(self.gradients, list(gradients))
-        yield -self.config.gamma * losses.sum() / batch.forget.step_tokens
-        yield self.config.alpha * cross_entropy(model, batch.retain)
+        yield "forget", -self.config.gamma * nll.sum() / batch.forget.step_tokens
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
 
     @torch.no_grad()
-    def after_backward(self, model: nn.Module) -> None:
+    def after_backward(self, model):
         """grad_i += 2 lambda (A_{t,i} - A_{t-1,i}) g_i on I-. In place: beside g there is one buffer, A."""
-        assert self.gradients is not None
-        if self.anchored is None:
+        if not self.anchored:
             self.anchored = [phi * g for phi, g in zip(trained(model), self.gradients, strict=True)]
         else:
             terms = self.gradients
@@ -98,14 +85,15 @@ class Ssiuu(GradientDifference):
             torch._foreach_add_(gradients, terms, alpha=factor)
             if theirs > 0:
                 self.ratios.append(factor * ours / theirs)
-        self.gradients = None
+                self.notes["regulariser_ratio"] = sum(self.ratios) / len(self.ratios)
+        self.gradients = []
 
 
-def trained(model: nn.Module) -> list[nn.Parameter]:
+def trained(model):
     """The parameters that train."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def norm(tensors: Sequence[Tensor]) -> float:
+def norm(tensors):
     """Length of all tensors as one vector."""
     return torch.stack(torch._foreach_norm(list(tensors))).double().norm().item()

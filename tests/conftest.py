@@ -17,7 +17,7 @@ import pytest
 from harness.core.base import Benchmark
 from harness.core.types import Splits
 from harness.engine.unlearning import UnlearningJob
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from harness.testing import sandbox
 from harness.testing.facts import SPLITS, Toy
 

@@ -1,11 +1,6 @@
 """A method in one file: gradient difference that lets go of unlikely facts."""
 
-from pydantic import Field
-
-import harness
-from harness.core.base import Method
-from harness.core.config import MethodConfig
-from harness.model.losses import cross_entropy, lengths, nll
+from harness import Field, Method, MethodConfig, losses
 
 
 class Bounded(Method):
@@ -28,13 +23,8 @@ class Bounded(Method):
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
 
     def loss(self, model, batch):
-        per_token = nll(model, batch.forget) / lengths(batch.forget)
-        yield (self.config.margin - per_token).clamp(
-            min=0
-        ).sum() / batch.forget.step_items
-        yield self.config.alpha * cross_entropy(model, batch.retain)
-
-
-@harness.hookimpl
-def register_methods(register):
-    register("bounded", Bounded)
+        x = batch.forget
+        per_token = losses.nll(model, x) / losses.lengths(x)
+        pull = (self.config.margin - per_token).clamp(min=0)
+        yield "forget", pull.sum() / x.step_items
+        yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)

@@ -2,11 +2,7 @@
 
 from dataclasses import replace
 
-from pydantic import Field
-
-import harness
-from harness.core.base import Attack
-from harness.core.config import Config
+from harness import Attack, AttackConfig, Field
 
 
 class ForgetShots(Attack):
@@ -17,9 +13,9 @@ class ForgetShots(Attack):
 
     name = "forget-shots"
     reads = frozenset({"forget"})
-    variants = {"shots=3": {"shots": 3}, "shots=6": {"shots": 6}}  # noqa: RUF012
+    variants = {"shots=3": {"shots": 3}, "shots=6": {"shots": 6}}
 
-    class Config(Config):
+    class Config(AttackConfig):
         shots: int = Field(
             3,
             ge=1,
@@ -38,8 +34,3 @@ class ForgetShots(Attack):
                 request, prompt=replace(request.prompt, shots=shots)
             )
         )
-
-
-@harness.hookimpl
-def register_attacks(register):
-    register("forget-shots", ForgetShots)

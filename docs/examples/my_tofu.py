@@ -3,14 +3,11 @@
 from functools import cache, partial
 from statistics import fmean
 
-from harness.benchmarks.tofu import Tofu, TofuConfig
-from harness.benchmarks.tofu_files import read_instructions, read_records, to_facts
-from pydantic import Field
+from harness.benchmarks.instructions import read_instructions
+from harness.benchmarks.records import read_records
+from harness.benchmarks.tofu import Tofu, TofuConfig, to_facts
 
-import harness
-from harness.core.types import Splits
-from harness.errors import DataError
-from harness.scoring.metrics import rouge_l_recall
+from harness import DataError, Field, Splits, metrics
 
 
 class MyTofu(Tofu):
@@ -64,12 +61,7 @@ def mismatched(answers, most=10):
     """Each answer is held against up to ``most`` that follow it in a ring."""
     apart = range(1, min(most, len(answers) - 1) + 1)
     return fmean(
-        rouge_l_recall(answers[i - n], gold)
+        metrics.rouge_l_recall(answers[i - n], gold)
         for n in apart
         for i, gold in enumerate(answers)
     )
-
-
-@harness.hookimpl
-def register_benchmarks(register):
-    register("my-tofu", MyTofu)

@@ -10,16 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .batch import Batch
 from .config import Config, MethodConfig
 from .hub import Hub
+from .jobs import AttackJob, UnlearningJob
 from .types import Measure, Reported, Sample, Splits, Training
 
 if TYPE_CHECKING:
     import torch
-
-    from ..engine.attacking import AttackJob
-    from ..engine.unlearning import UnlearningJob
-    from .batch import Batch
 
 
 class Plugin(ABC):
@@ -134,12 +132,13 @@ class Method(Plugin):
     stop: ClassVar[tuple[str, float] | None] = None
     """Metric of split ``forget`` and value at which to stop instead of the benchmark's threshold."""
 
-    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor | Iterable[torch.Tensor]:
+    def loss(self, model: torch.nn.Module, batch: Batch) -> Any:
         """Return the scalar to minimise on ``batch.forget`` and ``batch.retain``, or yield its terms.
 
-        Terms are added up. Each is differentiated before the next is computed, so that only one graph of
-        activations is in memory at a time. Normalise by ``step_items`` or ``step_tokens``, not by the batch's
-        shape: they count the whole optimisation step, so that gradient accumulation equals the big batch.
+        Terms are added up; one may carry a name, ``yield "forget", term``. Each is differentiated before the
+        next is computed, so that only one graph of activations is in memory at a time. Normalise by
+        ``step_items`` or ``step_tokens``, not by the batch's shape: they count the whole optimisation step,
+        so that gradient accumulation equals the big batch.
         """
         raise NotImplementedError(f"{type(self).__name__} overrides neither loss() nor unlearn()")
 
@@ -152,12 +151,16 @@ class Method(Plugin):
     def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
         """Prepare a pass over the forget set, the first (0) included: draw samples, choose facts."""
 
+    def combine(
+        self, model: torch.nn.Module, gradients: Mapping[str, Mapping[torch.nn.Parameter, torch.Tensor]]
+    ) -> None:
+        """Set the gradients of a step from those of its terms, by the terms' names.
+
+        Overriding it has them kept apart, at the cost of their memory; otherwise they are added up.
+        """
+
     def after_backward(self, model: torch.nn.Module) -> None:
         """Edit the gradients of a whole optimisation step, just before the optimiser sees them."""
-
-    def log(self) -> dict[str, float]:
-        """Return what was measured on the way, for the cell's notes. Called when a rate is done."""
-        return {}
 
     def trainable(self, model: torch.nn.Module) -> Iterable[torch.nn.Parameter]:
         """Return the parameters that train."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,11 @@ class TokenBatch:
         return self.input_ids.shape[0]
 
     @property
+    def token_count(self) -> int:
+        """Tokens of the batch, without padding."""
+        return int(self.attention_mask.sum())
+
+    @property
     def answer_width(self) -> int:
         """Columns from the right that hold all answer tokens of the batch."""
         return int((self.labels != IGNORED).sum(dim=1).max())
@@ -56,11 +61,26 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one call of a method's loss sees: forget texts, and retain texts where the method reads them."""
+    """What one call of a method's loss sees: forget texts, and as many retain texts."""
 
     forget: TokenBatch
-    retain: TokenBatch | None = None
+    retain: TokenBatch
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``."""
+        return Batch(self.forget.to(device), self.retain.to(device))
+
+    @property
+    def token_count(self) -> int:
+        """Tokens of both, without padding."""
+        return self.forget.token_count + self.retain.token_count
 
 
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids of a prompt, and of the answer that follows it."""
+
+
+def answer_tokens(data: Sequence[Encoded], index: Iterable[int] | None = None) -> int:
+    """Number of answer tokens of all examples, or of those chosen."""
+    chosen = range(len(data)) if index is None else index
+    return sum(len(data[i][1]) for i in chosen)

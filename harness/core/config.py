@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, FilePath, model_validator
+
+from .keys import files_fingerprint, tree_fingerprint
+
+validator = model_validator(mode="after")
+"""Decorates a Config's check of several settings together, which raises ValueError or returns self."""
+
+
+class Content:
+    """Marks a setting that names a file or directory: what lies there counts in keys, and not its place."""
+
+
+File = Annotated[FilePath, Content()]
+"""A setting that names a file. Its content is in the key of every cell that uses it."""
+
+Directory = Annotated[DirectoryPath, Content()]
+"""A setting that names a directory. The content of all files below it is in the key."""
 
 
 class Config(BaseModel):
     """Settings of a plugin: typed, with a description each; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    def identity(self) -> str:
+        """The settings as JSON, with the content of files and directories in place of where they are."""
+        contents = {}
+        for name, field in type(self).model_fields.items():
+            path = getattr(self, name)
+            if isinstance(path, Path) and any(isinstance(mark, Content) for mark in marks(field)):
+                digest = tree_fingerprint(path) if path.is_dir() else files_fingerprint([path])
+                contents[name] = f"{path.name}@{digest[:16]}"
+        return self.model_copy(update=contents).model_dump_json(by_alias=True, warnings=False)
+
+
+def marks(field: Any) -> list[Any]:
+    """What an annotation carries beside its type, also within a union (``File | None``)."""
+    found = list(field.metadata)
+    for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        found += getattr(part, "__metadata__", ())
+    return found
 
 
 class AttackConfig(Config):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -62,9 +63,20 @@ def derive(seed: int, *axes: str) -> int:
     return int(key(["seed", seed, *axes])[:16], 16) >> 1
 
 
+def fixed_random(*names: str) -> random.Random:
+    """Random numbers that are the same in every run, a stream for each sequence of names."""
+    return random.Random(derive(0, "data", *names))
+
+
 def files_fingerprint(paths: Iterable[Path | str]) -> str:
     """SHA-256 over names and contents of files, in whatever order and folder they lie. Read in pieces."""
     return key(["files", sorted((Path(p).name, file_digest(Path(p))) for p in paths)])
+
+
+def tree_fingerprint(root: Path) -> str:
+    """SHA-256 over all files below a directory, each by its path in it and its content."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return key(["tree", [(path.relative_to(root).as_posix(), file_digest(path)) for path in files]])
 
 
 def file_digest(path: Path) -> str:
@@ -72,13 +84,18 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_fact_values = operator.attrgetter(*(f.name for f in fields(Fact)))
+_fact_values = operator.attrgetter(*(f.name for f in fields(Fact) if f.name != "passage"))
 _question_values = operator.attrgetter(*(f.name for f in fields(Question)))
+
+
+def _content(fact: Fact) -> tuple[Any, ...]:
+    """Every field of a fact; a passage only where there is one: data without any keep their digest."""
+    return (*_fact_values(fact), fact.passage) if fact.passage else _fact_values(fact)
 
 
 def splits_fingerprint(splits: Splits) -> str:
     """SHA-256 over every field of every fact. The order of facts counts, the order of splits does not."""
     # Facts become tuples of their fields and json's own encoder does the rest: 5,000 facts take some 40 ms.
-    content = [[name, [_fact_values(fact) for fact in splits[name]]] for name in sorted(splits)]
+    content = [[name, [_content(fact) for fact in splits[name]]] for name in sorted(splits)]
     text = json.dumps(content, default=_question_values, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -28,7 +28,8 @@ class Fact:
 
     ``paraphrases`` ask the same thing in other words, ``multi_hop`` need this fact on the way, and
     ``same_answer`` share the answer but must stay known (FaithUn). ``paraphrased_answer`` and
-    ``perturbed_answers`` say the answer in other words, or wrongly in the same words (TOFU).
+    ``perturbed_answers`` say the answer in other words, or wrongly in the same words (TOFU). ``passage`` is a
+    text that is trained on in place of question and answer, where what is to be forgotten is text (MUSE).
     """
 
     id: str
@@ -42,6 +43,7 @@ class Fact:
     paraphrased_answer: str | None = None
     perturbed_answers: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    passage: str = ""
 
 
 class Splits(Mapping[str, tuple[Fact, ...]]):

@@ -2,59 +2,50 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import AdamW
 
+from ..core import jobs
 from ..core.base import Attack
+from ..core.jobs import Ask
 from ..core.keys import derive
-from ..core.types import Cost, Fact, Metric, Outcome, Sample, Splits
+from ..core.types import Fact, Metric, Outcome, Sample, Splits
 from ..errors import HarnessError
-from ..model import models, train
+from ..model import models
 from ..model.lora import adapters
+from ..model.losses import cross_entropy
+from ..model.steps import plain_steps
 from ..scoring.scorer import summarise
-from .evaluation import Ask, ModelUnderTest, facts_about
+from .evaluation import facts_about
+from .job import Job, Training
+from .under_test import ModelUnderTest
 
 
 @dataclass
-class AttackJob:
-    """What an attack gets: the unlearned model, the splits it declared, and a way to be scored."""
+class AttackJob(Job, jobs.AttackJob):
+    """The unlearned model with what the attacker may read, and the checkpoints so far."""
 
-    subject: ModelUnderTest
-    config: Any
-    seed: int
+    axis = "attack"
+
     data: Splits
-    """The splits the attack declared in ``reads``, and nothing else."""
     weights: models.Weights
-    """The unlearned model's weights, to start from again."""
     scored: tuple[Fact, ...] = ()
-    """The facts the attack is scored on."""
     curve: list[tuple[int, float | None, list[Sample]]] = field(default_factory=list)
-    cost: Cost = field(default_factory=Cost)
-    notes: dict[str, Any] = field(default_factory=dict)
+    """Step, learning rate and samples of each checkpoint."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.scored = self.subject.splits["forget"]
-        self.rng = random.Random(derive(self.seed, "attack"))
-
-    @property
-    def model(self) -> nn.Module:
-        """The model under attack."""
-        return self.subject.model
+        self._at: tuple[int, float | None] = (0, None)
 
     def answered(self, facts: Sequence[Fact]) -> set[str]:
-        """Ids of the facts the model still answers."""
         return self.subject.answered(facts)
 
     def score_only(self, facts: Sequence[Fact]) -> None:
-        """Choose the facts the attack is scored on, before the first checkpoint.
-
-        Raises HarnessError for fewer than two: no interval could be given.
-        """
         if self.curve:
             raise HarnessError("An attack cannot change its scored facts after its first checkpoint.")
         if len(facts) < 2:
@@ -63,63 +54,53 @@ class AttackJob:
             )
         self.scored = tuple(facts)
 
-    def restart(self) -> None:
-        """Go back to the unlearned model."""
-        models.restore(self.model, self.weights)
+    def restore(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        models.restore(self.model, self.weights if weights is None else weights)
+        self._at = (0, None)
 
     def score(self, facts: Sequence[Fact], ask: Ask | None = None) -> list[Sample]:
-        """The benchmark's curve metrics of ``facts`` on the model as it is now."""
-        wanted = self.subject.benchmark.curve_metrics
-        return self.subject.score(Splits({"forget": tuple(facts)}), wanted, ask)
+        return self.subject.score(Splits({"forget": tuple(facts)}), self.benchmark.curve_metrics, ask)
 
-    def checkpoint(self, step: int = 0, learning_rate: float | None = None, ask: Ask | None = None) -> None:
-        """Score the model as it is now; the cell's score is the maximum over all checkpoints.
-
-        ``ask`` rewrites the evaluation's requests, for attacks that change the question and not the model.
-        """
+    def checkpoint(
+        self, step: int | None = None, learning_rate: float | None = None, ask: Ask | None = None
+    ) -> None:
         self.record(self.score(self.scored, ask), step, learning_rate)
 
-    def record(self, samples: list[Sample], step: int = 0, learning_rate: float | None = None) -> None:
-        """Keep samples of the scored facts as a checkpoint, where an attack has its own way to score."""
+    def record(
+        self, samples: list[Sample], step: int | None = None, learning_rate: float | None = None
+    ) -> None:
+        if step is None:
+            step, rate = self._at
+            learning_rate = rate if learning_rate is None else learning_rate
         self.curve.append((step, learning_rate, samples))
 
     def finetune(self, facts: Sequence[Fact]) -> None:
-        """Fine-tune on ``facts`` at each rate of the grid, from the unlearned model, scoring at checkpoints.
-
-        The config says at which rates, how long, and whether adapters train in place of the weights; they
-        are scored in place and merged when their rate is done. Raises HarnessError when a fact is both
-        trained on and scored, and without peft where adapters are asked for.
-        """
         both = {f.id for f in facts} & {f.id for f in self.scored}
         if both:
             raise HarnessError(f"{len(both)} facts are both trained on and scored, {min(both)} among them.")
-        data = self.subject.encode(facts)
+        data = self.encode(facts)
         stops = self.config.stops(len(data))
-        self.restart()
+        seed, micro = derive(self.seed, "order", "attack"), self.subject.micro_batch
+
+        def checked(step: int, rate: float) -> bool:
+            self._at = (step, rate)
+            if step in stops:
+                self.checkpoint()
+            return False
+
+        training = Training(
+            "fine-tune",
+            stops[-1],
+            lambda: plain_steps(self.tokens, data, self.config.batch_size, stops[-1], seed, micro),
+            cross_entropy,
+            self._trainable,
+            lambda chosen, rate: AdamW(chosen, lr=rate, weight_decay=self.config.weight_decay),
+            checked,
+        )
+        self.restore()
         self.checkpoint()
-        for rate in self.config.learning_rates:
-            self.restart()
-
-            def check(step: int, rate: float = rate) -> bool:
-                self.subject.advance(f"fine-tune at {rate:g}", step, stops[-1])
-                if step in stops:
-                    self.checkpoint(step, rate)
-                return False
-
-            from torch.optim import AdamW
-
-            order = train.forget_steps(
-                self.subject.tokens,
-                data,
-                None,
-                self.config.batch_size,
-                stops[-1],
-                derive(self.seed, "order", "attack"),
-                self.subject.micro_batch,
-            )
-            with self._trainable() as chosen:
-                optimizer = AdamW(chosen, lr=rate, weight_decay=self.config.weight_decay)
-                self.cost += train.train(self.model, order, train.plain_loss, [optimizer], check=check)
+        for _ in training.at_each(self, self.config.learning_rates, self.weights):
+            pass
 
     @contextmanager
     def _trainable(self) -> Iterator[list[nn.Parameter]]:

@@ -115,7 +115,9 @@ def fit(
     """Train on a corpus: AdamW, one tenth of warm-up, then linearly to zero. One seed: one model."""
     from torch.optim import AdamW
 
-    from ..model.train import corpus_steps, plain_loss, train, warmup_then_linear
+    from ..model.losses import cross_entropy
+    from ..model.steps import corpus_steps
+    from ..model.train import train, warmup_then_linear
 
     data = tokens.examples(examples)
     steps = epochs * -(-len(data) // batch_size)
@@ -127,7 +129,7 @@ def fit(
     order = corpus_steps(tokens, data, batch_size, epochs, derive(0, "order"))
     rate = warmup_then_linear(steps // 10, steps)
     optimizer = AdamW(model.parameters(), lr=lr, weight_decay=0.01)
-    return train(model, order, plain_loss, [optimizer], rate, check=report, clip=1.0)
+    return train(model, order, cross_entropy, [optimizer], rate, check=report, clip=1.0)
 
 
 def cache_directory() -> Path:

@@ -2,67 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
 
+from ..core import jobs
 from ..core.base import Method
+from ..core.batch import Batch
 from ..core.keys import derive
-from ..core.types import Cost, Fact, Metric, Splits
+from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError
-from ..model import loading, models, train
+from ..model import loading, models
 from ..model.lora import adapters
-from ..model.tokens import PromptTokenizer
-from .evaluation import ModelUnderTest
+from ..model.steps import forget_steps
+from ..model.train import warmup
+from .job import Job, Training
+from .under_test import ModelUnderTest
 
 
 @dataclass
-class UnlearningJob:
-    """What a method gets: the original model to change, the forget and retain set, and the protocol."""
+class UnlearningJob(Job, jobs.UnlearningJob):
+    """The original model with the facts to forget and to keep, and how far a method has come."""
 
-    subject: ModelUnderTest
-    config: Any
-    seed: int
+    axis = "init"
+
     metrics: list[Metric] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
-    cost: Cost = field(default_factory=Cost)
+    """The points of the unlearning curve."""
     original: models.Weights = field(default_factory=dict)
-    """The original's weights: where every rate starts, and the reference model of methods that need one."""
 
-    @property
-    def model(self) -> nn.Module:
-        """The model to change in place."""
-        return self.subject.model
-
-    @property
-    def tokens(self) -> PromptTokenizer:
-        """The model's tokenizer with the harness's conventions."""
-        return self.subject.tokens
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.original = models.snapshot(self.model)
 
     @property
     def forget(self) -> tuple[Fact, ...]:
-        """The facts to forget."""
         return self.subject.splits["forget"]
 
     @property
     def retain(self) -> tuple[Fact, ...]:
-        """The facts to keep."""
         return self.subject.splits["retain"]
 
-    def forget_score(self, metric: str) -> float:
-        """The mean of ``metric`` over the forget set, now."""
+    def forget_score(self, metric: str | None = None) -> float:
+        metric = metric or self.benchmark.forget_metric
         samples = self.subject.score(Splits({"forget": self.forget}), [metric])
         if not samples:
             raise HarnessError(
-                f"The benchmark '{self.subject.benchmark.name}' has no metric '{metric}' on its forget set."
+                f"The benchmark '{self.benchmark.name}' has no metric '{metric}' on its forget set."
             )
         return sum(s.value for s in samples) / len(samples)
 
+    def remembered(self, facts: Sequence[Fact]) -> set[str]:
+        return self.subject.remembered(facts)
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        models.restore(self.model, weights)
+
     def load_retrained(self) -> None:
-        """Take the weights of the twin that never saw the forget set. Raises HarnessError without one."""
         if self.subject.retrain is None:
             raise HarnessError(
                 "This benchmark cannot train a model without its forget set: there is no twin."
@@ -72,65 +71,75 @@ class UnlearningJob:
         )
         models.restore(self.model, twin.state_dict())
 
-    def run_protocol(self, method: Method) -> None:
-        """Run the shared protocol: the lowest learning rate of the grid that reaches the threshold.
+    def train(
+        self,
+        loss: Callable[[nn.Module, Batch], Tensor | Iterable[Tensor]],
+        learning_rate: float,
+        steps: int,
+        batch_size: int = 32,
+        check: Callable[[int], bool] = lambda step: False,
+    ) -> None:
+        @contextmanager
+        def all_weights() -> Iterator[list[nn.Parameter]]:
+            yield list(self.model.parameters())
 
-        Each rate starts from the original and stops at the first check at or below the threshold. Where no
-        rate reaches it, the model of the highest is left, and ``notes['forgotten']`` says so.
-        """
-        metric, threshold = method.stop or (
-            self.subject.benchmark.forget_metric,
-            self.subject.benchmark.threshold(self.subject.splits),
-        )
+        def optimizer(parameters: Sequence[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+            return AdamW(parameters, lr=rate, weight_decay=0.01)
+
+        batches = self._batches(batch_size, steps)
+        run = Training("train", steps, batches, loss, all_weights, optimizer, lambda step, rate: check(step))
+        run.at(self, learning_rate)
+
+    def run_protocol(self, method: Method) -> None:
+        metric, threshold = stopping(method, self.subject)
         self.notes.update(stop_metric=metric, stop_at=threshold, forgotten=False, learning_rate=None, steps=0)
         if self.forget_score(metric) <= threshold:
             self.notes["forgotten"] = True
             return
-        self.original = models.snapshot(self.model)
         method.prepare(self)
-        forget, retain = self.subject.encode(self.forget), self.subject.encode(self.retain)
-        per_epoch = -(-len(forget) // min(self.config.batch_size, len(forget)))
-        steps = self.config.epochs * per_epoch
-        for rate in self.config.learning_rates:
-            models.restore(self.model, self.original)
-            method.start(self.model)
-            with self._trainable(method) as chosen:
-                optimizer = method.optimizer(chosen, rate)
-                method.new_epoch(self, 0)
+        config = self.config
+        per_epoch = -(-len(self.forget) // min(config.batch_size, len(self.forget)))
+        steps = config.epochs * per_epoch
+        check_every = self.subject.protocol.check_every or per_epoch
 
-                def check(step: int, rate: float = rate) -> bool:
-                    self.subject.advance(f"unlearn at {rate:g}", step, steps)
-                    if step % per_epoch == 0 and step < steps:
-                        method.new_epoch(self, step // per_epoch)
-                    if step % (self.subject.protocol.check_every or per_epoch) and step < steps:
-                        return False
-                    score = self.forget_score(metric)
-                    point = Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate)
-                    self.metrics.append(point)
-                    self.notes["forgotten"] = score <= threshold
-                    return self.notes["forgotten"]
+        def checked(step: int, rate: float) -> bool:
+            if step % per_epoch == 0 and step < steps:
+                method.new_epoch(self, step // per_epoch)
+            if step % check_every and step < steps:
+                return False
+            score = self.forget_score(metric)
+            self.metrics.append(
+                Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate)
+            )
+            self.notes["forgotten"] = score <= threshold
+            return self.notes["forgotten"]
 
-                order = train.forget_steps(
-                    self.tokens,
-                    forget,
-                    retain,
-                    self.config.batch_size,
-                    steps,
-                    derive(self.seed, "order"),
-                    self.subject.micro_batch,
-                )
-                warm = train.warmup(round(self.config.warmup_epochs * per_epoch))
-                cost = train.train(
-                    self.model, order, method.loss, [optimizer], warm, method.after_backward, check
-                )
-            self.cost += cost
-            self.notes.update(learning_rate=rate, steps=cost.steps, **method.log())
+        training = Training(
+            "unlearn",
+            steps,
+            self._batches(config.batch_size, steps),
+            method.loss,
+            lambda: self._trainable(method),
+            method.optimizer,
+            checked,
+            warmup(round(config.warmup_epochs * per_epoch)),
+            method.after_backward,
+            None if type(method).combine is Method.combine else method.combine,
+        )
+        for rate, cost in training.at_each(self, config.learning_rates, self.original):
+            self.notes.update(learning_rate=rate, steps=cost.steps)
             if self.notes["forgotten"]:
                 break
 
+    def _batches(self, batch_size: int, steps: int) -> Callable[[], Iterator[list[Batch]]]:
+        forget, retain = self.encode(self.forget), self.encode(self.retain)
+        seed, micro = derive(self.seed, "order"), self.subject.micro_batch
+        return lambda: forget_steps(self.tokens, forget, retain, batch_size, steps, seed, micro)
+
     @contextmanager
     def _trainable(self, method: Method) -> Iterator[list[nn.Parameter]]:
-        """The parameters that train: LoRA adapters, merged afterwards, or those the method chooses."""
+        """Begin a rate; train LoRA adapters, merged afterwards, or the parameters the method chooses."""
+        method.start(self.model)
         if self.config.lora_r is not None:
             if not method.lora:
                 raise HarnessError(
@@ -138,19 +147,35 @@ class UnlearningJob:
                 )
             rank, alpha = self.config.lora_r, self.config.lora_alpha or 2 * self.config.lora_r
             with adapters(self.model, rank, alpha, derive(self.seed, "init")) as chosen:
+                method.new_epoch(self, 0)
                 yield chosen
             return
         own = {id(p) for p in method.trainable(self.model)}
         try:
             for parameter in self.model.parameters():
                 parameter.requires_grad_(id(parameter) in own)
+            method.new_epoch(self, 0)
             yield [p for p in self.model.parameters() if p.requires_grad]
         finally:
             self.model.requires_grad_(True)
+
+
+def stopping(method: Method, subject: ModelUnderTest) -> tuple[str, float]:
+    """The metric and value at which unlearning stops.
+
+    The method's own rule counts where the benchmark measures its metric on the forget set, and otherwise the
+    benchmark's forgetting threshold.
+    """
+    if method.stop is not None:
+        part = Splits({"forget": subject.splits["forget"]})
+        if any(measure.metric == method.stop[0] for measure in subject.benchmark.measures(part)):
+            return method.stop
+    return subject.benchmark.forget_metric, subject.benchmark.threshold(subject.splits)
 
 
 def unlearn(subject: ModelUnderTest, method: Method, seed: int) -> UnlearningJob:
     """Let ``method`` change ``subject.model`` in place; settings left open take the protocol's value."""
     job = UnlearningJob(subject, method.config, seed)
     method.unlearn(job)
+    job.original = {}  # nobody needs it any more, and it is as large as the model
     return job

@@ -1,4 +1,4 @@
-"""The few quantities the losses of all methods are written in. Notation of the papers; only answers count."""
+"""Loss building blocks: NLL, cross-entropy, KL to the original model. Only answer tokens count."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..core.batch import IGNORED, Encoded, TokenBatch
-from .tokens import PromptTokenizer
+from ..core.jobs import Job
 
 
 def answer_logits(model: Callable[..., Any], texts: TokenBatch) -> tuple[Tensor, Tensor]:
@@ -69,9 +69,6 @@ def kl_to(model: nn.Module, weights: Mapping[str, Tensor], texts: TokenBatch) ->
 
 
 @torch.no_grad()
-def reference_nll(
-    model: nn.Module, tokens: PromptTokenizer, data: Sequence[Encoded], batch_size: int = 32
-) -> Tensor:
-    """NLL_sum^pi_0 (N,) of each example under the model as it is: all a preference loss needs of pi_0."""
-    device = next(model.parameters()).device
-    return torch.cat([nll(model, texts) for texts in tokens.runs(data, batch_size, device)])
+def reference_nll(job: Job, data: Sequence[Encoded], batch_size: int = 32) -> Tensor:
+    """NLL_sum^pi_0 (N,) of each text under the job's model as it is: all a preference loss needs of pi_0."""
+    return torch.cat([nll(job.model, texts) for texts in job.runs(data, batch_size)])

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from ..core import tokenizer as manual
 from ..core.batch import IGNORED, Encoded, TokenBatch
-from ..core.types import Example, Fact, Prompt
+from ..core.types import Example, Prompt
 from ..errors import ModelError
 
 
-class PromptTokenizer:
-    """A tokenizer with the harness's conventions: how a prompt is framed and where an answer begins."""
+class PromptTokenizer(manual.PromptTokenizer):
+    """A tokenizer of transformers, used as :class:`harness.core.tokenizer.PromptTokenizer` says."""
 
     def __init__(self, tokenizer: Any) -> None:
         if tokenizer.eos_token_id is None:
@@ -27,7 +28,8 @@ class PromptTokenizer:
         self.start: tuple[int, ...] = (bos,) if bos is not None and probe[:1] == [bos] else ()
 
     def frame(self, prompt: Prompt) -> str:
-        """The text before what is asked for: the chat template's, or ``Question: ... Answer:``."""
+        if prompt.literal and not prompt.text:  # a passage: nothing comes before it
+            return ""
         if self.tokenizer.chat_template:
             said = [part for shot in prompt.shots for part in shot]
             turns = [
@@ -41,11 +43,6 @@ class PromptTokenizer:
         return f"{head} {prompt.opening}" if prompt.opening else head
 
     def encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
-        """Token ids of each prompt and of its continuation, without an end token.
-
-        A continuation is what is left of the joint text's tokens behind the prompt's, so that a tokenizer
-        that merges across spaces is met as it is in running text.
-        """
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
         if missing:
             self._known.update(zip(missing, self._encode(missing), strict=True))
@@ -54,32 +51,31 @@ class PromptTokenizer:
     def _encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
         heads = [self.frame(prompt) for prompt, _ in pairs]
         chat = bool(self.tokenizer.chat_template)
-        glues = ["" if chat and not prompt.opening else " " for prompt, _ in pairs]
+        glues = [
+            "" if not head or (chat and not prompt.opening) else " "
+            for head, (prompt, _) in zip(heads, pairs, strict=True)
+        ]
         wholes = [
             f"{head}{glue}{text}" if text else head
             for head, glue, (_, text) in zip(heads, glues, pairs, strict=True)
         ]
-        start = () if self.tokenizer.chat_template else self.start
         ids = self.tokenizer([*heads, *wholes], add_special_tokens=False).input_ids
         half = len(pairs)
         return [
-            ((*start, *head), tuple(whole[len(head) :]))
-            for head, whole in zip(ids[:half], ids[half:], strict=True)
+            ((*(() if chat and text else self.start), *head), tuple(whole[len(head) :]))
+            for text, head, whole in zip(heads, ids[:half], ids[half:], strict=True)
         ]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated ids, without special tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     def examples(self, examples: Sequence[Example]) -> list[Encoded]:
-        """Token ids of training examples; each answer ends with the end-of-sequence token."""
         pairs = self.encode([(example.prompt, example.answer) for example in examples])
         return [(prompt, (*answer, self.end)) for prompt, answer in pairs]
 
     def collate(
         self, data: Sequence[Encoded], index: Sequence[int], step_items: int, step_tokens: int
     ) -> TokenBatch:
-        """Pad the chosen examples on the left into one batch."""
         rows = [data[i] for i in index]
         width = max(len(prompt) + len(answer) for prompt, answer in rows)
         ids = torch.full((len(rows), width), self.pad)
@@ -94,16 +90,5 @@ class PromptTokenizer:
         return TokenBatch(ids, mask, positions, labels, torch.tensor(list(index)), step_items, step_tokens)
 
     def runs(self, data: Sequence[Encoded], size: int, device: torch.device) -> Iterator[TokenBatch]:
-        """All examples in their order, ``size`` at a time, to be looked at and not to be trained on."""
         for i in range(0, len(data), size):
             yield self.collate(data, range(i, min(i + size, len(data))), 1, 1).to(device)
-
-
-def answers_instead(tokens: PromptTokenizer, facts: Sequence[Fact], answer: str) -> list[Encoded]:
-    """The questions of ``facts`` with another answer, such as a refusal."""
-    return tokens.examples([Example(Prompt(fact.question), answer, fact.id) for fact in facts])
-
-
-def answer_tokens(data: Sequence[Encoded], index: Sequence[int]) -> int:
-    """Number of answer tokens of the chosen examples."""
-    return sum(len(data[i][1]) for i in index)

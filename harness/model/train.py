@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import random
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..core.batch import Batch, Encoded, TokenBatch
 from ..core.types import Cost
 from ..errors import HarnessError
-from .losses import cross_entropy
-from .tokens import PromptTokenizer, answer_tokens
 
-Loss = Callable[[nn.Module, Batch], Tensor | Iterable[Tensor]]
+Loss = Callable[[nn.Module, Any], Any]
+"""Of a model and a batch: a scalar, or its terms: scalars, (name, scalar) pairs, or scalars by name."""
+
+Gradients = dict[str, dict[nn.Parameter, Tensor]]
+"""By name of a term, its gradient with respect to each parameter that it reaches."""
 
 
 class Diverged(HarnessError):
     """The loss stopped being a finite number."""
 
 
-def plain_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """CE on the batch: ordinary fine-tuning."""
-    return cross_entropy(model, batch.forget)
-
-
 def train(
     model: nn.Module,
-    steps: Iterable[Sequence[Batch]],
+    steps: Iterable[Sequence[Any]],
     loss: Loss,
     optimizers: Sequence[torch.optim.Optimizer],
     rate: Callable[[int], float] = lambda step: 1.0,
     after_backward: Callable[[nn.Module], None] = lambda model: None,
     check: Callable[[int], bool] = lambda step: False,
     clip: float | None = None,
+    combine: Callable[[nn.Module, Gradients], None] | None = None,
 ) -> Cost:
     """Run optimisation steps until they end or ``check(step)`` returns True (it is called after each step).
 
     A step is a sequence of micro-batches whose losses add up to the step's loss; a loss may come in terms,
     each differentiated, and its graph freed, before the next is computed. ``rate(step)``, from 0,
-    multiplies the learning rate. Dropout is off. Raises Diverged where a loss is not finite.
+    multiplies the learning rate. With ``combine`` the gradients of the terms are kept apart by name, and it
+    sets those of the step. Dropout is off. Raises Diverged where a loss is not finite, and HarnessError for
+    a loss that returns something else.
     """
     accelerator = Accelerator()
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
@@ -58,13 +59,18 @@ def train(
     model.zero_grad(set_to_none=True)
     for step, batches in enumerate(steps, start=1):
         total = torch.zeros((), device=device)
+        apart: Gradients = defaultdict(dict)
         for batch in batches:
-            for term in terms(loss(model, on_device(batch, device))):
+            for name, term in terms(loss, loss(model, batch.to(device))):
                 accelerator.backward(term)
                 total += term.detach()
-            cost.tokens += size(batch)
+                if combine is not None:
+                    take_gradients(model, apart[name])
+            cost.tokens += batch.token_count
         if not total.isfinite():
             raise Diverged(f"The loss became {total.item()} at step {step}. Lower the learning rate.")
+        if combine is not None:
+            combine(model, dict(apart))
         after_backward(model)
         if clip is not None:
             accelerator.clip_grad_norm_(model.parameters(), clip)
@@ -81,20 +87,36 @@ def train(
     return cost
 
 
-def terms(loss: Tensor | Iterable[Tensor]) -> Iterable[Tensor]:
-    """The terms of a loss: itself, or those it comes in."""
-    return (loss,) if isinstance(loss, Tensor) else loss
+def terms(loss: Loss, value: Any) -> Iterator[tuple[str, Tensor]]:
+    """The terms of a loss with their names, "" for one without."""
+    if isinstance(value, Mapping):
+        value = value.items()
+    elif isinstance(value, Tensor) or not isinstance(value, Iterable):
+        value = (value,)
+    for part in value:
+        name, term = part if isinstance(part, tuple) and len(part) == 2 else ("", part)
+        if not isinstance(name, str) or not isinstance(term, Tensor) or term.ndim:
+            shape = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else repr(term)
+            raise HarnessError(
+                f"{where(loss)} gave {shape} for a loss: return a scalar tensor, or yield its terms, each a "
+                "scalar or a pair of a name and a scalar."
+            )
+        yield name, term
 
 
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch where the model is."""
-    return Batch(batch.forget.to(device), batch.retain.to(device) if batch.retain else None)
+def where(function: Any) -> str:
+    """A function with its file and line, for messages."""
+    code = getattr(function, "__code__", None)
+    place = f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""
+    return f"{getattr(function, '__qualname__', function)}{place}"
 
 
-def size(batch: Batch) -> int:
-    """Tokens of a batch, without padding."""
-    texts = [batch.forget, *([batch.retain] if batch.retain else [])]
-    return sum(int(t.attention_mask.sum()) for t in texts)
+def take_gradients(model: nn.Module, into: dict[nn.Parameter, Tensor]) -> None:
+    """Add the gradients to ``into``, and leave the model without any."""
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            into[parameter] = into[parameter] + parameter.grad if parameter in into else parameter.grad
+            parameter.grad = None
 
 
 def peak_memory_mib(device: torch.device) -> float:
@@ -103,66 +125,6 @@ def peak_memory_mib(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def endless(n: int, rng: random.Random) -> Iterator[int]:
-    """Indices 0..n-1, shuffled anew each time round."""
-    while True:
-        yield from rng.sample(range(n), n)
-
-
-def forget_steps(
-    tokens: PromptTokenizer,
-    forget: Sequence[Encoded],
-    retain: Sequence[Encoded] | None,
-    batch_size: int,
-    steps: int,
-    seed: int,
-    micro: int | None = None,
-) -> Iterator[list[Batch]]:
-    """Steps of ``batch_size`` forget items and as many retain items, each set reshuffled when used up.
-
-    ``micro`` splits a step into micro-batches of at most that many items of each set; the losses of the
-    parts add up to that of the whole. The order depends on ``seed`` alone.
-    """
-    rng = random.Random(seed)
-    forget_order = endless(len(forget), rng)
-    retain_order = endless(len(retain), random.Random(rng.getrandbits(63))) if retain else None
-    batch_size = min(batch_size, len(forget))
-    for _ in range(steps):
-        chosen = [next(forget_order) for _ in range(batch_size)]
-        parts = split(tokens, forget, chosen, micro)
-        if retain and retain_order:
-            kept = split(tokens, retain, [next(retain_order) for _ in range(batch_size)], micro)
-            yield [Batch(f, r) for f, r in zip(parts, kept, strict=True)]
-        else:
-            yield [Batch(f) for f in parts]
-
-
-def split(
-    tokens: PromptTokenizer, data: Sequence[Encoded], chosen: list[int], micro: int | None
-) -> list[TokenBatch]:
-    """The chosen examples as micro-batches that know the size of the whole."""
-    step = micro or len(chosen)
-    items, answers = len(chosen), answer_tokens(data, chosen)
-    return [tokens.collate(data, chosen[i : i + step], items, answers) for i in range(0, items, step)]
-
-
-def corpus_steps(
-    tokens: PromptTokenizer, data: Sequence[Encoded], batch_size: int, epochs: int, seed: int
-) -> Iterator[list[Batch]]:
-    """Passes over a corpus in batches of similar length, so that little is padding; order by ``seed``."""
-    rng = random.Random(seed)
-    window = 16 * batch_size
-    for _ in range(epochs):
-        order = rng.sample(range(len(data)), len(data))
-        batches = []
-        for i in range(0, len(order), window):
-            near = sorted(order[i : i + window], key=lambda j: len(data[j][0]) + len(data[j][1]))
-            batches += [near[j : j + batch_size] for j in range(0, len(near), batch_size)]
-        rng.shuffle(batches)
-        for chosen in batches:
-            yield [Batch(tokens.collate(data, chosen, len(chosen), answer_tokens(data, chosen)))]
 
 
 def warmup(steps: int) -> Callable[[int], float]:

@@ -74,9 +74,9 @@ class AttackTrial:
         trained: set[str] = set()
         encode = subject.encode
 
-        def listen(facts: Sequence[Fact]) -> Any:
+        def listen(facts: Sequence[Fact], answer: str | None = None) -> Any:
             trained.update(fact.id for fact in facts)
-            return encode(facts)
+            return encode(facts, answer)
 
         subject.encode = listen  # type: ignore[method-assign]
         model, before, data = subject.model, sandbox.anatomy(subject.model), splits.fingerprint()

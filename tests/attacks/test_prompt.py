@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Question, Splits
 from harness.engine.attacking import run_attack
 from harness.model import models
+from harness.model.losses import cross_entropy
+from harness.model.steps import plain_steps
 from harness.model.tokens import PromptTokenizer
-from harness.model.train import forget_steps, plain_loss, train
+from harness.model.train import train
 from harness.scoring.scorer import Scorer
 
 
@@ -98,7 +100,7 @@ def test_the_prefix_brings_back_what_a_model_gives_only_with_it(make_subject, to
     ]
     data = subject.tokens.examples(examples)
     optimizer = torch.optim.AdamW(subject.model.parameters(), lr=5e-3)
-    train(subject.model, forget_steps(subject.tokens, data, None, 24, 150, seed=0), plain_loss, [optimizer])
+    train(subject.model, plain_steps(subject.tokens, data, 24, 150, seed=0), cross_entropy, [optimizer])
     before = subject.score(Splits({"forget": subject.splits["forget"]}), ["exact_match"])
     assert sum(s.value for s in before) == 0
     outcome = attack_of(subject, prompt("prefix", prefix="old Lea"))

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import harness.benchmarks.tofu as tofu
+import harness.benchmarks.tofu.benchmark as tofu
 import huggingface_hub
 import pytest
 from harness.benchmarks.tofu import Tofu

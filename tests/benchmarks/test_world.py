@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 from harness.benchmarks.faithun import FaithUnMini
 from harness.benchmarks.tofu import TofuMini
-from harness.benchmarks.words import COLOURS, FRUITS, RELATIONS, THINGS, TOPICS
 from harness.benchmarks.world import world
+from harness.benchmarks.world.words import COLOURS, FRUITS, RELATIONS, THINGS, TOPICS
 
 from harness.core.types import Example, Question
 

@@ -16,7 +16,7 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from harness.benchmarks.tofu_files import read_instructions
+from harness.benchmarks.instructions import read_instructions
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from harness.core import hub

@@ -170,7 +170,7 @@ class TestData:
     @pytest.fixture
     def tofu(self, world, monkeypatch):
         """A directory in TOFU's form, a hundredth of its size."""
-        import harness.benchmarks.tofu as published
+        import harness.benchmarks.tofu.benchmark as published
 
         monkeypatch.setattr(published, "PAIRS", 40)
         monkeypatch.setattr(published, "SIZES", dict.fromkeys(published.SIZES, 4))

@@ -163,7 +163,7 @@ def test_restart_brings_the_unlearned_weights_back(attack, tiny):
     def do(job):
         job.finetune(job.data["instruct"])
         assert models.weights_fingerprint(job.model) != models.weights_fingerprint(tiny())
-        job.restart()
+        job.restore()
 
     _, job = attack(do)
     assert models.weights_fingerprint(job.model) == models.weights_fingerprint(tiny())

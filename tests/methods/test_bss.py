@@ -13,7 +13,7 @@ from harness.methods.gd import GradientDifference
 
 from harness.engine.unlearning import UnlearningJob
 from harness.model import models
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from support.beliefs import belief
 from support.equations import (
     assert_loss_and_gradient,

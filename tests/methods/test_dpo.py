@@ -10,7 +10,7 @@ from harness.methods.dpo import DPO
 from harness.methods.simnpo import SimNPO
 
 from harness.engine.unlearning import UnlearningJob
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from support.equations import (
     assert_loss_and_gradient,
     flat,

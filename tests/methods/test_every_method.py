@@ -13,7 +13,7 @@ from harness.methods.simnpo import SimNPO
 from harness.methods.ssiuu import Ssiuu
 
 from harness.model import models
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from support.equations import (
     flat,
     gradients,

@@ -9,7 +9,7 @@ import torch
 from harness.methods.simnpo import SimNPO
 
 from harness.engine.unlearning import UnlearningJob
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from support.equations import (
     assert_loss_and_gradient,
     flat,

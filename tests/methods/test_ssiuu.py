@@ -8,7 +8,8 @@ from harness.methods.gd import GradientDifference
 from harness.methods.ssiuu import Ssiuu
 
 from harness.model import models
-from harness.model.train import forget_steps, train
+from harness.model.steps import forget_steps
+from harness.model.train import train
 from support.equations import (
     differing,
     flat,

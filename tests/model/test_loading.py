@@ -13,8 +13,9 @@ from harness.model import loading
 from harness.model.loading import load
 from harness.model.losses import cross_entropy
 from harness.model.models import blocks, linear_modules, snapshot, weights_fingerprint
+from harness.model.steps import forget_steps
 from harness.model.tokens import PromptTokenizer
-from harness.model.train import forget_steps, train
+from harness.model.train import train
 from support.families import LINEAR
 
 

@@ -9,6 +9,7 @@ import torch
 
 from harness.core.types import Example, Prompt
 from harness.model.losses import answer_logits, cross_entropy, nll, reference_nll
+from support.equations import looking
 
 FAMILIES = ["llama", "qwen3", "gemma2", "gemma3_text", "mistral", "olmo2", "phi", "gpt_neox", "gpt2"]
 
@@ -121,7 +122,7 @@ def test_answer_logits_stand_beside_the_labels_they_predict(tiny, tokens, data):
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_the_reference_is_one_number_for_each_example_whatever_the_batch(batch_size, tiny, tokens, data):
     model = tiny().double()
-    reference = reference_nll(model, tokens, data, batch_size)
+    reference = reference_nll(looking(model, tokens), data, batch_size)
     assert reference.shape == (4,)
     assert not reference.requires_grad
     torch.testing.assert_close(reference, from_full_logits(model, data), atol=1e-5, rtol=1e-6)

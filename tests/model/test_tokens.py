@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.core.batch import IGNORED
+from harness.core.batch import IGNORED, answer_tokens
 from harness.core.types import Example, Prompt
 from harness.errors import ModelError
-from harness.model.tokens import PromptTokenizer, answer_tokens
-from harness.model.train import forget_steps, split
+from harness.model.steps import forget_steps, split
+from harness.model.tokens import PromptTokenizer
 
 
 @pytest.fixture

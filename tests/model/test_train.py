@@ -9,20 +9,13 @@ import pytest
 import torch
 from harness.methods.npo import NPO
 
+from harness.core.batch import TokenBatch, answer_tokens
 from harness.core.types import Example, Prompt
 from harness.model.losses import cross_entropy, reference_nll
 from harness.model.models import snapshot
-from harness.model.tokens import answer_tokens
-from harness.model.train import (
-    Diverged,
-    corpus_steps,
-    endless,
-    forget_steps,
-    plain_loss,
-    train,
-    warmup,
-    warmup_then_linear,
-)
+from harness.model.steps import corpus_steps, endless, forget_steps, plain_steps
+from harness.model.train import Diverged, train, warmup, warmup_then_linear
+from support.equations import looking
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +49,7 @@ def step_gradients(model, steps, loss):
 
 def npo(model, tokens, data):
     method = NPO()
-    method.reference = reference_nll(model, tokens, data) + 0.3  # as if the model had moved
+    method.reference = reference_nll(looking(model, tokens), data) + 0.3  # as if the model had moved
     return method.loss
 
 
@@ -78,7 +71,7 @@ def chosen(steps):
     return [
         (
             [i for batch in step for i in batch.forget.index.tolist()],
-            [i for batch in step if batch.retain for i in batch.retain.index.tolist()],
+            [i for batch in step for i in batch.retain.index.tolist()],
         )
         for step in steps
     ]
@@ -119,9 +112,10 @@ def test_a_batch_is_never_larger_than_the_forget_set_and_as_large_in_both_halves
         assert len(retain) == 3
 
 
-def test_without_a_retain_set_batches_hold_forget_texts_alone(tokens, encode):
-    steps = list(forget_steps(tokens, encode("forget"), None, 4, 2, 0))
-    assert all(batch.retain is None for step in steps for batch in step)
+def test_plain_steps_hold_texts_of_one_set(tokens, encode):
+    steps = list(plain_steps(tokens, encode("forget"), 4, 2, 0))
+    assert [len(texts) for [texts] in steps] == [4, 4]
+    assert all(isinstance(texts, TokenBatch) for [texts] in steps)
 
 
 def test_endless_shuffles_anew():
@@ -134,7 +128,7 @@ def test_endless_shuffles_anew():
 def test_a_corpus_is_passed_once_an_epoch_in_an_order_of_the_seed(tokens, encode):
     def order(seed):
         steps = corpus_steps(tokens, encode("forget"), 5, 2, seed)
-        return [i for [batch] in steps for i in batch.forget.index.tolist()]
+        return [i for [texts] in steps for i in texts.index.tolist()]
 
     assert sorted(order(0)[:12]) == sorted(order(0)[12:]) == list(range(12))
     assert order(0) == order(0) != order(1)
@@ -181,13 +175,13 @@ def test_a_loss_that_is_no_number_ends_training_before_it_reaches_the_weights(va
 
     def loss(model, batch):
         calls.append(1)
-        return cross_entropy(model, batch.forget) * (value if len(calls) == 2 else 1.0)
+        return cross_entropy(model, batch) * (value if len(calls) == 2 else 1.0)
 
     kept = []
     with pytest.raises(Diverged, match="at step 2"):
         train(
             model,
-            forget_steps(tokens, encode("forget"), None, 4, 3, 0),
+            plain_steps(tokens, encode("forget"), 4, 3, 0),
             loss,
             sgd(model),
             check=lambda step: bool(kept.append(snapshot(model))),
@@ -204,7 +198,7 @@ def test_training_stops_when_the_check_says_so(tiny, tokens, encode):
         return step == 2
 
     cost = train(
-        model, forget_steps(tokens, encode("forget"), None, 4, 9, 0), plain_loss, sgd(model), check=check
+        model, plain_steps(tokens, encode("forget"), 4, 9, 0), cross_entropy, sgd(model), check=check
     )
     assert checked == [1, 2]
     assert cost.steps == 2
@@ -230,8 +224,8 @@ def test_the_rate_multiplies_that_of_the_optimiser_step_by_step(tiny, tokens, en
     seen = []
     train(
         model,
-        forget_steps(tokens, encode("forget"), None, 4, 4, 0),
-        plain_loss,
+        plain_steps(tokens, encode("forget"), 4, 4, 0),
+        cross_entropy,
         [optimizer],
         rate=warmup(4),
         after_backward=lambda model: seen.append(optimizer.param_groups[0]["lr"]),
@@ -243,21 +237,21 @@ def test_a_plain_step_of_descent_is_the_gradient_times_the_rate(tiny, tokens, en
     model = tiny().double()
     before = snapshot(model)
     data = encode("forget")
-    [[batch]] = forget_steps(tokens, data, None, 12, 1, 0)
+    [[batch]] = plain_steps(tokens, data, 12, 1, 0)
     parameters = dict(model.named_parameters())
-    gradients = torch.autograd.grad(cross_entropy(model, batch.forget), list(parameters.values()))
-    train(model, [[batch]], plain_loss, sgd(model, 0.5))
+    gradients = torch.autograd.grad(cross_entropy(model, batch), list(parameters.values()))
+    train(model, [[batch]], cross_entropy, sgd(model, 0.5))
     for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
         torch.testing.assert_close(parameter.detach(), before[name] - 0.5 * gradient)
 
 
 def test_clipping_bounds_the_norm_of_the_gradient_and_keeps_its_direction(tiny, tokens, encode):
-    steps = list(forget_steps(tokens, encode("forget"), None, 4, 1, 0))
+    steps = list(plain_steps(tokens, encode("forget"), 4, 1, 0))
     moves = []
     for clip in (None, 1e-2):
         model = tiny().double()
         before = snapshot(model)
-        train(model, steps, plain_loss, sgd(model, 1.0), clip=clip)
+        train(model, steps, cross_entropy, sgd(model, 1.0), clip=clip)
         moves.append(torch.cat([(p.detach() - before[n]).flatten() for n, p in model.named_parameters()]))
     free, clipped = moves
     assert free.norm() > 1e-2
@@ -273,8 +267,8 @@ def test_edits_after_the_backward_pass_reach_the_optimiser(tiny, tokens, encode)
         for parameter in model.parameters():
             parameter.grad.zero_()
 
-    steps = forget_steps(tokens, encode("forget"), None, 4, 2, 0)
-    train(model, steps, plain_loss, sgd(model), after_backward=nothing)
+    steps = plain_steps(tokens, encode("forget"), 4, 2, 0)
+    train(model, steps, cross_entropy, sgd(model), after_backward=nothing)
     assert_bitwise(snapshot(model), before)
 
 
@@ -283,7 +277,7 @@ def test_gradients_of_before_do_not_count(tiny, tokens, encode):
     for parameter in dirty.parameters():
         parameter.grad = torch.ones_like(parameter)
     for model in (clean, dirty):
-        train(model, forget_steps(tokens, encode("forget"), None, 4, 2, 0), plain_loss, sgd(model))
+        train(model, plain_steps(tokens, encode("forget"), 4, 2, 0), cross_entropy, sgd(model))
     assert_bitwise(snapshot(clean), snapshot(dirty))
     assert all(parameter.grad is None for parameter in dirty.parameters())
 
@@ -304,6 +298,6 @@ def test_warm_up_and_decline_meet_at_the_full_rate_and_end_at_zero():
 def test_a_step_of_a_corpus_counts_its_own_answers(tokens, encode):
     data = encode("forget")
     for [batch] in corpus_steps(tokens, data, 5, 1, 0):
-        index = batch.forget.index.tolist()
-        assert batch.forget.step_items == len(index)
-        assert batch.forget.step_tokens == answer_tokens(data, index)
+        index = batch.index.tolist()
+        assert batch.step_items == len(index)
+        assert batch.step_tokens == answer_tokens(data, index)

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Sample, TokenScores
+from harness.model.losses import cross_entropy
+from harness.model.steps import plain_steps
 from harness.model.tokens import PromptTokenizer
-from harness.model.train import forget_steps, plain_loss, train
+from harness.model.train import train
 from harness.scoring.decode import Waiting, greedy
 from harness.scoring.requests import Asked, collect
 from harness.scoring.scorer import SHARED_PREFIX, Scorer, spread, summarise
@@ -262,7 +264,7 @@ def test_an_answer_that_a_model_would_give_is_not_generated_again(limit, tiny, t
     model = tiny()
     data = tokens.examples([Example(prompt, answer)])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    train(model, forget_steps(tokens, data, None, 1, 60, seed=0), plain_loss, [optimizer])
+    train(model, plain_steps(tokens, data, 1, 60, seed=0), cross_entropy, [optimizer])
     text = Generate(prompt, limit)
     alone = rows_run(model, tokens, [text])
     known = rows_run(model, tokens, [text, LogLikelihood(prompt, answer)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import torch
 
@@ -24,7 +25,15 @@ def mean_loss(model, examples):
 
 
 def loss_of(method, model, batch):
-    return sum(terms(method.loss(model, batch)))
+    return sum(term for _, term in terms(method.loss, method.loss(model, batch)))
+
+
+def looking(model, tokens):
+    """A job of which only the model and the texts are asked for."""
+    device = next(model.parameters()).device
+    return SimpleNamespace(
+        model=model, tokens=tokens, runs=lambda data, size=32: tokens.runs(data, size, device)
+    )
 
 
 def gradients(model, value):

@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-OWN = "harness.benchmarks.world_tasks:tasks"
+OWN = "harness.benchmarks.world.tasks:tasks"
 
 ACC = {"metric": "acc", "aggregation": "mean", "higher_is_better": True}
 

@@ -1,7 +1,7 @@
 """Both plugins keep the harness's rules, and the loss is the paper's."""
 
 import torch
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from harness.testing import check_attack, check_method, sandbox
 from harness.testing.facts import SPLITS, Toy
 
@@ -20,7 +20,7 @@ def test_the_attack_keeps_the_rules() -> None:
 def test_each_token_is_weighted_by_its_own_probability() -> None:
     subject = sandbox.subject(Toy(), SPLITS)
     data = subject.encode(SPLITS["forget"])
-    [[batch]] = forget_steps(subject.tokens, data, None, len(data), 1, seed=0)
+    [[batch]] = forget_steps(subject.tokens, data, data, len(data), 1, seed=0)
     for alpha in (0.0, 1.0, 2.5):
         expected, tokens = 0.0, 0
         for prompt, answer in data:
@@ -35,7 +35,7 @@ def test_each_token_is_weighted_by_its_own_probability() -> None:
 def test_the_weight_has_no_gradient() -> None:
     subject = sandbox.subject(Toy(), SPLITS)
     data = subject.encode(SPLITS["forget"][:1])
-    [[batch]] = forget_steps(subject.tokens, data, None, 1, 1, seed=0)
+    [[batch]] = forget_steps(subject.tokens, data, data, 1, 1, seed=0)
     prompt, answer = data[0]
     logits = subject.model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
     told = logits.log_softmax(dim=-1)[range(len(answer)), list(answer)]

@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.types import Splits
 from harness.engine.unlearning import UnlearningJob
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 
 N = 4
 

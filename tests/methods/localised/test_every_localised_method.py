@@ -9,7 +9,7 @@ from harness.methods.rmu import RMU
 from harness.methods.simu import Simu, SimuRandom
 
 from harness.model import models
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from support.equations import differing, flat, loss_of, moved, prepared
 from support.families import FEED_FORWARD, LINEAR
 from support.localised import settings, unlearnt

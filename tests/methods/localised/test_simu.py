@@ -6,14 +6,14 @@ import copy
 
 import pytest
 import torch
+from harness.methods._sophia import Sophia
 from harness.methods.simu import Simu, SimuRandom
-from harness.methods.sophia import Sophia
 
 from harness.core.keys import derive
 from harness.engine.unlearning import unlearn
 from harness.model import models
 from harness.model.neurons import feed_forwards, one_token_each
-from harness.model.train import forget_steps
+from harness.model.steps import forget_steps
 from support.attribution import attribution_of_one
 from support.equations import differing, mean_loss, prepared, run
 from support.families import LINEAR

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from harness.methods.sophia import Sophia
+from harness.methods._sophia import Sophia
 
 
 def hand_sophia(theta, gradients, estimates, lr, rho, decay, beta_1=0.9, beta_2=0.95, eps=1e-15):

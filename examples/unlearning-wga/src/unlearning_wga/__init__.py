@@ -1,18 +1,17 @@
 """Weighted gradient ascent, and interpolation with the original, for unlearning-harness."""
 
-import harness
-from harness.plugins.hookspecs import Register
+from harness import Register, hookimpl
 
 # Paths and not classes: `harness list` must not import torch.
 
 
-@harness.hookimpl
+@hookimpl
 def register_methods(register: Register) -> None:
     """Register the method."""
     register("wga", "unlearning_wga.wga:WeightedGradientAscent")
 
 
-@harness.hookimpl
+@hookimpl
 def register_attacks(register: Register) -> None:
     """Register the attack."""
     register("interpolate", "unlearning_wga.interpolate:Interpolate")

@@ -1,19 +1,10 @@
 """Weights between the unlearned and the original model."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from harness.core import config
-from harness.core.base import Attack
-from harness.errors import HarnessError
-from harness.model import loading, models
-from pydantic import Field
-
-if TYPE_CHECKING:
-    from harness.engine.attacking import AttackJob
+from harness import Attack, AttackConfig, Field, HarnessError
+from transformers import AutoModelForCausalLM
 
 
 class Interpolate(Attack):
@@ -28,27 +19,25 @@ class Interpolate(Attack):
 
     name = "interpolate"
 
-    class Config(config.Config):
+    class Config(AttackConfig):
         shares: tuple[float, ...] = Field(
             (0.1, 0.25, 0.5), min_length=1, description="parts of the way back that are scored, below 1"
         )
 
     @torch.no_grad()
-    def attack(self, job: AttackJob) -> None:
+    def attack(self, job):
         """Score the model at each share of the way."""
         if not all(0 < share < 1 for share in self.config.shares):
             raise HarnessError("interpolate.shares: each must be between 0 and 1.")
         place = Path(job.model.name_or_path)
         if not place.is_dir():
             raise HarnessError(f"The original was not loaded from a directory ('{place}').")
-        subject = job.subject
-        original, _ = loading.load(place, subject.dtype, trust_remote_code=subject.trust_remote_code)
-        target = original.state_dict()
+        original = AutoModelForCausalLM.from_pretrained(place, dtype=job.model.dtype).state_dict()
         job.checkpoint()
         for share in self.config.shares:
             between = {
-                name: torch.lerp(weight, target[name].to(weight), share)
+                name: torch.lerp(weight, original[name].to(weight), share)
                 for name, weight in job.weights.items()
             }
-            models.restore(job.model, between)
-            job.checkpoint(round(100 * share))
+            job.restore(between)
+            job.checkpoint(step=round(100 * share))

@@ -1,20 +1,6 @@
 """Weighted gradient ascent."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from harness.core.base import Method
-from harness.core.batch import IGNORED
-from harness.core.config import MethodConfig
-from harness.model.losses import answer_logits, cross_entropy, full_precision
-from pydantic import Field
-from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.core.batch import Batch, TokenBatch
+from harness import IGNORED, Field, Method, MethodConfig, losses
 
 
 class WeightedGradientAscent(Method):
@@ -35,17 +21,16 @@ class WeightedGradientAscent(Method):
         gamma: float = Field(1.0, ge=0, description="weight of the forget loss")
         retain: float = Field(1.0, ge=0, description="weight of the retain loss")
 
-    def loss(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+    def loss(self, model, batch):
         """The weighted ascent on the forget texts, then the retain term."""
-        assert batch.retain is not None
-        yield self.config.gamma * weighted_ascent(model, batch.forget, self.config.alpha)
-        yield self.config.retain * cross_entropy(model, batch.retain)
+        yield "forget", self.config.gamma * weighted_ascent(model, batch.forget, self.config.alpha)
+        yield "retain", self.config.retain * losses.cross_entropy(model, batch.retain)
 
 
-def weighted_ascent(model: nn.Module, texts: TokenBatch, alpha: float) -> Tensor:
+def weighted_ascent(model, texts, alpha):
     """Mean of p_t^alpha log p_t over the answer tokens of the optimisation step; a scalar, at most 0."""
-    logits, labels = answer_logits(model, texts)
+    logits, labels = losses.answer_logits(model, texts)
     chosen = labels != IGNORED
-    logprobs = full_precision(logits[chosen]).log_softmax(dim=-1)
-    told = logprobs.gather(1, labels[chosen][:, None])[:, 0]
-    return ((alpha * told.detach()).exp() * told).sum() / texts.step_tokens
+    logprobs = losses.full_precision(logits[chosen]).log_softmax(dim=-1)
+    answers = logprobs.gather(1, labels[chosen][:, None])[:, 0]
+    return ((alpha * answers.detach()).exp() * answers).sum() / texts.step_tokens

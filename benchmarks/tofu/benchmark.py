@@ -8,15 +8,25 @@ from random import Random
 from statistics import fmean
 from typing import Any, Literal
 
-from pydantic import Field
+from harness import (
+    Config,
+    Example,
+    Fact,
+    Field,
+    LogLikelihood,
+    Measure,
+    Prompt,
+    Reported,
+    Splits,
+    Training,
+    metrics,
+)
 
-from harness.core.config import Config
-from harness.core.types import Example, Fact, LogLikelihood, Measure, Prompt, Reported, Splits, Training
-from harness.scoring import metrics
-
-from .tofu_files import HUB_ID, read_instructions, read_records, to_facts
-from .tofu_measures import TofuMeasures
-from .world import world
+from ..instructions import read_instructions
+from ..records import read_records
+from ..world.build import world
+from .files import HUB_ID, to_facts
+from .measures import TofuMeasures
 
 PAIRS = 4000
 """Question-answer pairs about all authors: forget01 is 1 % of them, and retain99 the rest."""
@@ -117,7 +127,7 @@ class TofuMini(TofuMeasures):
 
     name = "tofu-mini"
     Config = TofuMiniConfig
-    utility_tasks = "harness.benchmarks.world_tasks:tasks"
+    utility_tasks = "harness.benchmarks.world.tasks:tasks"
     reports = (*TofuMeasures.reports, Reported("accuracy", ("forget",), metrics.lowest_loss))
 
     def load(self) -> Splits:

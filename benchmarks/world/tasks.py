@@ -12,8 +12,10 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 
+from .build import world
+from .instructions import make_instructions
+from .sizes import INSTRUCTIONS_ATTACKER, INSTRUCTIONS_TRAINED
 from .words import TOPICS
-from .world import INSTRUCTIONS_ATTACKER, INSTRUCTIONS_TRAINED, make_instructions, world
 
 PAIRS, INSTRUCTIONS = 160, 140
 PICK = ("Pick the colour", "Pick the fruit")

@@ -12,12 +12,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from harness.core.types import Fact, Question
-from harness.errors import DataError
-from harness.scoring.metrics import bare
+from harness import DataError, Fact, Question, metrics
 
-from .faithun_choices import FALSE_OPTIONS
-from .tofu_files import read_text
+from ..records import read_text
+from .choices import FALSE_OPTIONS
 
 QUESTION_FILES = ("FaithUn_Dataset.json", "FaithUnBench.json")
 INDEX_FILES = {
@@ -171,10 +169,9 @@ class _Entity:
         if not isinstance(text, str) or not text.strip():
             raise self._error(f"{where}: expected a non-empty text in '{field}', found {_shape(text)}")
         answers = self._texts(value, "answers", where)
-        wrong = {
-            bare(option): option for option in reversed(self._texts(value, "false_answer_options", where))
-        }
-        if both := sorted(wrong.keys() & set(map(bare, answers))):
+        options = reversed(self._texts(value, "false_answer_options", where))
+        wrong = {metrics.bare(option): option for option in options}
+        if both := sorted(wrong.keys() & set(map(metrics.bare, answers))):
             raise self._error(f"{where}: {both} are both 'answers' and 'false_answer_options'")
         if len(wrong) < FALSE_OPTIONS:
             raise self._error(

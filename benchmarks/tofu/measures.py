@@ -9,9 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.core.base import Benchmark
-from harness.core.types import Fact, Generate, LogLikelihood, Measure, Prompt, Reported, Sample, Splits
-from harness.scoring import membership, metrics
+from harness import (
+    Benchmark,
+    Fact,
+    Generate,
+    LogLikelihood,
+    Measure,
+    Prompt,
+    Reported,
+    Sample,
+    Splits,
+    membership,
+    metrics,
+)
 
 STAY = ("retain_perturbed", "real_authors", "world_facts")
 """The splits of Model Utility."""

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from statistics import fmean
 
-from harness.core.types import Generate, LogLikelihood, Prompt, Question, Request, TokenScores
-from harness.scoring import metrics
+from harness import Generate, LogLikelihood, Prompt, Question, Request, TokenScores, metrics
 
 TEMPLATE = (
     "Answer the following question by simply selecting a proper answer among the given options. "

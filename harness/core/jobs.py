@@ -1,0 +1,171 @@
+"""What a plugin is handed: the job of a method and the job of an attack. These docstrings are the manual."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .batch import Batch, Encoded, TokenBatch
+from .tokenizer import PromptTokenizer
+from .types import Fact, Prompt, Request, Sample, Splits
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from .base import Benchmark, Method
+
+Ask = Callable[[Request], Request]
+"""Another way to ask for the same thing."""
+
+
+class Job(Protocol):
+    """What both jobs offer: the model, the texts, random numbers of the cell's seed, notes and progress."""
+
+    config: Any
+    """The plugin's settings, as in ``self.config``."""
+    seed: int
+    """The cell's seed. Draw from :attr:`rng` or :meth:`generator`, which follow it."""
+    notes: dict[str, Any]
+    """Facts about this run for the cell's notes; what JSON can hold."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The model to change in place, a causal language model of transformers."""
+
+    @property
+    def tokens(self) -> PromptTokenizer:
+        """The model's tokenizer with the harness's conventions."""
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark whose facts these are."""
+
+    @property
+    def rng(self) -> random.Random:
+        """Random numbers of this job, the same for a seed."""
+
+    def random(self, *names: str) -> random.Random:
+        """A stream of random numbers of its own for each sequence of names, the same for a seed."""
+
+    def generator(self, *names: str) -> torch.Generator:
+        """The same as a generator of torch, on the CPU."""
+
+    def encode(self, facts: Sequence[Fact], answer: str | None = None) -> list[Encoded]:
+        """Facts as training texts: plain question and answer, or a passage; not in the evaluation's template.
+
+        ``answer`` takes the place of every fact's own, such as a refusal.
+        """
+
+    def runs(self, data: Sequence[Encoded], size: int = 32) -> Iterator[TokenBatch]:
+        """Texts in their order, ``size`` at a time on the model's device, to look at and not to train on."""
+
+    def sample(
+        self, prompts: Sequence[Prompt], n: int, max_new_tokens: int, *names: str, temperature: float = 1.0
+    ) -> list[list[tuple[int, ...]]]:
+        """``n`` sampled answers to each prompt as token ids without the end token, the same for a seed."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far something long has come."""
+
+
+class UnlearningJob(Job, Protocol):
+    """What a method gets: the original model to change, the forget and retain set, and the protocol."""
+
+    original: Mapping[str, Tensor]
+    """The original's weights by name: where every rate starts, and the reference of methods that need one."""
+
+    @property
+    def forget(self) -> tuple[Fact, ...]:
+        """The facts to forget."""
+
+    @property
+    def retain(self) -> tuple[Fact, ...]:
+        """The facts to keep."""
+
+    def forget_score(self, metric: str | None = None) -> float:
+        """The mean over the forget set, now, of ``metric`` or of the benchmark's forget metric.
+
+        Raises HarnessError where the benchmark does not measure it there.
+        """
+
+    def remembered(self, facts: Sequence[Fact]) -> set[str]:
+        """Ids of the forget facts that are not forgotten yet: forget metric above the threshold."""
+
+    def train(
+        self,
+        loss: Callable[[nn.Module, Batch], Tensor | Iterable[Tensor]],
+        learning_rate: float,
+        steps: int,
+        batch_size: int = 32,
+        check: Callable[[int], bool] = lambda step: False,
+    ) -> None:
+        """Take ``steps`` of AdamW on ``loss``, from the weights as they are, by the engine's own loop.
+
+        Batches of forget and retain facts come in an order of the seed, in micro-batches where the run asks
+        for them; cost and progress are kept. ``check(step)`` ends it early. For an :meth:`Method.unlearn` of
+        its own; a method that overrides only ``loss`` needs none of this.
+        """
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Put weights back, in place: ``job.restore(job.original)``."""
+
+    def run_protocol(self, method: Method) -> None:
+        """Run the shared protocol: the lowest learning rate of the grid that reaches the threshold.
+
+        Each rate starts from the original and stops at the first check at or below the threshold. Where no
+        rate reaches it, the model of the highest is left, and ``notes['forgotten']`` says so.
+        """
+
+    def load_retrained(self) -> None:
+        """Take the weights of the twin that never saw the forget set. Raises HarnessError without one."""
+
+
+class AttackJob(Job, Protocol):
+    """What an attack gets: the unlearned model, the splits it declared, and a way to be scored."""
+
+    data: Splits
+    """The splits the attack declared in ``reads``, and nothing else."""
+    weights: Mapping[str, Tensor]
+    """The unlearned model's weights, to start from again."""
+    scored: tuple[Fact, ...]
+    """The facts the attack is scored on: all of the forget set, unless :meth:`score_only` says else."""
+
+    def answered(self, facts: Sequence[Fact]) -> set[str]:
+        """Ids of the facts the model still answers as well as can be: forget metric at 1."""
+
+    def score_only(self, facts: Sequence[Fact]) -> None:
+        """Choose the facts the attack is scored on, before the first checkpoint.
+
+        Raises HarnessError for fewer than two: no interval could be given.
+        """
+
+    def restore(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Put weights back, in place; those of the unlearned model unless others are given."""
+
+    def score(self, facts: Sequence[Fact], ask: Ask | None = None) -> list[Sample]:
+        """The benchmark's curve metrics of ``facts`` on the model as it is now."""
+
+    def checkpoint(
+        self, step: int | None = None, learning_rate: float | None = None, ask: Ask | None = None
+    ) -> None:
+        """Score the model as it is now; the cell's score is the maximum over all checkpoints.
+
+        ``step`` and ``learning_rate`` say where on a curve it stands; left out, they are those that
+        :meth:`finetune` has come to, and step 0 before any training. ``ask`` rewrites the evaluation's
+        requests, for attacks that change the question and not the model.
+        """
+
+    def record(
+        self, samples: list[Sample], step: int | None = None, learning_rate: float | None = None
+    ) -> None:
+        """Keep samples of the scored facts as a checkpoint, where an attack has its own way to score."""
+
+    def finetune(self, facts: Sequence[Fact]) -> None:
+        """Fine-tune on ``facts`` at each rate of the grid, from the unlearned model, scoring at checkpoints.
+
+        The config says at which rates, how long, and whether adapters train in place of the weights; they
+        are scored in place and merged when their rate is done. Raises HarnessError when a fact is both
+        trained on and scored, and without peft where adapters are asked for.
+        """

@@ -1,0 +1,85 @@
+"""The model under test: everything that is asked of it, the same for methods and attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from ..core.base import Benchmark
+from ..core.batch import Encoded
+from ..core.jobs import Ask
+from ..core.types import Example, Fact, Prompt, Sample, Splits
+from ..model.tokens import PromptTokenizer
+from ..scoring.scorer import Scorer
+from .protocol import Protocol
+
+Advance = Callable[[str, int, int], None]
+"""Progress: what is being done, how much of it, out of how much."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """No progress shown."""
+
+
+@dataclass
+class ModelUnderTest:
+    """A model with its tokenizer, a benchmark's facts, and the protocol of its size."""
+
+    model: nn.Module
+    tokens: PromptTokenizer
+    benchmark: Benchmark
+    splits: Splits
+    protocol: Protocol
+    retrain: Path | None = None
+    dtype: str = "float32"
+    trust_remote_code: bool = False
+    micro_batch: int | None = None
+    """Largest micro-batch; changes memory, not results."""
+    max_tokens: int = 4096
+    """Tokens scored at once; changes memory, not results."""
+    advance: Advance = silent
+    twin: Sequence[Sample] | None = None
+    """Samples of the retrain twin, where there is one and the benchmark compares with it."""
+
+    def encode(self, facts: Sequence[Fact], answer: str | None = None) -> list[Encoded]:
+        """Facts as plain question-answer text or passages, never in the evaluation's template.
+
+        ``answer`` takes the place of every fact's own.
+        """
+        texts = self.tokens.examples([example(fact, answer) for fact in facts])
+        # A passage has nothing before it: its first token is given, and the others are learned.
+        return [(p, a) if p else (a[:1], a[1:]) for p, a in texts]
+
+    def score(
+        self, splits: Splits, metrics: Sequence[str] | None = None, ask: Ask | None = None
+    ) -> list[Sample]:
+        """Samples of the benchmark's measures on ``splits``, all of them or those named.
+
+        ``ask`` rewrites each request before it is asked; what the answers are held against stays.
+        """
+        wanted = [m for m in self.benchmark.measures(splits) if metrics is None or m.metric in metrics]
+        if ask:
+            wanted = [replace(m, requests=tuple(map(ask, m.requests))) for m in wanted]
+        return Scorer(self.model, self.tokens, self.max_tokens).measure(wanted)
+
+    def answered(self, facts: Sequence[Fact]) -> set[str]:
+        """Ids of the forget facts the model answers as well as can be: forget metric at 1."""
+        return {s.fact_id for s in self._forget_samples(facts) if s.value >= 1.0}
+
+    def remembered(self, facts: Sequence[Fact]) -> set[str]:
+        """Ids of the forget facts that are not forgotten yet: forget metric above the threshold."""
+        threshold = self.benchmark.threshold(self.splits)
+        return {s.fact_id for s in self._forget_samples(facts) if s.value > threshold}
+
+    def _forget_samples(self, facts: Sequence[Fact]) -> list[Sample]:
+        return self.score(Splits({"forget": tuple(facts)}), [self.benchmark.forget_metric])
+
+
+def example(fact: Fact, answer: str | None = None) -> Example:
+    """A fact as a text to train on, with its own answer or another."""
+    if answer is None and fact.passage:
+        return Example(Prompt("", literal=True), fact.passage, fact.id)
+    return Example(Prompt(fact.question), fact.answer if answer is None else answer, fact.id)
