@@ -36,7 +36,7 @@ class Loader(yaml.SafeLoader):
             value = self.construct_object(name, deep=True)
             if isinstance(value, str) and value in known:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"{value} again", problem_mark=name.start_mark
+                    problem=f"'{value}' is there twice", problem_mark=name.start_mark
                 )
             known.add(str(value))
         return super().construct_mapping(node, deep)
