@@ -102,6 +102,23 @@ def make_subject(tiny: Callable[..., Any], tokens: Any) -> Callable[..., Any]:
     return make
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every request that a scorer is asked."""
+    from harness.scoring.scorer import Scorer
+
+    requests = []
+    answer = Scorer.answer
+
+    def watched(self: Any, wanted: Any, *rest: Any) -> Any:
+        wanted = list(wanted)
+        requests.extend(wanted)
+        return answer(self, wanted, *rest)
+
+    monkeypatch.setattr(Scorer, "answer", watched)
+    return requests
+
+
 # Four toy facts of each set, as the equations of the methods meet them.
 
 

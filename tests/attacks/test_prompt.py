@@ -16,7 +16,6 @@ from harness.model.losses import cross_entropy
 from harness.model.steps import plain_steps
 from harness.model.tokens import PromptTokenizer
 from harness.model.train import train
-from harness.scoring.scorer import Scorer
 
 
 def prompt(way, **settings):
@@ -25,21 +24,6 @@ def prompt(way, **settings):
 
 def attack_of(subject, attack, seed=0):
     return run_attack(subject, attack, seed, models.snapshot(subject.model))
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """Every request that a scorer is asked."""
-    requests = []
-    answer = Scorer.answer
-
-    def watched(self, wanted, *rest):
-        wanted = list(wanted)
-        requests.extend(wanted)
-        return answer(self, wanted, *rest)
-
-    monkeypatch.setattr(Scorer, "answer", watched)
-    return requests
 
 
 @pytest.mark.parametrize("way", ["prefix", "in-context", "paraphrase"])

@@ -16,6 +16,7 @@ from support.equations import (
     gradients,
     log_probability,
     mean_loss,
+    prepared,
     run,
     settings,
 )
@@ -37,7 +38,7 @@ def attributed(model, examples, influence):
 def test_ssiuu_adds_its_regulariser_to_the_gradient(influence, lambda_, anchor, micro, tiny, job, data):
     model = tiny(initializer_range=0.05).double()
     method = Ssiuu(Ssiuu.Config(lambda_=lambda_, anchor=anchor, influence=influence))
-    method.start(model)
+    prepared(method, job).start(model)
     forget, retain = data
     steps = list(forget_steps(job.tokens, forget, retain, 2, 4, seed=0, micro=micro))
     todo = iter(steps)
@@ -70,7 +71,7 @@ def test_ssiuu_adds_its_regulariser_to_the_gradient(influence, lambda_, anchor, 
     train(model, steps, method.loss, [optimizer], after_backward=after_backward)
     assert len(past) == 4
     assert min(sizes) > 1e-3  # the regulariser is no rounding error here
-    assert method.log()["regulariser_ratio"] == pytest.approx(sum(sizes) / len(sizes), rel=1e-4)
+    assert job.notes["regulariser_ratio"] == pytest.approx(sum(sizes) / len(sizes), rel=1e-4)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.01, 2.0])
@@ -79,7 +80,7 @@ def test_the_ratio_of_ssiuu_sets_the_length_of_its_regulariser(ratio, tiny, job,
     method = Ssiuu(Ssiuu.Config(ratio=ratio, influence="log-probability"))
     free = Ssiuu(Ssiuu.Config(lambda_=1.0, influence="log-probability"))
     for each in (method, free):
-        each.start(model)
+        prepared(each, job).start(model)
     seen = []
 
     def loss(model, batch):
@@ -105,7 +106,7 @@ def test_the_ratio_of_ssiuu_sets_the_length_of_its_regulariser(ratio, tiny, job,
         assert by_lambda.norm() > 0
         expected = by_lambda * ratio * length / by_lambda.norm()
         assert (by_ratio - expected).norm() <= 1e-9 * length
-    assert method.log()["regulariser_ratio"] == pytest.approx(ratio)
+    assert job.notes["regulariser_ratio"] == pytest.approx(ratio)
 
 
 def test_ssiuu_with_the_mean_over_a_batch_of_two_is_its_sum_with_a_quarter_of_lambda(
