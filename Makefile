@@ -22,14 +22,15 @@ leaderboard: .venv/installed
 regenerate: .venv/installed
 	$(BIN)/harness leaderboard regenerate
 
-# The documentation, in site/; warnings are errors.
+# The documentation, in site/: its pages as Markdown in build/docs, then the site; warnings are errors.
 docs: .venv/installed
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python docs/make.py
 
 test: .venv/installed
 	.ci/install-browser
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --dist loadgroup
 	$(MAKE) regenerate

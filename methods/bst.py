@@ -1,7 +1,5 @@
 """BS-T: bootstrapping on the model's token beliefs."""
 
-from torch.nn import functional as F
-
 from harness import IGNORED, Field, Method, MethodConfig, losses
 
 
@@ -35,12 +33,10 @@ def belief_loss(model, texts, belief, k):
     constant. For ``belief`` (lambda) 0 it is -CE, bit for bit.
     """
     logits, labels = losses.answer_logits(model, texts)
-    flat, target = losses.full_precision(logits.flatten(0, 1)), labels.flatten()
-    hard = -F.cross_entropy(flat, target, ignore_index=IGNORED, reduction="none")
-    hard = hard.view(labels.shape).sum(dim=1).sum() / texts.step_tokens
+    hard = -losses.nll_of(logits, labels).sum() / texts.step_tokens
     if belief == 0:
         return hard
-    logprobs = flat[target != IGNORED].log_softmax(dim=-1)
+    logprobs = losses.full_precision(logits[labels != IGNORED]).log_softmax(dim=-1)
     top = logprobs.detach().topk(min(k, logprobs.shape[-1]), dim=-1)
     q = top.values.softmax(dim=-1)
     soft = (q * logprobs.gather(-1, top.indices)).sum() / texts.step_tokens

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..leaderboard import board, compare
-from ..leaderboard.compare import Difference, Findings
-from ..leaderboard.subset import JOBS, SETUP, Part, draw
+from ..leaderboard.compare import Comparison, Difference
+from ..leaderboard.groups import grouped
+from ..leaderboard.subset import JOBS, SETUP, Subset, pick
 from ..report import files
 from ..report.console import note, say, table
 from ..report.files import Published
@@ -27,7 +28,7 @@ RERENDER = "harness leaderboard pages"
 
 def build(results: Sequence[Path], out: Path) -> None:
     """Write the leaderboard of one or more results directories."""
-    made = files.build(*store.tables(store.stores(results)))
+    made = files.build(grouped(*store.tables(store.stores(results))))
     written = made.files()
     files.write(written, out)
     note(
@@ -49,9 +50,9 @@ def check(committed: Path, results: Sequence[Path], part: bool = False, rows: in
     ``rows`` is how many rows must be there to compare: without any, nothing differs.
     """
     theirs = files.read(committed)
-    tables = store.tables(store.stores(results))
-    ours = board.build(*tables)
-    found = compare.compare(theirs.board.to_pylist(), ours.to_pylist(), compare.spreads(*tables), part)
+    groups = grouped(*store.tables(store.stores(results)))
+    ours = board.build(groups)
+    found = compare.compare(theirs.board.to_pylist(), ours.to_pylist(), compare.spreads(groups), part)
     found.differences += stale(committed, theirs)
     show(found, committed, rows)
     return found.rows >= rows and not found.differences
@@ -61,7 +62,7 @@ def regenerate(committed: Path, minutes: float, seed: int | None) -> bool:
     """Draw a part of the grid, run it from nothing, and hold it against the committed rows."""
     seed = secrets.randbelow(2**32) if seed is None else seed
     rows = files.read(committed).board.to_pylist()
-    part = draw(rows, 60 * minutes, seed)
+    part = pick(rows, 60 * minutes, seed)
     describe(part, sum(row["attack"] != "none" for row in rows), minutes, seed)
     place = Path(tempfile.mkdtemp(prefix="harness-"))
     wanted = command.Wanted(
@@ -82,13 +83,13 @@ def regenerate(committed: Path, minutes: float, seed: int | None) -> bool:
     return agrees
 
 
-def describe(part: Part, rows: int, minutes: float, seed: int) -> None:
+def describe(part: Subset, rows: int, minutes: float, seed: int) -> None:
     """Say what was drawn and what it will take."""
     say(f"drawn with --seed {seed}: {part.benchmark}, seeds: {part.seeds}")
     say(f"methods: {', '.join(part.methods)}   attacks: {', '.join(part.attacks)}")
     say(
         f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {SETUP / 60:.1f} of them for the targets; "
-        f"{part.drawable} of {rows} rows under attacks fit into {minutes:g} minutes and may be drawn\n"
+        f"{part.eligible} of {rows} rows under attacks fit into {minutes:g} minutes and may be drawn\n"
     )
 
 
@@ -118,7 +119,7 @@ def stale(place: Path, made: Published) -> Iterator[Difference]:
             yield Difference(name, "not what the tables beside it give", RERENDER)
 
 
-def show(found: Findings, committed: Path, rows: int) -> None:
+def show(found: Comparison, committed: Path, rows: int) -> None:
     """Say how much was compared, what came close, and what differs."""
     say(
         f"\n{committed}: {found.rows} rows and {len(found.numbers)} numbers of {found.models} unlearned "

@@ -36,10 +36,13 @@ def full_precision(logits: Tensor) -> Tensor:
 
 def nll(model: nn.Module, texts: TokenBatch) -> Tensor:
     """NLL_sum (B,) in nats: sum over answer tokens of -log pi(y_t | x, y_<t), in float32 or better."""
-    logits, labels = answer_logits(model, texts)
-    logits = full_precision(logits)
+    return nll_of(*answer_logits(model, texts))
+
+
+def nll_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """NLL_sum (B,) in nats of labels (B, K) under logits (B, K, V), as :func:`answer_logits` gives both."""
     losses = nn.functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+        full_precision(logits).flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
     return losses.view(labels.shape).sum(dim=1)
 

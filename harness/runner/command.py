@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core import hub
 from ..core.config import MethodConfig
-from ..core.names import CONTROLS, LABEL, TINY
+from ..core.names import CONTROLS, TINY
 from ..engine.source import Source
 from ..engine.targets import cache_directory
 from ..errors import ConfigError
@@ -23,11 +23,12 @@ from ..report.console import note, say, table
 from ..report.progress import Shown
 from ..report.results import Results
 from ..store.store import Store, chosen
+from .context import WorkerContext
 from .plan import Plan, spec
 from .planner import make
 from .pool import execute
+from .record import display_name
 from .utility import Utility
-from .worker import Setting, display_name
 
 DTYPES = ("float32", "bfloat16", "float16")
 COUNTS = ("seeds", "jobs", "threads", "micro_batch", "utility_limit")
@@ -184,14 +185,12 @@ def describe(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
     there = sum(cell.key in done for cell in cells)
     benchmarks = {group.benchmark.name: None for group in plan.groups}
     methods = {group.method.name: None for group in plan.groups}
-    specs = {" ".join(filter(None, (c.attack.name, c.variant))): c.attack for c in cells if c.attack}
-    attacks = [name for name, spec in specs.items() if spec.kind != LABEL]
+    attacks = dict.fromkeys(" ".join(filter(None, (c.attack.name, c.variant))) for c in cells if c.attack)
     tell(f"benchmarks: {', '.join(benchmarks)}   model: {display_name(plan.source)}   seeds: {wanted.seeds}")
     tell(f"methods: {', '.join(methods)}")
     tell(f"attacks: {', '.join(attacks) or 'none'}")
-    for asked in specs.values():
-        if asked.kind == LABEL:
-            tell(f"utility: {', '.join(json.loads(asked.config)['asked'])} ({asked.owner})")
+    for tasks in dict.fromkeys(cell.tasks for cell in cells if cell.tasks):
+        tell(f"utility: {', '.join(json.loads(tasks.config)['asked'])} ({tasks.engine})")
     tell(f"cells: {len(cells)}, of which {there} are in {wanted.results} already")
     needed = {key for group in plan.missing(done) for key in group.models}
     train = [
@@ -210,10 +209,12 @@ def carry_out(plan: Plan, done: set[str], wanted: Wanted, cache: Path) -> None:
     missing = sum(len(group.cells) for group in plan.missing(done))
     if not missing:
         return
-    setting = Setting(plan.source, wanted.results, cache, wanted.threads, wanted.micro_batch, wanted.plugins)
+    context = WorkerContext(
+        plan.source, wanted.results, cache, wanted.threads, wanted.micro_batch, wanted.plugins
+    )
     with Shown(missing) as shown:
         try:
-            execute(plan, setting, wanted.jobs or default_jobs(), shown, done)
+            execute(plan, context, wanted.jobs or default_jobs(), shown, done)
         except KeyboardInterrupt:
             # Counted where they are: a cell may be committed and its news still on the way.
             there = Store(wanted.results).done()
@@ -249,7 +250,7 @@ def check(
     """Run the controls under every attack, and say whether the benchmark tells them apart."""
     wanted = Wanted(methods=",".join(CONTROLS), benchmarks=name, model=model, seeds=seeds, utility="none")
     wanted = replace(wanted, data=data, results=results, cache=cache, jobs=jobs, plugins=plugins)
-    findings = controls.judge(run(wanted).leaderboard.to_pylist())
-    for finding in findings:
-        say(f"{'ok  ' if finding.holds else 'FAIL'}  {finding.claim}: {finding.seen}")
-    return all(finding.holds for finding in findings)
+    checks = controls.check(run(wanted).leaderboard.to_pylist())
+    for each in checks:
+        say(f"{'ok  ' if each.passed else 'FAIL'}  {each.name}: {each.detail}")
+    return all(each.passed for each in checks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core import hub
-from ..core.names import TINY
+from ..core.names import TINY, UTILITY
 from ..engine.source import Source
 from ..plugins.registry import Registry
 from ..store.atomic import write_atomically
@@ -42,10 +42,10 @@ def prepare(
             Prepared(spec.name, str(place), hub.describe(kind, repo, asked, place))
             for (kind, repo, asked), place in benchmark.hub.fetched.items()
         ] or [Prepared(spec.name, str(spec.data or "the package"))]
-    if told := utility.resolve(own=""):
-        engine, fingerprint, settings = told
-        tasks = ", ".join(json.loads(settings)["asked"])
-        found.append(Prepared("utility", engine, hub.Fetched("lm-eval", tasks, None, fingerprint, (), 0)))
+    if resolved := utility.resolve(own=""):
+        tasks = ", ".join(json.loads(resolved.config)["asked"])
+        record = hub.Fetched("lm-eval", tasks, None, resolved.fingerprint, (), 0)
+        found.append(Prepared(UTILITY, resolved.engine, record))
     entries = [*hub.recorded(cache), *(each.fetched for each in found if each.fetched)]
     latest = {(entry.kind, entry.repo, entry.asked): entry for entry in entries}
     write_atomically(cache / hub.RECORD, hub.as_json(latest.values()))

@@ -12,7 +12,7 @@ from harness.attacks.private_data import PrivateData
 from pydantic import ValidationError
 
 from harness.core.types import Splits
-from harness.engine import evaluation
+from harness.engine import attacking
 from harness.engine.attacking import AttackJob, run_attack
 from harness.errors import HarnessError
 from harness.model import models
@@ -54,13 +54,13 @@ def lora(**settings):
 def widths(monkeypatch):
     """What is asked of peft: (rank, alpha) of each set of adapters."""
     asked = []
-    adapters = evaluation.adapters
+    adapters = attacking.adapters
 
     def watched(model, r, alpha, seed):
         asked.append((r, alpha))
         return adapters(model, r, alpha, seed)
 
-    monkeypatch.setattr(evaluation, "adapters", watched)
+    monkeypatch.setattr(attacking, "adapters", watched)
     return asked
 
 
@@ -104,7 +104,7 @@ def test_adapters_learn_what_they_are_given(make_subject, toy_benchmark, tiny):
     weights = models.snapshot(subject.model)
     trained = []
     encode = subject.encode
-    subject.encode = lambda facts: trained.extend(facts) or encode(facts)
+    subject.encode = lambda facts, answer=None: trained.extend(facts) or encode(facts, answer)
 
     def known(facts):
         return [s.value for s in subject.score(Splits({"forget": tuple(facts)}), ["probability"])]

@@ -11,6 +11,7 @@ import pytest
 
 import harness.runner.command
 from harness.errors import HarnessError
+from harness.store.schema import PROTOCOL, SCHEMA_VERSION
 from support.command import harness_cli
 from support.results import committed, rows, total
 from support.site import on_path
@@ -267,8 +268,8 @@ class TestResults:
     """Results that cannot be used are refused and left as they are."""
 
     @pytest.mark.parametrize("command", [("run",), ("leaderboard", "build")])
-    @pytest.mark.parametrize("name", ["protocol", "schema_version"])
-    def test_of_another_version(self, world, there, command, name):
+    @pytest.mark.parametrize(("name", "ours"), [("protocol", PROTOCOL), ("schema_version", SCHEMA_VERSION)])
+    def test_of_another_version(self, world, there, command, name, ours):
         other = shutil.copytree(there, world.folder / "other")
         path = sorted((other / "cells").glob("*.parquet"))[0]
         cell = pq.read_table(path)
@@ -279,7 +280,8 @@ class TestResults:
         else:
             ended = harness_cli(*command, "--results", other, "--out", world.folder / "board")
         said = refusal(ended)
-        assert said == f"{path} was written with {name} 0 and this is 1; use another --results directory."
+        reason = f"was written with {name} 0 and this is {ours}; use another --results directory."
+        assert said == f"{path} {reason}"
         assert committed(other) == before
 
     def test_that_are_a_file(self, world):

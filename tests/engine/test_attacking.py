@@ -139,21 +139,17 @@ def test_every_metric_has_its_own_maximum_and_the_samples_of_it(attack):
     assert outcome.notes["best_step"] == 2
 
 
-def test_every_rate_of_an_attack_starts_from_the_unlearned_model(attack, tiny):
+def test_every_rate_of_an_attack_starts_from_the_unlearned_model(attack, tiny, monkeypatch):
     seen = []
+    restore = models.restore
 
-    def do(job):
-        restart = job.restart
+    def watched(model, weights):
+        seen.append(models.weights_fingerprint(model))
+        restore(model, weights)
+        seen.append(models.weights_fingerprint(model))
 
-        def watched():
-            seen.append(models.weights_fingerprint(job.model))
-            restart()
-            seen.append(models.weights_fingerprint(job.model))
-
-        job.restart = watched
-        job.finetune(job.data["instruct"])
-
-    attack(do, learning_rates=(1e-3, 1e-2), steps=2)
+    monkeypatch.setattr(models, "restore", watched)
+    attack(lambda job: job.finetune(job.data["instruct"]), learning_rates=(1e-3, 1e-2), steps=2)
     unlearned = models.weights_fingerprint(tiny())
     # Before and after: scoring at step 0, the first rate, the second.
     assert [fingerprint == unlearned for fingerprint in seen] == [True, True, True, True, False, True]

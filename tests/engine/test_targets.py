@@ -17,7 +17,7 @@ from harness.engine.protocol import EMBEDDED, PUBLISHED
 from harness.engine.source import Source
 from harness.engine.targets import Recipe, cache_directory
 from harness.errors import HarnessError, ModelError
-from harness.model import embedded, loading, models
+from harness.model import loading, models
 from harness.model.embedded import Tiny
 
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -40,7 +40,8 @@ def training(toy_splits):
 @pytest.fixture
 def small(monkeypatch):
     """The embedded model, smaller still, and two passes over its corpus."""
-    monkeypatch.setattr(embedded, "Tiny", partial(Tiny, **SMALL, epochs=2, batch_size=8))
+    for module in (targets, source_module):
+        monkeypatch.setattr(module, "Tiny", partial(Tiny, **SMALL, epochs=2, batch_size=8))
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_the_id_of_a_fact_does_not_change_what_is_learnt(training):
 
 def test_the_key_of_the_embedded_model_changes_with_its_definition(training, monkeypatch):
     before = key(training)
-    monkeypatch.setattr(embedded, "Tiny", partial(Tiny, hidden_size=64))
+    monkeypatch.setattr(source_module, "Tiny", partial(Tiny, hidden_size=64))
     assert key(training) != before
 
 

@@ -8,7 +8,6 @@ from harness.methods.gd import GradientDifference
 
 from harness.engine.protocol import Protocol
 from harness.engine.unlearning import unlearn
-from harness.errors import HarnessError
 from harness.model import models
 
 
@@ -142,12 +141,16 @@ def test_the_threshold_is_that_of_the_benchmark(follow):
     assert (job.notes["stop_metric"], job.notes["stop_at"]) == ("exact_match", 0.25)
 
 
-def test_a_metric_to_stop_at_that_the_benchmark_does_not_have_is_named(follow):
+def test_a_metric_to_stop_at_that_the_benchmark_does_not_have_gives_way_to_its_threshold(follow):
     class Stopped(Followed):
         stop = ("no_such_metric", 0.5)
 
-    with pytest.raises(HarnessError, match=r"toy.* has no .*no_such_metric"):
-        follow(lambda rate, step: 1.0, make=Stopped)
+    def falling(rate, step):
+        return 1.0 if rate is None else 1.0 - step / 10
+
+    plain, stopped = (follow(falling, make=make)[0] for make in (Followed, Stopped))
+    assert stopped.notes == plain.notes
+    assert (plain.notes["stop_metric"], plain.notes["stop_at"]) == ("exact_match", 0.25)
 
 
 def test_all_parameters_train_again_afterwards(follow):

@@ -31,7 +31,7 @@ def log_sigma(x):
     ("beta", "delta", "gamma", "alpha"),
     [(4.5, 0.0, 0.125, 1.0), (0.5, 0.0, 1.0, 1.0), (0.5, 2.0, 1.0, 3.0), (2.0, -0.3, 0.4, 0.0)],
 )
-def test_simnpo_is_its_equation(beta, delta, gamma, alpha, model, batch, data):
+def test_simnpo_is_its_equation(beta, delta, gamma, alpha, model, batch, data, job):
     method = prepared(SimNPO(SimNPO.Config(beta=beta, delta=delta, gamma=gamma, alpha=alpha)), job)
     forget, retain = data
     expected = alpha * mean_loss(model, retain)
@@ -56,7 +56,7 @@ class Counter(torch.nn.Module):
 
 
 @pytest.mark.parametrize("times", [2, 3, 10])
-def test_simnpo_does_not_see_how_long_an_answer_is(times, tokens):
+def test_simnpo_does_not_see_how_long_an_answer_is(times, tokens, job):
     model = Counter(20)
     method = prepared(SimNPO(SimNPO.Config(beta=0.7, delta=0.2, gamma=1.0, alpha=0.0)), job)
     once = [((1, 2, 3), (5, 7)), ((4,), (6, 6))]
@@ -69,7 +69,7 @@ def test_simnpo_does_not_see_how_long_an_answer_is(times, tokens):
     torch.testing.assert_close(found[0], found[1], atol=1e-12, rtol=1e-6)
 
 
-def test_simnpo_tends_to_ascent_on_the_mean_of_each_answer_as_beta_falls(model, batch, data):
+def test_simnpo_tends_to_ascent_on_the_mean_of_each_answer_as_beta_falls(model, batch, data, job):
     terms = [log_probability(model, *example) / len(example[1]) for example in data[0]]
     ascent = flat(gradients(model, sum(terms) / N))
     distances = []
@@ -82,7 +82,7 @@ def test_simnpo_tends_to_ascent_on_the_mean_of_each_answer_as_beta_falls(model, 
     assert distances[-1] < 0.01
 
 
-def test_simnpo_without_its_forget_weight_only_keeps(model, batch, data):
+def test_simnpo_without_its_forget_weight_only_keeps(model, batch, data, job):
     method = prepared(SimNPO(SimNPO.Config(beta=4.5, gamma=0.0)), job)
     assert_loss_and_gradient(model, loss_of(method, model, batch), mean_loss(model, data[1]))
 

@@ -16,6 +16,7 @@ from support.equations import (
     gradients,
     log_probability,
     mean_loss,
+    prepared,
     run,
     settings,
 )
@@ -79,7 +80,7 @@ def test_the_ratio_of_ssiuu_sets_the_length_of_its_regulariser(ratio, tiny, job,
     method = Ssiuu(Ssiuu.Config(ratio=ratio, influence="log-probability"))
     free = Ssiuu(Ssiuu.Config(lambda_=1.0, influence="log-probability"))
     for each in (method, free):
-        each.start(model)
+        prepared(each, job).start(model)
     seen = []
 
     def loss(model, batch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import harness.engine.evaluation
+import harness.engine.cell
 import harness.runner.command
 from support.results import committed, numbers, rows, total
 
@@ -70,11 +70,11 @@ def test_a_second_run_computes_nothing(world, monkeypatch):
 def test_a_method_without_a_seed_is_evaluated_once_for_all_seeds(world, monkeypatch):
     evaluated = []
 
-    def evaluate(subject, real=harness.engine.evaluation.evaluate):
+    def evaluate(subject, real=harness.engine.cell.evaluate):
         evaluated.append(subject)
         return real(subject)
 
-    monkeypatch.setattr(harness.engine.evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(harness.engine.cell, "evaluate", evaluate)
     assert world.run("none", "none", controls=False, seeds=3).code == 0
     assert len(evaluated) == 1
     kept = numbers(world.path())

@@ -1,7 +1,7 @@
 """Registers a class that is no method."""
 
 import harness
-from harness.plugins.hookspecs import Register
+from harness import Register
 
 
 class Loose:

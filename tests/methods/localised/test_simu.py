@@ -60,7 +60,7 @@ def test_simu_chooses_the_critical_neurons(t, dual, job, data):
 
 def test_simu_takes_every_neuron_where_all_scores_are_above_no_threshold(job, monkeypatch):
     scores = torch.rand(2, 24, generator=torch.Generator().manual_seed(0)) + 0.01
-    monkeypatch.setattr("harness.methods.simu.integrated_influence", lambda model, texts, m: scores)
+    monkeypatch.setattr("harness.methods.simu.neurons.integrated_influence", lambda model, texts, m: scores)
     assert prepared(Simu(Simu.Config(t=0.0)), job).chosen.all()
     assert int(prepared(Simu(Simu.Config(t=1.0)), job).chosen.sum()) == 0
 

@@ -1,28 +1,30 @@
-"""The reference: hooks, classes, metrics, command line, tables and errors, from the code alone."""
+"""The reference: Python interface, hooks, metrics, command line, tables and errors, from the code alone."""
 
 from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pyarrow as pa
 import typer
-from pages import anchor, wanted, where
-from text import code, docstring, plain, table
 
 import harness.cli.main
 from harness import errors as harness_errors
 from harness.core.base import Benchmark
 from harness.core.formulas import described
 from harness.core.types import Reported
-from harness.leaderboard.board import columns as leaderboard
-from harness.leaderboard.board import curves
-from harness.plugins.discovery import hookspecs
+from harness.leaderboard import columns as leaderboard
+from harness.leaderboard import curves
+from harness.plugins import hookspecs
 from harness.plugins.registry import Registry
-from harness.store.store import schema as store
+from harness.store import schema as store
+
+from . import api
+from .pages import anchor, wanted, where
+from .text import code, docstring, plain, table
 
 TABLES = {
     "cells": store.CELLS,
@@ -31,22 +33,6 @@ TABLES = {
     "leaderboard.parquet": leaderboard.SCHEMA,
     "curves.parquet": curves.SCHEMA,
 }
-
-BASES = ("Plugin", "Method", "Attack", "Benchmark")
-CONFIGS = ("Config", "MethodConfig", "TrainingConfig", "FinetuneConfig", "EpochsConfig")
-PLAIN = """
-    Question Fact Splits Prompt Example LogLikelihood Generate TokenScores Measure
-    Sample Metric Reported Training Cost Outcome"""
-ENGINE = (
-    *(f"harness.run.{name}" for name in ("Unlearning", "Attacking", "Subject")),
-    *(f"harness.core.types.{name}" for name in PLAIN.split()),
-    "harness.core.batch.TokenBatch",
-    "harness.core.batch.Batch",
-    "harness.model.losses",
-    "harness.core.formulas",
-    *(f"harness.testing.{name}" for name in ("check_method", "check_attack", "check_benchmark")),
-)
-"""What plugins are given, and what they are written in."""
 
 
 def hooks() -> str:
@@ -63,16 +49,12 @@ def specified(specs: ModuleType) -> dict[str, FunctionType]:
     return {name: f for name, f in vars(specs).items() if isinstance(f, FunctionType) and hasattr(f, mark)}
 
 
-def classes() -> str:
-    """The base classes and their settings; mkdocstrings reads them from the source."""
-    return _documented("harness.core.base", "The three nouns", BASES) + _documented(
-        "harness.core.base", "Settings they share", CONFIGS
+def python(sections: Mapping[str, tuple[Any, ...]]) -> str:
+    """Functions, classes and modules below their headings."""
+    return "\n".join(
+        f"## {title}\n\n" + "\n".join(api.described(thing) for thing in things)
+        for title, things in sections.items()
     )
-
-
-def engine() -> str:
-    """What a plugin is given and what it is written in."""
-    return "\n".join(f"::: {path}\n" for path in ENGINE)
 
 
 def metrics() -> str:
@@ -84,7 +66,7 @@ def metrics() -> str:
             of[reported.metric].append((entry.name, reported))
     parts = []
     for metric, found in of.items():
-        parts.append(f"## `{metric}` {{: #{anchor(metric)} }}\n")
+        parts.append(f"({anchor(metric)})=\n## `{metric}`\n")
         for function in dict.fromkeys(reported.formula for _, reported in found):
             formula = described(function)
             parts.append(f"{plain(formula.definition)}\n\nIn {plain(formula.range)}. {docstring(function)}\n")
@@ -152,7 +134,3 @@ def errors() -> str:
         if kind.__module__ == harness_errors.__name__
     ]
     return "## Errors\n\n" + table(("error", "when"), rows)
-
-
-def _documented(module: str, title: str, names: tuple[str, ...]) -> str:
-    return f"## {title}\n\n" + "".join(f"::: {module}.{name}\n\n" for name in names)

@@ -8,19 +8,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import reference
 import typer
-from pages import DOCS
-from text import docstring
 
 import harness.cli.main
-from harness.core import base
 from harness.core.base import Benchmark
 from harness.core.formulas import described
-from harness.errors import PluginError
-from harness.plugins.discovery import DISTRIBUTION, hookspecs
+from harness.errors import HarnessError, PluginError
+from harness.plugins import hookspecs
+from harness.plugins.discovery import DISTRIBUTION
 from harness.plugins.registry import Entry, Registry
 from harness.plugins.settings import settings_of
+
+from . import reference
+from .documented import BASES, CONFIGS, ELSEWHERE, PYTHON
+from .pages import DOCS, ROOT
+from .text import docstring
 
 
 def undocumented(
@@ -35,6 +37,7 @@ def undocumented(
     return [
         *hooks(specs),
         *classes(),
+        *public(),
         *options(app),
         *columns(),
         *pages(own, docs),
@@ -46,27 +49,38 @@ def hooks(specs: ModuleType) -> Iterator[str]:
     """Every hook."""
     for name, function in reference.specified(specs).items():
         if not docstring(function):
-            yield f"The hook {name} has no docstring; write one in harness/hookspecs.py."
+            yield f"The hook {name} has no docstring; write one in {_file(hookspecs)}."
 
 
 def classes() -> Iterator[str]:
     """Every public method of the classes that plugins derive from."""
-    for name in (*reference.BASES, *reference.CONFIGS):
-        cls = getattr(base, name)
+    for cls in (*BASES, *CONFIGS):
         said = [m for b in cls.__mro__ for m in vars(b) if docstring(vars(b)[m])]
         for member, thing in vars(cls).items():
             if inspect.isfunction(thing) and not member.startswith("_") and member not in said:
-                yield f"{name}.{member}() has no docstring; write one in harness/base.py."
+                yield f"{cls.__name__}.{member}() has no docstring; write one in {_file(cls)}."
+
+
+def public() -> Iterator[str]:
+    """Every name that ``harness`` exports. Errors stand in a table of their own."""
+    shown = [thing for page in PYTHON.values() for things in page.values() for thing in things]
+    shown += [thing for module in shown if inspect.ismodule(module) for thing in vars(module).values()]
+    for name in dir(harness):
+        thing = getattr(harness, name)
+        error = inspect.isclass(thing) and issubclass(thing, HarnessError)
+        if not error and name not in ELSEWHERE and not any(thing is other for other in shown):
+            yield f"harness.{name} is in no page of the reference; name it in docs/docgen/documented.py."
 
 
 def options(app: typer.Typer) -> Iterator[str]:
     """Every command and every option."""
+    place = _file(harness.cli.main)
     for path, command in reference.commands(typer.main.get_command(app)):
         if not command.help:
-            yield f"The command `{path}` has no help; write its docstring in harness/cli.py."
+            yield f"The command `{path}` has no help; write its docstring in {place}."
         for parameter in command.params:
             if not getattr(parameter, "help", None) and parameter.name != "help":
-                yield f"{parameter.opts[0]} of `{path}` has no help; write help=... in harness/cli.py."
+                yield f"{parameter.opts[0]} of `{path}` has no help; write help=... in {place}."
 
 
 def columns() -> Iterator[str]:
@@ -82,8 +96,7 @@ def pages(entries: list[Entry], docs: Path) -> Iterator[str]:
     wanted = {docs / f"{entry.kind}s" / f"{entry.name}.md": entry for entry in entries}
     for path, entry in wanted.items():
         if not path.is_file():
-            place = f"write {_shown(path)} and name it in mkdocs.yml"
-            yield f"The {entry.kind} '{entry.name}' has no page; {place}."
+            yield f"The {entry.kind} '{entry.name}' has no page; write {_shown(path)}."
     for kind in {entry.kind for entry in entries}:
         for path in sorted((docs / f"{kind}s").glob("*.md")):
             if path not in wanted and path.name != "index.md":
@@ -106,3 +119,7 @@ def plugin(entry: Entry) -> Iterator[str]:
 
 def _shown(path: Path) -> str:
     return "/".join(path.parts[-3:])
+
+
+def _file(thing: Any) -> str:
+    return Path(inspect.getfile(thing)).relative_to(ROOT).as_posix()

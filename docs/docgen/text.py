@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 HARD = "\N{NO-BREAK SPACE}"
+ROLE = re.compile(r":(?:func|class|meth|attr|mod|data):(?=`)")
+
+
+class DocsError(Exception):
+    """The pages cannot be written; says what to mend and where."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -32,9 +38,19 @@ def code(value: Any) -> str:
 
 def plain(text: str) -> str:
     """Text in which nothing is Markdown: descriptions hold <, * and _ of formulas."""
-    for sign in "\\`*_<>[]$":
-        text = text.replace(sign, f"&#{ord(sign)};")
-    return text
+    return "".join(f"&#{ord(sign)};" if sign in "\\`*_<>[]{}$" else sign for sign in text)
+
+
+def entities(text: str) -> str:
+    """Text within HTML within Markdown, also in a table."""
+    return "".join(f"&#{ord(sign)};" if sign in "\\`*_<>[]{}$&|~" else sign for sign in text)
+
+
+def fenced(text: str, language: str) -> str:
+    """A block of code, or a directive, whatever fences it holds."""
+    longest = max((len(ticks) for ticks in re.findall(r"^`+", text, re.MULTILINE)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n"
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -53,4 +69,9 @@ def interval(row: dict[str, Any], column: str) -> str:
 
 def docstring(thing: Any) -> str:
     """The docstring of this very thing and of none of its bases, without indentation."""
-    return inspect.cleandoc(thing.__doc__ or "")
+    return markdown_of(thing.__doc__ or "")
+
+
+def markdown_of(text: str) -> str:
+    """A docstring without indentation and Sphinx's roles: Markdown shows what they name as code."""
+    return ROLE.sub("", inspect.cleandoc(text))

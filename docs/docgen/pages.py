@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from text import cell, code, docstring, interval, number, plain, table
 
 from harness.core.base import Attack, Benchmark, Method, Plugin
 from harness.core.config import MethodConfig, TrainingConfig
@@ -22,6 +21,8 @@ from harness.core.types import Reported
 from harness.leaderboard.labels import attack_label, method_label
 from harness.plugins.registry import Entry, Registry
 from harness.plugins.settings import settings_of
+
+from .text import cell, code, docstring, interval, number, plain, table
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -76,6 +77,12 @@ def benchmarks() -> str:
     return _overview("benchmark", ["benchmark", "what it is", "forget metric", "facts from"], facts)
 
 
+def board() -> str:
+    """The way to the leaderboard that sorts and draws."""
+    link = '<a href="leaderboard/index.html">The same as a page that sorts, filters and draws</a>'
+    return f"## With curves\n\n{link}.\n"
+
+
 def settings(name: str, cls: type[Plugin]) -> str:
     """The settings as ``harness show`` has them."""
     rows = [
@@ -95,8 +102,8 @@ def leaderboard() -> list[Row]:
 
 
 def anchor(metric: str) -> str:
-    """The id of a metric's section."""
-    return "metric-" + metric.replace("+", "-plus")
+    """The id of a metric's section, as Sphinx writes ids."""
+    return "metric-" + metric.lower().replace("+", "-plus").replace("_", "-")
 
 
 def where(reported: Reported) -> str:

@@ -1,0 +1,83 @@
+"""The Python interface that the reference shows: pages, their headings, and what stands below each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness import (
+    Attack,
+    AttackConfig,
+    AttackJob,
+    Batch,
+    Benchmark,
+    BenchmarkConfig,
+    Config,
+    EpochsConfig,
+    Example,
+    Fact,
+    FinetuneConfig,
+    Generate,
+    LogLikelihood,
+    Measure,
+    Method,
+    MethodConfig,
+    Prompt,
+    PromptTokenizer,
+    Question,
+    Reported,
+    Results,
+    Sample,
+    Splits,
+    TokenBatch,
+    TokenScores,
+    Training,
+    UnlearningJob,
+    load,
+    losses,
+    membership,
+    metrics,
+    models,
+    neurons,
+    run,
+)
+from harness.core import formulas
+from harness.core.base import Plugin
+from harness.core.config import TrainingConfig
+from harness.core.jobs import Job
+from harness.core.types import Cost, Metric, Outcome
+from harness.testing import check_attack, check_benchmark, check_method
+
+BASES = (Plugin, Method, Attack, Benchmark)
+CONFIGS = (
+    Config,
+    MethodConfig,
+    AttackConfig,
+    BenchmarkConfig,
+    TrainingConfig,
+    FinetuneConfig,
+    EpochsConfig,
+)
+"""What plugins derive from; every public method of these must be documented."""
+
+PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "reference/python.md": {"Functions": (run, load), "What comes back": (Results,)},
+    "reference/classes.md": {"The three nouns": BASES, "Settings they share": CONFIGS},
+    "reference/engine.md": {
+        "The two jobs": (Job, UnlearningJob, AttackJob),
+        "Facts and splits": (Question, Fact, Splits, Training, Example),
+        "What is asked and answered": (Prompt, LogLikelihood, Generate, TokenScores),
+        "Metrics": (Measure, Sample, Metric, Reported),
+        "What a cell found": (Cost, Outcome),
+        "Texts in batches": (TokenBatch, Batch, PromptTokenizer),
+        "Losses": (losses,),
+        "Models": (models,),
+        "Neurons": (neurons,),
+        "Formulas": (formulas, metrics, membership),
+        "Checks": (check_method, check_attack, check_benchmark),
+    },
+}
+"""A module stands for all its public functions, classes and constants."""
+
+ELSEWHERE = ("Field", "Register", "Request", "hookimpl")
+"""Public names that other pages explain, or other libraries: those of settings, types and hooks."""

@@ -1,0 +1,82 @@
+"""Writes every page as finished Markdown, and has Sphinx make the site of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.plugins.registry import Registry
+
+from . import complete, markdown, navigation, pages, reference
+from .documented import PYTHON
+from .notebook import notebook
+from .pages import DOCS, ROOT
+from .text import DocsError
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "methods/index.md": pages.methods,
+    "attacks/index.md": pages.attacks,
+    "benchmarks/index.md": pages.benchmarks,
+    "leaderboard.md": pages.board,
+    "reference/cli.md": reference.cli,
+    "reference/hooks.md": reference.hooks,
+    "reference/metrics.md": reference.metrics,
+    "reference/tables.md": reference.tables,
+    "reference/errors.md": reference.errors,
+}
+"""What follows the hand-written text of a page, beside the Python interface and the pages about a plugin."""
+
+
+def write(out: Path) -> None:
+    """Write the pages and Sphinx's settings; refuse where anything that can be run or set is undocumented."""
+    registry = Registry()
+    if problems := complete.undocumented(registry):
+        raise DocsError("\n".join(problems))
+    _clear(out, "conf.py")
+    sources = _sources()
+    places = {source.relative_to(ROOT).as_posix(): uri for source, uri in sources.items()}
+    for source, uri in sources.items():
+        page = out / uri
+        page.parent.mkdir(parents=True, exist_ok=True)
+        text = notebook(source, page) if source.suffix == ".ipynb" else source.read_text()
+        text = markdown.relinked(markdown.included(text, DOCS / "examples"), source, uri, ROOT, places)
+        parts = [text, _generated(registry, uri), navigation.below(uri, registry)]
+        page.write_text(
+            markdown.with_equations("\n\n".join(part.strip("\n") for part in parts if part)) + "\n"
+        )
+    shutil.copyfile(DOCS / "conf.py", out / "conf.py")
+    (out / "_static").mkdir()
+    shutil.copyfile(DOCS / "style.css", out / "_static" / "style.css")
+    unread = shutil.ignore_patterns("*.md")  # a page already
+    shutil.copytree(ROOT / "leaderboard", out / "_extra" / "leaderboard", ignore=unread)
+
+
+def build(source: Path, site: Path) -> int:
+    """Make the site anew; every warning is an error. Returns Sphinx's exit code."""
+    from sphinx.cmd.build import main
+
+    _clear(site, "searchindex.js")
+    doctrees = str(source / ".doctrees")
+    options = ["--quiet", "--fail-on-warning", "--fresh-env", "--jobs=auto", "--doctree-dir", doctrees]
+    return main([*options, str(source), str(site)])
+
+
+def _clear(folder: Path, mark: str) -> None:
+    """Remove what an earlier build left, which holds the file ``mark``, and nothing else."""
+    if folder.exists() and not (folder / mark).is_file() and any(folder.iterdir()):
+        raise DocsError(f"{folder} holds something else than an earlier build; name a new or empty folder.")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sources() -> dict[Path, str]:
+    """Each page by the file it is made of."""
+    written = {path: path.relative_to(DOCS).as_posix() for path in sorted(DOCS.rglob("*.md"))}
+    others = navigation.NOTEBOOKS | navigation.BOARD
+    return written | {ROOT / place: f"{name}.md" for place, name in others.items()}
+
+
+def _generated(registry: Registry, uri: str) -> str:
+    if uri in PYTHON:
+        return reference.python(PYTHON[uri])
+    return GENERATED[uri]() if uri in GENERATED else pages.section(registry, uri)
