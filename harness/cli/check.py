@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.base import Plugin
-from ..errors import HarnessError
+from ..errors import ConfigError, HarnessError, gather
 from ..plugins import files as plugin_files
+from ..plugins.entry import Entry
 from ..plugins.files import PluginFile
-from ..plugins.registry import Entry
-from ..plugins.settings import Overrides, assign, resolve
+from ..plugins.settings import Overrides, assign, assignments, resolve
+from ..plugins.uninstalled import registry as registry_with
 from ..report.console import say
 from ..testing import Result, examine
 
@@ -22,7 +23,7 @@ SIGNS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
 def check(
-    what: str, files: Sequence[PluginFile] = (), data: Path | None = None, assignments: Sequence[str] = ()
+    what: str, files: Sequence[PluginFile] = (), data: Path | None = None, settings: Sequence[str] = ()
 ) -> bool:
     """Try every plugin of that name, or in that file, and print each result. False where a rule is broken.
 
@@ -30,11 +31,11 @@ def check(
     out is named with the reason.
     """
     entries = entries_of(what, files)
+    registry = registry_with(files)
     overrides: Overrides = {}
-    for text in assignments:
-        assign(overrides, text, entries, plugin_files.registry(files))
-    for entry, given in overrides.items():
-        resolve(load(entry), given)
+    given = assignments(settings).items()
+    gather(lambda item: assign(overrides, *item, entries, registry), given, ConfigError)
+    gather(lambda item: resolve(load(item[0]), item[1]), overrides.items(), ConfigError)
     held = [show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries]
     return all(held)
 
@@ -43,9 +44,8 @@ def entries_of(what: str, files: Sequence[PluginFile]) -> list[Entry]:
     """The plugins of a file, whoever else has their names, or all of a name."""
     if what.endswith(".py"):
         [file] = plugin_files.read([Path(what)])
-        found = plugin_files.registrations(file)
-        return [Entry(r.kind, str(r.name), r.target, r.distribution, r.version) for r in found]
-    registry = plugin_files.registry(files)
+        return file.entries()
+    registry = registry_with(files)
     try:
         return registry.named(what)
     except HarnessError as error:

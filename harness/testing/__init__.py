@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.base import Attack, Benchmark, Method, Plugin
-from ..plugins.contract import BASES
+from ..plugins.kinds import Kind
 from . import classes
 from .rules import ConformanceError, Result, results
 
@@ -56,7 +56,7 @@ def examine(
 
     A plugin that breaks its contract is not run.
     """
-    kind = next(kind for kind, base in BASES.items() if issubclass(cls, base))
+    kind = next(kind for kind in Kind if issubclass(cls, kind.base))
     sound = True
     for result in results(classes.RULES, (kind, cls), cls):
         sound = sound and not (result.status == "failed" and result.rule in ("name", "contract"))

@@ -6,24 +6,25 @@ from ..core.base import Plugin
 from ..core.keys import canonical
 from ..errors import one
 from ..plugins.contract import violations
-from ..plugins.registry import NAME, RESERVED
+from ..plugins.entry import NAME
+from ..plugins.kinds import Kind
 from ..plugins.settings import settings_of
 from .rules import Violation, rule
 
 
 @rule("name", "Give the class an attribute `name` of small letters, digits, hyphens and underscores.")
-def name(trial: tuple[str, type[Plugin]]) -> str:
+def name(trial: tuple[Kind, type[Plugin]]) -> str:
     kind, cls = trial
     name = getattr(cls, "name", None)
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise Violation(f"its name is {name!r}")
-    if name in RESERVED[kind]:
+    if name in kind.reserved:
         raise Violation(f"'{name}' is a word of the command line")
     return name
 
 
 @rule("docstring", "Write a docstring: the summary in its first line, then the equation and the paper.")
-def docstring(trial: tuple[str, type[Plugin]]) -> str:
+def docstring(trial: tuple[Kind, type[Plugin]]) -> str:
     lines = (trial[1].__doc__ or "").strip().splitlines()
     if not lines:
         raise Violation("the class has no docstring")
@@ -31,7 +32,7 @@ def docstring(trial: tuple[str, type[Plugin]]) -> str:
 
 
 @rule("contract", "Implement what the base class of harness asks for; its docstrings say what.")
-def contract(trial: tuple[str, type[Plugin]]) -> str:
+def contract(trial: tuple[Kind, type[Plugin]]) -> str:
     kind, cls = trial
     broken = violations(cls, kind, getattr(cls, "name", ""))
     if messages := [message for message in broken if not message.startswith("has no docstring")]:
@@ -43,7 +44,7 @@ def contract(trial: tuple[str, type[Plugin]]) -> str:
     "settings",
     'Write each setting of Config as `name: type = Field(default, description="...")`, of types JSON knows.',
 )
-def settings(trial: tuple[str, type[Plugin]]) -> str:
+def settings(trial: tuple[Kind, type[Plugin]]) -> str:
     cls = trial[1]
     settings = settings_of(cls).values()
     if required := [s.name for s in settings if s.default == "required"]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import HarnessError
-from ..plugins.discovery import one_line
+from ..errors import HarnessError, one_line
 
 
 @dataclass(frozen=True, slots=True)
