@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platformdirs import user_cache_path
+
 from ..core.base import Benchmark
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import derive, key
@@ -138,10 +140,9 @@ def trained_path(cache: Path, recipe: str) -> Path:
 
 
 def cache_directory() -> Path:
-    """Where targets are kept: $HARNESS_CACHE, or the user's cache directory."""
+    """Where targets are kept: $HARNESS_CACHE, or the user's cache directory on this system."""
     chosen = os.environ.get("HARNESS_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "unlearning-harness"
+    return Path(chosen).expanduser() if chosen else user_cache_path("unlearning-harness", appauthor=False)
 
 
 def recipes(benchmark: Benchmark, splits: Splits, source: Source) -> dict[str, Recipe]:

@@ -18,3 +18,8 @@ def interval(estimate: Estimate, digits: int = 3) -> str:
     if estimate.low is None:
         return value
     return f"{value} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+
+
+def share(value: float | None, digits: int = 0) -> str:
+    """A fraction in per cent."""
+    return DASH if value is None else f"{value:.{digits}%}"

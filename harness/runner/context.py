@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..core.types import Event, Tell
 from ..engine.source import Source
-from ..plugins.files import PluginFile
 from ..plugins.registry import Registry
+from ..plugins.uninstalled import Uninstalled
 from .plan import Spec
 from .planner import loaded
 
@@ -26,7 +26,7 @@ class WorkerContext:
     cache: Path
     threads: int = 1
     micro_batch: int | None = None
-    plugins: tuple[PluginFile, ...] = ()
+    plugins: tuple[Uninstalled, ...] = ()
     """Plugins that are not installed."""
 
     def load(

@@ -12,7 +12,8 @@ from ..core.fingerprint import source_fingerprint
 from ..core.hub import Fetched, Hub
 from ..core.names import EVALUATION
 from ..engine.source import Source
-from ..plugins.registry import Entry, Registry
+from ..plugins.entry import Entry
+from ..plugins.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

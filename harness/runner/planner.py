@@ -18,7 +18,8 @@ from ..engine.protocol import Protocol, with_protocol, with_rates
 from ..engine.source import Source
 from ..engine.targets import Recipe, recipes
 from ..errors import HarnessError
-from ..plugins.registry import Registry, Selection
+from ..plugins.registry import Registry
+from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
 from .plan import Cell, Group, Plan, Reference, Spec, UtilityTasks, spec

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from ..core.types import Event, Tell
 from ..engine.targets import recipes, trained_path
 from ..errors import HarnessError
-from ..plugins.files import registry
 from ..plugins.registry import Registry
+from ..plugins.uninstalled import registry
 from ..store.store import read_samples, write_samples
 from .context import WorkerContext
 from .plan import Group, Reference, Spec

@@ -9,7 +9,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-import harness.runner.command
+import harness.api
 from harness.errors import HarnessError
 from harness.store.schema import PROTOCOL, SCHEMA_VERSION
 from support.command import harness_cli
@@ -57,7 +57,7 @@ def there(world, shared):
             *("gd", "private-data:p=0.2", "stub"),
             r"There is no variant of attack 'private-data' named 'p=0.2'. Did you mean 'p=0.\d'\? .*\.",
         ),
-        (",", "nudge", "stub", r"No method is named in ',none'.*|No method is named in ','.*"),
+        (",", "nudge", "stub", r"No method is named: give names separated by commas, or 'all'."),
     ],
 )
 def test_a_name_that_does_not_exist(world, there, methods, attacks, benchmarks, sentence):
@@ -330,7 +330,7 @@ def test_the_plan_is_printed_before_the_work_starts(world, monkeypatch):
     def stop(*_):
         raise HarnessError("The work has started.")
 
-    monkeypatch.setattr(harness.runner.command, "execute", stop)
+    monkeypatch.setattr(harness.api, "execute", stop)
     ended = world.run("gd", "nudge,private-data:p=0.1", "stub")
     assert refusal(ended) == "The work has started."
     assert ended.out.splitlines()[:4] == [
@@ -397,3 +397,9 @@ def test_check_benchmark_says_ok_or_fail_for_each_claim_and_exits_with_1(world):
 def test_check_benchmark_of_an_unknown_name(world):
     said = refusal(harness_cli("check-benchmark", "stubb", "--model", world.model))
     assert said.startswith("There is no benchmark 'stubb'. Did you mean 'stub'?")
+
+
+def test_check_benchmark_takes_settings_of_the_benchmark(world):
+    options = ("--model", world.model, "--cache", world.cache, "--results", world.path())
+    said = refusal(harness_cli("check-benchmark", "stub", *options, "--set", "stub.threshold=much"))
+    assert said.startswith("stub.threshold=much is not allowed: ")
