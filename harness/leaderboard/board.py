@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..core.keys import key
 from ..core.names import CONTROLS, EVALUATION, ORIGINAL, RETRAIN, SCORE, UTILITY
 from . import stats
-from .columns import COLUMNS, EXACT, KEPT, SCHEMA, Estimate
+from .columns import COLUMNS, EXACT, SCHEMA, UTILITY_METRIC, Estimate
 from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
 from .standing import Entry, forgot, rank
@@ -59,7 +59,7 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups) -> dict[str, Any]:
     row |= _definition(ok or unlearned, forget)
     row |= _estimate(unlearned, forget).columns("forget_before")
     row["retain_before"] = _mean(unlearned.finals(tuple(retain))) if retain else None
-    row["utility_before"] = _mean(unlearned.finals(KEPT))
+    row["utility_before"] = _mean(unlearned.finals(UTILITY_METRIC))
     row["forgotten"] = _mean(float(known) for known in map(forgot, unlearned.values()) if known is not None)
     if which.stage != EVALUATION:
         row |= _estimate(ok, forget).columns("score")

@@ -109,7 +109,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     return {
         "columns": [asdict(column) for column in COLUMNS],
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
-        "kept": ranking.KEPT,
+        "kept": ranking.LEAST_KEPT,
         "targets": [_target(rows) for rows in targets.values()],
         "rows": by_column,
         "curves": _curves(curves, places),

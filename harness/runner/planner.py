@@ -161,7 +161,7 @@ class Work:
         compared = self.reference.key if self.reference else None
         cells = [Cell(key({**decides, "attack": None, "reference": compared}), seed, EVALUATION)]
         if self.tasks:
-            identity = key({**decides, "utility": self.tasks.identity()})
+            identity = key({**decides, UTILITY: self.tasks.identity()})
             cells.append(Cell(identity, seed, UTILITY, tasks=self.tasks))
         for label, attack in self.attacks:
             identity = key({**decides, "attack": {**attack.identity(), "variant": label}})
