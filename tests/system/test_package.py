@@ -1,4 +1,4 @@
-"""What is built and installed: a source archive that can be tested, and a wheel that holds the package alone."""
+"""What is built: a source archive that can be tested, and a wheel that holds the package and nothing else."""
 
 from __future__ import annotations
 
