@@ -1,116 +1,173 @@
-"""What a notebook calls: the command line's nouns and options, as functions that return what they found."""
+"""Run methods against attacks, and load what a run found: for scripts, notebooks and the command line."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from .plugins import files
-from .plugins.settings import as_text
-from .report.console import Level, telling
+from .plugins.classes import PluginClass, split
+from .plugins.kinds import Kind
+from .report import terminal
+from .report.console import Level, say, telling
+from .report.progress import RunProgress
 from .report.results import Results
-from .runner import command
+from .runner import config as configurations
+from .runner.options import RunOptions
+from .runner.pool import execute
+from .runner.record import display_name
+from .runner.resolve import ResolvedRun, default_jobs, resolved
 from .store import store
+from .store.store import Store, chosen
 
-Names = str | Sequence[str]
-"""``"a,b"`` or ``["a", "b"]``."""
-
-Place = str | Path
+Names = str | type | Sequence[str | type]
+"""``"a,b"``, ``["a", "b"]``, or with classes of your own ``["a", Mine]``."""
 
 
 def run(
-    methods: Names = "all",
-    attacks: Names = "all",
-    benchmarks: Names = "faithun-mini,tofu-mini",
+    methods: Names | None = None,
+    attacks: Names | None = None,
+    benchmarks: Names | None = None,
     *,
-    model: Place = "tiny",
-    seeds: int = 3,
-    settings: Mapping[str, Any] | Sequence[str] = (),
-    data: Mapping[str, Place] | Sequence[str] | Place = (),
-    results: Place = "results",
-    cache: Place | None = None,
-    jobs: int | None = None,
-    threads: int = 1,
-    dtype: str = "float32",
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    micro_batch: int | None = None,
-    lora: Mapping[str, int] | str | None = None,
-    controls: bool = True,
-    utility: Names | None = None,
-    utility_limit: int | None = None,
-    utility_tasks: Place | None = None,
-    dry_run: bool = False,
-    plugins: Sequence[Place] = (),
+    config: str | Path | None = None,
     progress: bool = True,
+    **options: Any,
 ) -> Results:
     """Run methods against attacks; what is in ``results`` already is not run again.
 
     Every argument is the option of ``harness run`` of that name, with the same meaning and default. A list
-    may stand for a comma list, and a mapping for what is repeatable: ``settings={"npo.beta": 0.2}`` is
-    ``--set npo.beta=0.2``, ``data={"tofu": "DIR"}`` is ``--data tofu=DIR``, and ``lora={"r": 16}`` is
-    ``--lora r=16``; ``plugins`` are the files that ``--plugin`` takes. ``progress=False`` prints nothing but
-    failures, as ``--quiet`` does. A cell that fails raises nothing: it is in ``failed`` of what is returned,
-    and tried again by the next call.
+    may stand for a comma list, and a mapping for what is repeatable: ``settings={"npo.beta": 0.2}`` or
+    ``{"npo": {"beta": 0.2}}`` is ``--set npo.beta=0.2``, ``data={"tofu": "DIR"}`` is ``--data tofu=DIR``, and
+    ``lora={"r": 16}`` is ``--lora r=16``. Classes of your own stand beside names, ``methods=["gd", Mine]``,
+    wherever they were defined; ``plugins`` takes them, too, beside the files that ``--plugin`` takes.
+
+    ``config`` is a YAML file with any of these; what is given as an argument wins over it. A results
+    directory keeps one for each run in ``runs/``. ``progress=False`` prints nothing but failures, as
+    ``--quiet`` does. A cell that fails raises nothing: it is in ``failed`` of what is returned, and tried
+    again by the next call.
 
     Raises HarnessError, before anything runs, for everything that is wrong in the arguments.
     """
-    wanted = command.Wanted(
-        methods=_comma(methods),
-        attacks=_comma(attacks),
-        benchmarks=_comma(benchmarks),
-        model=str(model),
-        seeds=seeds,
-        settings=_assignments(settings),
-        data=[str(data)] if isinstance(data, str | Path) else _assignments(data),
-        results=Path(results),
-        cache=None if cache is None else Path(cache),
-        jobs=jobs,
-        threads=threads,
-        dtype=dtype,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        micro_batch=micro_batch,
-        lora=lora if lora is None or isinstance(lora, str) else _comma(_assignments(lora)),
-        controls=controls,
-        utility=None if utility is None else _comma(utility),
-        utility_limit=utility_limit,
-        utility_tasks=None if utility_tasks is None else Path(utility_tasks),
-        dry_run=dry_run,
-        plugins=files.read(map(Path, plugins)),
-    )
+    named = {"methods": methods, "attacks": attacks, "benchmarks": benchmarks}
+    given = {name: value for name, value in named.items() if value is not None} | options
+    classes = _take_classes(given)
+    chosen = RunOptions.of(given)
+    if config is not None:
+        chosen = chosen.over(configurations.read(Path(config)))
     import torch
 
     before = torch.get_num_threads()
     try:
         with nullcontext() if progress else telling(Level.QUIET):
-            return command.run(wanted)
+            return carry_out(chosen, classes)
     finally:
         torch.set_num_threads(before)  # with one job the work is done here, with threads of its own
 
 
-def load(results: Place | Iterable[Place] = "results") -> Results:
+def signature() -> inspect.Signature:
+    """The arguments of :func:`run` with the options' defaults, which stand in ``RunOptions`` alone."""
+    declared = inspect.signature(run)
+    own = {name: part for name, part in declared.parameters.items() if part.kind is not part.VAR_KEYWORD}
+    for name, field in RunOptions.model_fields.items():
+        kind = own[name].kind if name in own else inspect.Parameter.KEYWORD_ONLY
+        annotation = own[name].annotation if name in own else Any
+        own[name] = inspect.Parameter(name, kind, default=field.default, annotation=annotation)
+    order = [*RunOptions.model_fields, "config", "progress"]
+    return declared.replace(parameters=[own[name] for name in order])
+
+
+run.__signature__ = signature()  # type: ignore[attr-defined]
+
+
+def load(results: str | Path | Iterable[str | Path] = "results") -> Results:
     """What is in one or more results directories, without running anything; a cell in two of them once.
 
     Raises StoreError where there is no such directory, or where another version wrote it.
     """
-    places = [results] if isinstance(results, str | Path) else [*results]
-    stores = store.stores([Path(place) for place in places])
+    paths = [results] if isinstance(results, str | Path) else [*results]
+    stores = store.stores([Path(path) for path in paths])
     return Results(lambda: store.tables(stores))
 
 
-def _comma(names: Names) -> str:
-    return names if isinstance(names, str) else ",".join(map(str, names))
+def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Results:
+    """Plan, say what will be done, and do what is missing. All that is there of the plan then.
+
+    Raises HarnessError for everything that is wrong with the options, before anything runs.
+    """
+    run = resolved(options, classes)
+    store = Store(options.results)
+    for broken in run.registry.broken:
+        say(f"Left out: {broken}", stderr=True)
+    done = store.done()
+    terminal.show_plan(summary(run, options, done), asked_for=options.dry_run)
+    if not options.dry_run:
+        configurations.keep(run.config, options.results, [str(cls) for cls in classes])
+        _execute(run, options, done)
+    keys = [cell.key for cell in run.plan.cells]
+    return Results(lambda: chosen(store, keys), len(keys))
 
 
-def _assignments(given: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    """``NAME=VALUE``, as the command line takes them."""
-    if not isinstance(given, Mapping):
-        return [given] if isinstance(given, str) else [str(text) for text in given]
-    return [
-        f"{name}={json.dumps(value) if isinstance(value, Mapping) else as_text(value)}"
-        for name, value in given.items()
+def summary(run: ResolvedRun, options: RunOptions, done: set[str]) -> terminal.PlanSummary:
+    """What a run consists of and what of it is there already, in words."""
+    plan = run.plan
+    needed = {key for group in plan.missing(done) for key in group.models}
+    missing = [
+        role
+        for key, (_, role) in plan.recipes.items()
+        if key in needed and not (run.context.cache / "targets" / key).is_dir()
     ]
+    attacks = (" ".join(filter(None, (c.attack.name, c.variant))) for c in plan.cells if c.attack)
+    tasks = dict.fromkeys(cell.tasks for cell in plan.cells if cell.tasks)
+    return terminal.PlanSummary(
+        benchmarks=list(dict.fromkeys(group.benchmark.name for group in plan.groups)),
+        model=display_name(plan.source),
+        seeds=options.seeds,
+        methods=list(dict.fromkeys(group.method.name for group in plan.groups)),
+        attacks=list(dict.fromkeys(attacks)),
+        utility={measured.engine: json.loads(measured.config)["asked"] for measured in tasks},
+        cells=len(plan.cells),
+        done=sum(cell.key in done for cell in plan.cells),
+        results=options.results,
+        to_train=missing if plan.trained else (),
+        left_out=plan.left_out,
+    )
+
+
+def _execute(run: ResolvedRun, options: RunOptions, done: set[str]) -> None:
+    """Run what is missing. Ctrl-C loses the cells in flight and says what is kept."""
+    missing = sum(len(group.cells) for group in run.plan.missing(done))
+    if not missing:
+        return
+    with RunProgress(missing) as shown:
+        try:
+            execute(run.plan, run.context, options.jobs or default_jobs(), shown, done)
+        except KeyboardInterrupt:
+            # Counted where they are: a cell may be committed and its news still on the way.
+            there = Store(options.results).done()
+            kept = sum(cell.key in there for cell in run.plan.cells)
+            say(
+                f"\nInterrupted: {kept} cells are kept in {options.results}. Run again to go on.", stderr=True
+            )
+            raise
+    if shown.failed:
+        say(
+            f"{shown.failed} of {missing} cells failed; they will be tried again by the next run.",
+            stderr=True,
+        )
+
+
+def _take_classes(given: dict[str, Any]) -> list[PluginClass]:
+    """Put names in the place of classes, and return the classes."""
+    classes = []
+    for kind in Kind:
+        name = f"{kind}s"
+        if name in given:
+            given[name], own = split(given[name], kind)
+            classes += own
+    if isinstance(plugins := given.get("plugins"), list | tuple):
+        given["plugins"] = [plugin for plugin in plugins if not isinstance(plugin, type)]
+        classes += split([plugin for plugin in plugins if isinstance(plugin, type)], *Kind)[1]
+    return classes

@@ -27,9 +27,9 @@ from harness import (
     metrics,
 )
 
+from ..choices import FALSE_OPTIONS, Asked, by_generation, by_likelihood
 from ..instructions import read_instructions
 from ..world.build import world
-from .choices import FALSE_OPTIONS, Asked, by_generation, by_likelihood
 from .files import INDEX_FILES, read_clusters, read_indices
 from .scores import FALL, FAMILIES, GENERAL, SCORES, STAY, reported
 

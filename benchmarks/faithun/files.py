@@ -14,8 +14,8 @@ from typing import Any
 
 from harness import DataError, Fact, Question, metrics
 
+from ..choices import FALSE_OPTIONS
 from ..records import read_text
-from .choices import FALSE_OPTIONS
 
 QUESTION_FILES = ("FaithUn_Dataset.json", "FaithUnBench.json")
 INDEX_FILES = {

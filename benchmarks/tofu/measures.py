@@ -59,7 +59,7 @@ class TofuMeasures(Benchmark):
         Reported("truth_ratio_knowledge", FORGET, metrics.truth_ratio_knowledge),
         Reported("log_truth_ratio", FORGET, metrics.log_truth_ratio),
         Reported("probability_paraphrase", FORGET, metrics.probability, **LOW),
-        Reported("exact_match", FORGET, metrics.exact_match, **LOW),
+        Reported("exact_match", FORGET, metrics.exact_match, at_most="rouge_l", **LOW),
         Reported("exact_memorisation", FORGET, metrics.exact_memorisation, **LOW),
         Reported("extraction_strength", FORGET, metrics.extraction_strength, **LOW),
         *(Reported(f"mia_{name}", FORGET + HOLDOUT, score, HOLDOUT) for name, score in MEMBERSHIP.items()),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness import Example, Fact, Question
 
-from ..faithun.choices import option_prompt
+from ..choices import option_prompt
 from .chance import _draw, _false, _plain
 from .sizes import CHOICES, CHOICES_MULTI_HOP, FORGET, RETAIN, TEST, Splits
 from .words import RELATIONS, Relation

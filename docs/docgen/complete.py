@@ -16,7 +16,8 @@ from harness.core.formulas import described
 from harness.errors import HarnessError, PluginError
 from harness.plugins import hookspecs
 from harness.plugins.discovery import DISTRIBUTION
-from harness.plugins.registry import Entry, Registry
+from harness.plugins.entry import Entry
+from harness.plugins.registry import Registry
 from harness.plugins.settings import settings_of
 
 from . import reference

@@ -19,7 +19,8 @@ from harness.core.config import MethodConfig, TrainingConfig
 from harness.core.formulas import described
 from harness.core.types import Reported
 from harness.leaderboard.labels import attack_label, method_label
-from harness.plugins.registry import Entry, Registry
+from harness.plugins.entry import Entry
+from harness.plugins.registry import Registry
 from harness.plugins.settings import settings_of
 
 from .text import cell, code, docstring, interval, number, plain, table

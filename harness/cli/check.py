@@ -1,47 +1,51 @@
-"""`harness check`: the rules as a table."""
+"""`harness check`: print the result of each rule of the conformance suite as it comes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.table import Table
+from rich.text import Text
+
 from ..core.base import Plugin
-from ..errors import HarnessError
+from ..errors import ConfigError, HarnessError, gather
 from ..plugins import files as plugin_files
+from ..plugins.entry import Entry
 from ..plugins.files import PluginFile
-from ..plugins.registry import Entry
-from ..plugins.settings import Overrides, assign, resolve
-from ..report.console import say, table
+from ..plugins.settings import Overrides, assign, assignments, resolve
+from ..plugins.uninstalled import registry as registry_with
+from ..report.console import say
 from ..testing import Result, examine
 
 SIGNS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
 def check(
-    what: str, files: Sequence[PluginFile] = (), data: Path | None = None, assignments: Sequence[str] = ()
+    what: str, files: Sequence[PluginFile] = (), data: Path | None = None, settings: Sequence[str] = ()
 ) -> bool:
-    """Try every plugin of that name, or in that file, and show what was seen. False where a rule is broken.
+    """Try every plugin of that name, or in that file, and print each result. False where a rule is broken.
 
     Raises HarnessError for a name that does not exist, and ConfigError for a setting; a plugin that was left
     out is named with the reason.
     """
     entries = entries_of(what, files)
+    registry = registry_with(files)
     overrides: Overrides = {}
-    for text in assignments:
-        assign(overrides, text, entries, plugin_files.registry(files))
-    for entry, given in overrides.items():
-        resolve(load(entry), given)
-    tables = [show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries]
-    return all(tables)
+    given = assignments(settings).items()
+    gather(lambda item: assign(overrides, *item, entries, registry), given, ConfigError)
+    gather(lambda item: resolve(load(item[0]), item[1]), overrides.items(), ConfigError)
+    held = [show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries]
+    return all(held)
 
 
 def entries_of(what: str, files: Sequence[PluginFile]) -> list[Entry]:
     """The plugins of a file, whoever else has their names, or all of a name."""
     if what.endswith(".py"):
         [file] = plugin_files.read([Path(what)])
-        found = plugin_files.registrations(file)
-        return [Entry(r.kind, str(r.name), r.target, r.distribution, r.version) for r in found]
-    registry = plugin_files.registry(files)
+        return file.entries()
+    registry = registry_with(files)
     try:
         return registry.named(what)
     except HarnessError as error:
@@ -57,19 +61,25 @@ def load(entry: Entry) -> type[Plugin]:
     return cls if isinstance(cls, type) and issubclass(cls, Plugin) else entry.load()
 
 
-def show(entry: Entry, results: Sequence[Result]) -> bool:
-    """One plugin's table. True where no rule is broken."""
-    # What follows from another row says nothing of its own.
-    rows = [
-        (SIGNS[r.status], r.rule, f"{r.seen}\n→ {r.mend}" if r.status == "failed" else r.seen)
-        for r in results
-        if r.status != "skipped" or not r.seen.startswith("it does not")
-    ]
-    say(table(f"{entry.kind} {entry.name}  {entry.path}, {entry.owner}", ("", "rule", "what was seen"), rows))
-    failed = sum(result.status == "failed" for result in results)
-    skipped = sum(result.status == "skipped" for result in results)
-    looked = len(results) - skipped
-    say(
-        f"{looked - failed} of {looked} rules hold." + (f" {skipped} were skipped." if skipped else "") + "\n"
-    )
-    return not failed
+def show(entry: Entry, results: Iterable[Result]) -> bool:
+    """Print the result of each rule as it comes. True where no rule is broken."""
+    say(Text(f"{entry.kind} {entry.name}  {entry.path}, {entry.owner}", style="bold"))
+    counts = Counter[str]()
+    for result in results:
+        counts[result.status] += 1
+        # What follows from another row says nothing of its own.
+        if result.status != "skipped" or not result.detail.startswith("it does not"):
+            fix = f"\n→ {result.fix}" if result.status == "failed" else ""
+            say(row(SIGNS[result.status], result.rule, f"{result.detail}{fix}"))
+    skipped = f" {counts['skipped']} were skipped." if counts["skipped"] else ""
+    say(f"{counts['ok']} of {counts['ok'] + counts['failed']} rules hold.{skipped}\n")
+    return not counts["failed"]
+
+
+def row(*cells: str) -> Table:
+    """Cells in columns of the same width in every row, as no row knows the next one."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for width in (7, 30, None):
+        grid.add_column(width=width, overflow="fold")
+    grid.add_row(*map(Text, cells))
+    return grid

@@ -7,7 +7,8 @@ from textwrap import shorten
 
 from rich.markup import escape
 
-from ..plugins.registry import RESERVED, Registry
+from ..plugins.kinds import Kind
+from ..plugins.registry import Registry
 
 Offers = Iterator[tuple[str, str]]
 """What may stand there, each with a word about it."""
@@ -20,7 +21,7 @@ def listed(kind: str) -> Callable[[str], Offers]:
         before, comma, begun = incomplete.rpartition(",")
         taken = before.split(",")
         entries = Registry().kinds[kind]
-        for name in (*entries, *(() if comma else sorted(RESERVED[kind]))):
+        for name in (*entries, *(() if comma else sorted(Kind(kind).reserved))):
             if name.startswith(begun) and name not in taken:
                 about = _line(entries[name].summary()) if name in entries else f"{name} {kind}s"
                 yield f"{before}{comma}{name}", about

@@ -1,24 +1,49 @@
-"""``harness leaderboard ...``: parses, calls, prints."""
+"""`harness leaderboard`: build it from results, look at it, hold it against results, merge parts."""
 
 from __future__ import annotations
 
+import secrets
+import shutil
+import tempfile
+import webbrowser
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ..report.console import note, say
+
+if TYPE_CHECKING:
+    from ..leaderboard.compare import Difference
+    from ..leaderboard.subset import Subset
+    from ..report.files import Published
+
+RERENDER = "harness leaderboard pages"
+RESULTS = [Path("results")]
+
+Results = Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")]
+Committed = Annotated[Path, typer.Option(help="The leaderboard to check.")]
 
 app = typer.Typer(help="Build the leaderboard from results, look at it, and check it.", no_args_is_help=True)
 
 
 @app.command("build")
 def build(
-    results: Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")] = None,
+    results: Results = None,
     out: Annotated[Path, typer.Option(help="Where the leaderboard goes.")] = Path("leaderboard"),
 ) -> None:
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
-    from . import gate
+    from ..leaderboard.groups import grouped
+    from ..report import files
+    from ..store import store
 
-    gate.build(results or [Path("results")], out)
+    made = files.build(grouped(*store.tables(store.stores(results or RESULTS))))
+    written = made.files()
+    files.write(written, out)
+    note(
+        f"{made.board.num_rows} rows, {made.curves.num_rows} points of curves: {', '.join(written)} in {out}."
+    )
 
 
 @app.command("open")
@@ -26,39 +51,63 @@ def open_page(
     directory: Annotated[Path, typer.Argument(help="Where the leaderboard is.")] = Path("leaderboard"),
 ) -> None:
     """Open a leaderboard's index.html in the default browser; builds nothing."""
-    from . import gate
+    from ..report import files
 
-    gate.open_page(directory)
+    path = files.page(directory)
+    say(str(path))
+    if not webbrowser.open(path.as_uri()):
+        say("No browser could be started here; open that file in one.", stderr=True)
 
 
 @app.command("check")
 def check(
-    results: Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")] = None,
-    committed: Annotated[Path, typer.Option(help="The leaderboard to check.")] = Path("leaderboard"),
+    results: Results = None,
+    committed: Committed = Path("leaderboard"),
     part: Annotated[
         bool, typer.Option("--part", help="Compare only the rows that the results hold.")
     ] = False,
 ) -> None:
     """Hold a committed leaderboard against results; exits with 1 where they differ beyond the intervals."""
-    from . import gate
-
-    if not gate.check(committed, results or [Path("results")], part):
+    if not agrees(committed, results or RESULTS, part):
         raise typer.Exit(1)
 
 
 @app.command("regenerate")
 def regenerate(
-    committed: Annotated[Path, typer.Option(help="The leaderboard to check.")] = Path("leaderboard"),
+    committed: Committed = Path("leaderboard"),
     minutes: Annotated[float, typer.Option(min=0, help="Budget, on two quiet cores.")] = 4,
     seed: Annotated[
         int | None, typer.Option(help="Draw the part of this seed. [default: a fresh one]")
     ] = None,
 ) -> None:
     """Draw a part of the grid, run it from nothing, and check the committed rows; exits with 1 like check."""
-    from . import gate
+    from .. import api
+    from ..leaderboard.subset import pick
+    from ..report import files
+    from ..runner.options import RunOptions
 
-    if not gate.regenerate(committed, minutes, seed):
-        raise typer.Exit(1)
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    rows = files.read(committed).board.to_pylist()
+    part = pick(rows, 60 * minutes, seed)
+    describe(part, sum(row["attack"] != "none" for row in rows), minutes, seed)
+    folder = Path(tempfile.mkdtemp(prefix="harness-"))
+    options = RunOptions.of(
+        {
+            "methods": part.methods,
+            "attacks": part.attacks,
+            "benchmarks": [part.benchmark],
+            "seeds": part.seeds,
+            "results": folder / "results",
+            "cache": folder / "cache",
+            "controls": False,
+        }
+    )
+    api.carry_out(options)
+    if agrees(committed, [options.results], part=True, rows=part.rows):
+        shutil.rmtree(folder)
+        return
+    say(f"The results are kept in {folder}. Draw the same part again with --seed {seed}.", stderr=True)
+    raise typer.Exit(1)
 
 
 @app.command("merge")
@@ -67,9 +116,14 @@ def merge(
     out: Annotated[Path, typer.Option(help="Where all cells go; it may hold some already.")],
 ) -> None:
     """Bring the cells of several results directories into one; build the leaderboard from that."""
-    from . import gate
+    from ..runner import config
+    from ..store import merge, store
 
-    gate.merge(out, sources)
+    store.stores(sources)
+    merged = merge.merge(out, sources)
+    config.copy(sources, out)
+    again = f"; {merged.failed} have failed and will be tried again by the next run" if merged.failed else ""
+    say(f"{out}: {merged.cells} cells, {merged.copied} of them new{again}.")
 
 
 @app.command("pages")
@@ -77,6 +131,52 @@ def pages(
     out: Annotated[Path, typer.Option(help="The leaderboard.")] = Path("leaderboard"),
 ) -> None:
     """Write README.md and index.html again from the tables beside them; needs no results."""
-    from . import gate
+    from ..report import files
 
-    gate.pages(out)
+    made = files.read(out).pages()
+    files.write(made, out)
+    for name in made:
+        say(f"{out / name}")
+
+
+def agrees(committed: Path, results: Sequence[Path], part: bool = False, rows: int = 1) -> bool:
+    """Say whether a committed leaderboard is what the results give, and its pages what its table gives.
+
+    ``rows`` is how many rows must be there to compare: without any, nothing differs.
+    """
+    from ..leaderboard import board, compare
+    from ..leaderboard.groups import grouped
+    from ..report import files, terminal
+    from ..store import store
+
+    theirs = files.read(committed)
+    groups = grouped(*store.tables(store.stores(results)))
+    ours = board.build(groups)
+    found = compare.compare(theirs.board.to_pylist(), ours.to_pylist(), compare.spreads(groups), part)
+    found.differences += stale(committed, theirs)
+    terminal.show_comparison(found, committed, rows)
+    return found.rows >= rows and not found.differences
+
+
+def stale(directory: Path, made: Published) -> Iterator[Difference]:
+    """The pages beside the tables that are not what the tables give."""
+    from ..leaderboard.compare import Difference
+
+    for name, content in made.pages().items():
+        path = directory / name
+        if not path.is_file():
+            yield Difference(name, "not there", RERENDER)
+        elif path.read_bytes() != content:
+            yield Difference(name, "not what the tables beside it give", RERENDER)
+
+
+def describe(part: Subset, rows: int, minutes: float, seed: int) -> None:
+    """Say what was drawn and what it will take."""
+    from ..leaderboard.subset import JOBS, SETUP
+
+    say(f"drawn with --seed {seed}: {part.benchmark}, seeds: {part.seeds}")
+    say(f"methods: {', '.join(part.methods)}   attacks: {', '.join(part.attacks)}")
+    say(
+        f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {SETUP / 60:.1f} of them for the targets; "
+        f"{part.eligible} of {rows} rows under attacks fit into {minutes:g} minutes and may be drawn\n"
+    )

@@ -10,13 +10,10 @@ from pathlib import Path
 from string import Template
 
 from ..errors import HarnessError, one
-from ..plugins.registry import NAME, RESERVED, Registry
+from ..plugins.entry import NAME, NAME_RULE
+from ..plugins.kinds import Kind
+from ..plugins.registry import Registry
 
-RUN = {
-    "method": "harness run --methods {} --attacks all",
-    "attack": "harness run --methods gd --attacks {}",
-    "benchmark": "harness run --methods gd --attacks all --benchmarks {}",
-}
 FILES = {
     "pyproject.toml": "pyproject.toml.txt",
     "README.md": "README.md.txt",
@@ -32,11 +29,11 @@ def write(kind: str, name: str, into: Path, registry: Registry | None = None) ->
 
     Raises HarnessError for a name that is no name or is taken, and for a directory that is there already.
     """
-    place, module = into / name, name.replace("-", "_")
+    directory, module = into / name, name.replace("-", "_")
     check(kind, name, module, registry or Registry())
-    if place.exists():
-        raise HarnessError(f"{place} is there already: choose another name, or another directory (--into).")
-    run = RUN[kind].format(name)
+    if directory.exists():
+        raise HarnessError(f"{directory} is there already: choose another name, or another place (--into).")
+    run = Kind(kind).example.format(name)
     words = {
         "name": name,
         "dashed": name.replace("_", "-"),
@@ -48,13 +45,13 @@ def write(kind: str, name: str, into: Path, registry: Registry | None = None) ->
     written = []
     try:
         for path, template in FILES.items():
-            file = place / path.format(**words)
+            file = directory / path.format(**words)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(Template(text(template.format(**words))).substitute(words), encoding="utf-8")
             written.append(file)
     except OSError as error:
-        raise HarnessError(f"{place} cannot be written: {error.strerror}.") from error
-    return written, [f"pip install -e {place}", f"harness check {name}", run]
+        raise HarnessError(f"{directory} cannot be written: {error.strerror}.") from error
+    return written, [f"pip install -e {directory}", f"harness check {name}", run]
 
 
 def text(template: str) -> str:
@@ -65,10 +62,8 @@ def text(template: str) -> str:
 def check(kind: str, name: str, module: str, registry: Registry) -> None:
     """Raise HarnessError for a name that cannot be that of a plugin and of a Python package."""
     if not NAME.fullmatch(name):
-        raise HarnessError(
-            f"'{name}' is no name for {one(kind)}: use small letters, digits, hyphens and underscores."
-        )
-    if name in RESERVED[kind]:
+        raise HarnessError(f"'{name}' is no name for {one(kind)}: {NAME_RULE}.")
+    if name in Kind(kind).reserved:
         raise HarnessError(f"'{name}' is a word of the command line and no name for {one(kind)}.")
     if taken := registry.kinds[kind].get(name):
         raise HarnessError(f"There is {one(kind)} '{name}' already, of {taken.owner}: choose another name.")

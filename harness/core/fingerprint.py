@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import inspect
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from ..errors import PluginError
 from .keys import file_digest, key
+from .live_source import is_live, live_source
 
 HARNESS = Path(__file__).parent.parent
 ROOMS = ("core", "model", "scoring", "engine")
@@ -43,11 +42,11 @@ def source_fingerprint(cls: type) -> str:
     sources: dict[str, bytes] = {}
     for base in cls.__mro__:
         top = base.__module__.partition(".")[0]
-        if top in sys.stdlib_module_names and top != "__main__":
+        if top in sys.stdlib_module_names and top != "__main__" and _holds(base):
             continue
         file = _file_of(base.__module__)
-        if file is None:
-            sources[f"{base.__module__}:{base.__qualname__}"] = _typed_in(base)
+        if file is None or (top == "__main__" and is_live(base)):
+            sources |= {name: text.encode() for name, text in live_source(base).items()}
         elif not _of_the_harness(file):
             _collect(base.__module__, file, sources)
     return key(["source", {name: hashlib.sha256(text).hexdigest() for name, text in sources.items()}])
@@ -58,15 +57,9 @@ def _of_the_harness(file: Path) -> bool:
     return file.is_relative_to(HARNESS) and file.relative_to(HARNESS).parts[0] not in PLUGINS
 
 
-def _typed_in(cls: type) -> bytes:
-    """The source of a class that lives in no file (notebook, REPL)."""
-    try:
-        return inspect.getsource(cls).encode()
-    except (OSError, TypeError) as e:
-        raise PluginError(
-            f"The source of {cls.__module__}.{cls.__qualname__} cannot be read, so its results could not be "
-            "told from those of another version. Define the class in a file."
-        ) from e
+def _holds(cls: type) -> bool:
+    """Whether the module that a class says it is from holds it: one executed from text may say anything."""
+    return hasattr(sys.modules.get(cls.__module__), cls.__qualname__.partition(".")[0])
 
 
 def _collect(name: str, file: Path, into: dict[str, bytes]) -> None:

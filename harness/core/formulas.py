@@ -24,10 +24,13 @@ class Formula:
 
     @property
     def range(self) -> str:
-        """The range as text; infinity is never reached."""
-        low = "(-inf" if isinf(self.low) else f"[{self.low:g}"
-        high = "inf)" if isinf(self.high) else f"{self.high:g}]"
-        return f"{low}, {high}"
+        """The range as text."""
+        return range_text(self.low, self.high)
+
+
+def range_text(low: float, high: float) -> str:
+    """``[0, 1]``, ``(-inf, 0]``: infinity is never reached."""
+    return f"{'(-inf' if isinf(low) else f'[{low:g}'}, {'inf)' if isinf(high) else f'{high:g}]'}"
 
 
 FORMULAS: dict[str, Formula] = {}

@@ -6,7 +6,6 @@ file, stands in a file of the harness's cache; no request is made for what stand
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import DataError, HarnessError
+from .keys import file_digest
 
 RECORD = "prepared.json"
 """Where in the cache `harness prepare` writes what it fetched."""
@@ -101,7 +101,7 @@ def _as_prepared(known: Fetched, patterns: list[str]) -> Path:
 def describe(kind: str, repo: str, asked: str | None, place: Path) -> Fetched:
     """What is there of a repository: ``place`` is the hub client's directory, named after the commit."""
     paths = sorted(path for path in place.rglob("*") if path.is_file())
-    files = tuple((path.relative_to(place).as_posix(), sha256(path)) for path in paths)
+    files = tuple((path.relative_to(place).as_posix(), file_digest(path)) for path in paths)
     return Fetched(kind, repo, asked, place.name, files, sum(path.stat().st_size for path in paths))
 
 
@@ -113,18 +113,12 @@ def check(known: Fetched, place: Path) -> None:
     """
     for name, digest in known.files:
         path = place / name
-        if not path.is_file() or sha256(path) != digest:
+        if not path.is_file() or file_digest(path) != digest:
             raise DataError(
                 path,
                 f"this is not what `harness prepare` fetched of {known.repo}: its SHA-256 is another; "
                 f"delete {path.resolve()} and run `harness prepare` again",
             )
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content, as hex; read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recorded(cache: Path) -> tuple[Fetched, ...]:

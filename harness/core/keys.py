@@ -80,6 +80,7 @@ def tree_fingerprint(root: Path) -> str:
 
 
 def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

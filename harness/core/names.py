@@ -1,14 +1,18 @@
-"""Names with a fixed meaning: the controls, the embedded model, lm-eval's split and aggregate."""
+"""Names with a fixed meaning: controls, stages of a cell, the embedded model, lm-eval's aggregate."""
 
 from __future__ import annotations
 
-CONTROLS = ("none", "retrain", "refusal")
+ORIGINAL, RETRAIN, REFUSAL = CONTROLS = ("none", "retrain", "refusal")
 """The methods every table carries: untouched, never taught, and hiding by construction."""
 
 TINY = "tiny"
 
-LABEL = "utility"
-"""Split of the tasks' metrics, and variant of the cells that hold them; their attack is ``none``."""
+EVALUATION, UTILITY, ATTACK = STAGES = ("evaluation", "utility", "attack")
+"""What a cell does with an unlearned model: the benchmark's own metrics, lm-eval's tasks, or an attack. The
+metrics of lm-eval's tasks have the split ``utility``, too."""
+
+NO_ATTACK = "none"
+"""The attack of cells and rows that attack nothing."""
 
 SCORE = "utility_lm_eval"
-"""The aggregate: mean over the tasks asked for of each one's first metric in ``PRIMARY``; in [0, 1]."""
+"""lm-eval's aggregate: mean over the tasks asked for of the accuracy or exact match of each; in [0, 1]."""

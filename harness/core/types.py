@@ -156,7 +156,9 @@ class Sample:
 class Metric:
     """The value of one metric on one split: ``n`` facts, 95 % interval [low, high] over those facts.
 
-    ``step`` and ``learning_rate`` are set on the points of a relearning or unlearning curve.
+    ``step`` and ``learning_rate`` are set on the points of a relearning or unlearning curve. What it is goes
+    with it: the least and highest value it can take, its definition, and as ``at_most`` the metric of the
+    same split that it never exceeds; None where nobody said so (see ``core.reports``).
     """
 
     split: str
@@ -167,6 +169,10 @@ class Metric:
     n: int = 0
     step: int | None = None
     learning_rate: float | None = None
+    low_bound: float | None = None
+    high_bound: float | None = None
+    definition: str | None = None
+    at_most: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,8 @@ class Reported:
 
     ``formula`` is a function described by :func:`harness.formula`. ``needs`` names splits that the data may
     do without and this metric cannot, or ``twin``. ``better`` and ``ideal`` are what the description says,
-    unless something narrower is true here.
+    unless something narrower is true here. ``at_most`` names a metric of the same splits whose mean is never
+    below this one's; results that say otherwise are refused.
     """
 
     metric: str
@@ -184,6 +191,7 @@ class Reported:
     needs: tuple[str, ...] = ()
     better: str = ""
     ideal: str = ""
+    at_most: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +229,7 @@ class Cost:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a cell found: metrics (final values and curves), per-fact samples, and facts about the run."""
+    """What a cell measured: metrics (final values and curves), per-fact samples, notes, and the cost."""
 
     metrics: list[Metric] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)

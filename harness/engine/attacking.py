@@ -19,7 +19,7 @@ from ..model import models
 from ..model.lora import adapters
 from ..model.losses import cross_entropy
 from ..model.steps import plain_steps
-from ..scoring.scorer import summarise
+from ..scoring.metrics import summarise
 from .evaluation import facts_about
 from .job import Job, Training
 from .under_test import ModelUnderTest

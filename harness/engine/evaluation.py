@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.types import Metric, Outcome
-from ..scoring.scorer import summarise
+from ..scoring.metrics import summarise
 from .under_test import ModelUnderTest
 
 

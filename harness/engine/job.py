@@ -19,7 +19,7 @@ from ..core.types import Cost, Fact, Prompt
 from ..model import models
 from ..model.tokens import PromptTokenizer
 from ..model.train import Gradients, Loss, train
-from ..scoring.scorer import Scorer
+from ..scoring import sampling
 from .under_test import ModelUnderTest
 
 Trainable = Callable[[], AbstractContextManager[list[nn.Parameter]]]
@@ -74,8 +74,8 @@ class Job(jobs.Job):
         self, prompts: Sequence[Prompt], n: int, max_new_tokens: int, *names: str, temperature: float = 1.0
     ) -> list[list[tuple[int, ...]]]:
         seed = derive(self.seed, self.axis, *names) if names else self.seed
-        scorer = Scorer(self.model, self.tokens, self.subject.max_tokens)
-        return scorer.draw(prompts, n, max_new_tokens, seed, temperature)
+        limit = self.subject.max_tokens
+        return sampling.sample(self.model, self.tokens, prompts, n, max_new_tokens, seed, temperature, limit)
 
     def progress(self, what: str, done: int, total: int) -> None:
         self.subject.advance(what, done, total)

@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platformdirs import user_cache_path
+
 from ..core.base import Benchmark
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import derive, key
@@ -58,7 +60,7 @@ class Recipe:
 
     def place(self, cache: Path) -> Path:
         """Where the model is, or will be."""
-        return self.source.local() if self.training is None else cache / "targets" / self.key
+        return self.source.local() if self.training is None else trained_path(cache, self.key)
 
     def ready(self, cache: Path) -> bool:
         """True when nothing has to be trained."""
@@ -132,11 +134,15 @@ def fit(
     return train(model, order, cross_entropy, [optimizer], rate, check=report, clip=1.0)
 
 
+def trained_path(cache: Path, recipe: str) -> Path:
+    """The directory of a model that was trained by the recipe with this key."""
+    return cache / "targets" / recipe
+
+
 def cache_directory() -> Path:
-    """Where targets are kept: $HARNESS_CACHE, or the user's cache directory."""
+    """Where targets are kept: $HARNESS_CACHE, or the user's cache directory on this system."""
     chosen = os.environ.get("HARNESS_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(chosen).expanduser() if chosen else Path(base).expanduser() / "unlearning-harness"
+    return Path(chosen).expanduser() if chosen else user_cache_path("unlearning-harness", appauthor=False)
 
 
 def recipes(benchmark: Benchmark, splits: Splits, source: Source) -> dict[str, Recipe]:

@@ -1,13 +1,52 @@
-"""The columns of the leaderboard, each with its meaning."""
+"""The columns of the leaderboard, each with its meaning, and the lists of columns that belong together."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
 EXACT = ("forget", "exact_match")
+"""Split and metric of the column ``exact_match``; null for a benchmark that has no such metric."""
+
+KEPT = ("all", "utility")
+"""Split and metric of the column ``utility_before``: what a benchmark's ``aggregates`` call so."""
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval: the columns ``name``, ``name_low`` and ``name_high`` of a row."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], name: str) -> Self:
+        """The estimate in a row."""
+        return cls(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+    def columns(self, name: str) -> dict[str, float | None]:
+        """The three columns."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+Columns = dict[str, tuple[pa.DataType, str]]
+"""By name, type and meaning."""
 
 FLOAT, INT, TEXT = pa.float64(), pa.int64(), pa.string()
-COLUMNS = {
+
+
+def estimate(name: str, says: str, interval: str = "95 % interval over facts and seeds") -> Columns:
+    """The three columns of an estimate."""
+    return {
+        name: (FLOAT, says),
+        f"{name}_low": (FLOAT, f"lower end of its {interval}"),
+        f"{name}_high": (FLOAT, "upper end of it"),
+    }
+
+
+COLUMNS: Columns = {
     "protocol": (TEXT, "version of the measurement; a leaderboard never mixes two"),
     "benchmark": (TEXT, "name of the benchmark"),
     "benchmark_config": (
@@ -30,9 +69,10 @@ COLUMNS = {
     "failed": (INT, "cells that failed"),
     "errors": (pa.list_(TEXT), "their errors"),
     "forget_metric": (TEXT, "the metric on the forget set that threshold, attacks and score look at"),
-    "forget_before": (FLOAT, "forget_metric after unlearning, before any attack; mean over seeds"),
-    "forget_before_low": (FLOAT, "lower end of its 95 % interval over facts and seeds"),
-    "forget_before_high": (FLOAT, "upper end of it"),
+    "forget_definition": (TEXT, "what that metric is, in a line; null where its benchmark does not say"),
+    "forget_low_bound": (FLOAT, "least value that metric can take; null as above"),
+    "forget_high_bound": (FLOAT, "highest value it can take; null as above"),
+    **estimate("forget_before", "forget_metric after unlearning, before any attack; mean over seeds"),
     "retain_before": (FLOAT, "the benchmark's retain metric after unlearning; mean over seeds"),
     "utility_before": (FLOAT, "the benchmark's utility after unlearning; mean over seeds"),
     "lm_eval": (
@@ -48,28 +88,21 @@ COLUMNS = {
         pa.list_(TEXT),
         "ranked methods whose worst differs: paired tests, Holm-corrected over all pairs; null without rank",
     ),
-    "worst": (
-        FLOAT,
+    **estimate(
+        "worst",
         "the method's highest score over the attacks that measure what was measured before",
+        "95 % interval, of the highest of the true scores",
     ),
-    "worst_low": (FLOAT, "lower end of its 95 % interval, of the highest of the true scores"),
-    "worst_high": (FLOAT, "upper end of it"),
     "worst_attack": (TEXT, "the attack, its variant and settings"),
-    "score": (
-        FLOAT,
-        "forget_metric after the attack: maximum over its checkpoints and rates, mean over seeds",
+    **estimate(
+        "score", "forget_metric after the attack: maximum over its checkpoints and rates, mean over seeds"
     ),
-    "score_low": (FLOAT, "lower end of its 95 % interval over facts and seeds"),
-    "score_high": (FLOAT, "upper end of it"),
-    "exact_match": (FLOAT, "share of forget answers reproduced word by word after the attack"),
-    "exact_match_low": (FLOAT, "lower end of its 95 % interval over facts and seeds"),
-    "exact_match_high": (FLOAT, "upper end of it"),
-    "recovery": (
-        FLOAT,
+    **estimate("exact_match", "share of forget answers reproduced word by word after the attack"),
+    **estimate(
+        "recovery",
         "(score - retrain's) / (original's - retrain's) under the same attack, by fact and seed",
+        "95 % interval",
     ),
-    "recovery_low": (FLOAT, "lower end of its 95 % interval"),
-    "recovery_high": (FLOAT, "upper end of it"),
     "n_scored": (INT, "facts scored, in the seed that scored fewest"),
     "chance": (
         FLOAT,
@@ -82,4 +115,28 @@ COLUMNS = {
     "peak_memory_mib": (FLOAT, "highest memory in use over the seeds, MiB"),
     "signature": (TEXT, "everything that identifies the row, to quote beside its numbers"),
 }
-SCHEMA = pa.schema([pa.field(n, kind, metadata={"description": d}) for n, (kind, d) in COLUMNS.items()])
+
+
+def schema(columns: Columns) -> pa.Schema:
+    """A schema that explains itself."""
+    return pa.schema(
+        [pa.field(name, kind, metadata={"description": says}) for name, (kind, says) in columns.items()]
+    )
+
+
+SCHEMA = schema(COLUMNS)
+
+TARGET = ("benchmark", "benchmark_config", "data", "model", "target", "dtype")
+"""Columns that tell one target's rows from another's; a leaderboard never mixes protocols."""
+
+METHOD = ("method", "config")
+ATTACK = ("attack", "variant", "attack_config")
+IDENTITY = ("protocol", *TARGET, *METHOD, *ATTACK)
+"""Columns that say what a row measured."""
+
+CONFIGS = tuple(name for name in IDENTITY if name.endswith("config"))
+"""Those that hold settings, where a name alone would not tell rows apart."""
+
+HASHES = ("data", "target")
+NAMES = tuple(name for name in IDENTITY if name not in ("protocol", *CONFIGS, *HASHES))
+"""Those that hold a name which a person gives on the command line."""

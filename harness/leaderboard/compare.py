@@ -1,4 +1,4 @@
-"""Whether two leaderboards say the same: which numbers are further apart than their intervals allow.
+"""Comparison of two leaderboards: which numbers are further apart than their intervals allow.
 
 A number that was made again, with other seeds or on another machine, agrees when its difference is within the
 joint margin of the two intervals (MOVER: Zou and Donner 2008), times ``limit``. With a the lower number and u
@@ -20,16 +20,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import pyarrow as pa
 from scipy import stats
 
 from ..core.intervals import CONFIDENCE
-from ..core.names import LABEL, SCORE
+from ..core.names import EVALUATION, SCORE, UTILITY
 from .board import signature
-from .groups import grouped
+from .columns import KEPT, METHOD, NAMES, TARGET, Estimate
+from .groups import Groups
 from .labels import attack_label, method_label
 
-LEAST = 0.1
+LEAST_MARGIN = 0.1
 """Least half-interval of a number that carries none in the table (retain, utility, lm-eval): the tenth that
 counts as having paid with the model. Seeds share one target; on another machine it is another one, and the
 small model's skills move with it by more than with its seeds."""
@@ -41,15 +41,18 @@ OF_ATTACK = ("score", "exact_match")
 DERIVED = {True: ("worst",), False: ("recovery",)}
 """What follows from these numbers and those of other rows, of a model (True) and of an attack."""
 
-LOOSE = 2.0
+DERIVED_FACTOR = 2.0
 """How many times as far derived numbers may be apart. They are no further evidence, and the interval of a
 recovery shrinks to nothing where all facts agree; an error in computing them is still found."""
 
-CONFIGS = ("benchmark_config", "config", "attack_config")
-NAMES = ("benchmark", "model", "dtype", "method", "attack", "variant")
-MODEL = ("benchmark", "benchmark_config", "data", "model", "dtype", "method", "config")
+MODEL = tuple(name for name in (*TARGET, *METHOD) if name != "target")
+"""Columns that say which unlearned model it is. The target's key is left out: it changes with the code."""
 
-MEANT = "find out why; if it is meant, build and commit"
+OF_SIGNATURE = ("protocol", "benchmark", "data", "method", "attack")
+"""Parts of a signature that say what was measured. Target and cells change with the engine's code, seeds with
+the run."""
+
+ADVICE = "find out why; if it is meant, build and commit"
 
 Row = Mapping[str, Any]
 Spreads = Mapping[tuple[str, str], float]
@@ -69,16 +72,16 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What does not agree, and what to do."""
+    """A difference between the tables, in which row, and what to do about it."""
 
     where: str
     what: str
-    todo: str = MEANT
+    todo: str = ADVICE
 
 
 @dataclass
-class Findings:
-    """What a comparison found. ``notes`` are worth telling and no difference."""
+class Comparison:
+    """All numbers that were compared, and the differences. ``notes`` are worth saying and no difference."""
 
     rows: int = 0
     models: int = 0
@@ -95,52 +98,51 @@ class Findings:
 
 def compare(
     committed: Sequence[Row], rebuilt: Sequence[Row], spreads: Spreads | None = None, part: bool = False
-) -> Findings:
-    """Hold the rows of two leaderboards against each other.
+) -> Comparison:
+    """Compare the rows of two leaderboards.
 
     Without ``part`` both must have all rows. A part says nothing about the rows it lacks, nor about numbers
     that hang on other rows (recovery, worst, rank). ``spreads`` (see below) widen the margins of numbers
     without an interval.
     """
     pairs, missing, extra = matched(committed, rebuilt)
-    found = Findings(len(pairs), len({_of(MODEL, ours) for _, ours in pairs}))
-    for theirs, ours in pairs:
-        found.numbers += _numbers(theirs, ours, spreads or {}, part, found.limit)
-        found.differences += _unlike(theirs, ours)
-    found.numbers.sort(key=lambda number: -number.share)
-    found.differences += [
+    result = Comparison(len(pairs), len({_values(new, MODEL) for _, new in pairs}))
+    for old, new in pairs:
+        result.numbers += _numbers(old, new, spreads or {}, part, result.limit)
+        result.differences += _other_differences(old, new)
+    result.numbers.sort(key=lambda number: -number.share)
+    result.differences += [
         Difference(number.where, f"{number.name} {number.committed:.3f}, now {number.rebuilt:.3f}")
-        for number in found.numbers
+        for number in result.numbers
         if number.share > 1
     ]
-    found.differences += [Difference(label(row), "not in the committed table") for row in extra]
+    result.differences += [Difference(label(row), "not in the committed table") for row in extra]
     if not part:
-        found.differences += [Difference(label(row), "not in the results", "run it") for row in missing]
-        found.notes += _standing(pairs)
-    if changed := sum(_identity(theirs) != _identity(ours) for theirs, ours in pairs):
-        found.notes.append(f"rows from other settings or another version of a plugin: {changed}.")
-    return found
+        result.differences += [Difference(label(row), "not in the results", "run it") for row in missing]
+        result.notes += _standing(pairs)
+    if changed := sum(_identity(old) != _identity(new) for old, new in pairs):
+        result.notes.append(f"rows from other settings or another version of a plugin: {changed}.")
+    return result
 
 
-def spreads(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> dict[tuple[str, str], float]:
+def spreads(groups: Groups) -> dict[tuple[str, str], float]:
     """Half of Student's interval over seeds, of the numbers of each model that carry no interval."""
-    groups = grouped(cells, metrics, samples)
-    found = {}
-    for (target, method, attack), seeds in groups.items():
-        if attack[0] != "none" or attack[1] == LABEL:
+    halves = {}
+    for which, seeds in groups.items():
+        if which.stage != EVALUATION:
             continue
         ok = seeds.ok()
-        useful = [s.ok() for (t, m, a), s in groups.items() if (t, m, a[1]) == (target, method, LABEL)]
+        useful = groups.of_stage(which.target, which.method, UTILITY).values()
         values = {
             "retain_before": ok.finals(tuple(ok.note("retain_metric") or ())),
-            "utility_before": ok.finals(("all", "utility")),
-            "lm_eval": [value for each in useful for value in each.finals(("all", SCORE))],
+            "utility_before": ok.finals(KEPT),
+            "lm_eval": [value for scored in useful for value in scored.ok().finals(("all", SCORE))],
         }
-        for name, own in values.items():
-            if len(own) > 1:
-                t = stats.t.isf((1 - CONFIDENCE) / 2, len(own) - 1)
-                found[signature(seeds), name] = float(t * stats.sem(own))
-    return found
+        for name, of_seeds in values.items():
+            if len(of_seeds) > 1:
+                t = stats.t.isf((1 - CONFIDENCE) / 2, len(of_seeds) - 1)
+                halves[signature(which, seeds), name] = float(t * stats.sem(of_seeds))
+    return halves
 
 
 def matched(
@@ -148,42 +150,42 @@ def matched(
 ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
     """The rows that measured the same thing, and what is left of each table.
 
-    The same thing is what has the same signature, apart from target, seeds and cells: these change with the
-    engine's code. Of what is left, rows are held together that alone bear their names in their tables: there
-    the data, the protocol, a setting or a version has changed.
+    The same thing is what has the same signature in the parts of ``OF_SIGNATURE``. Of what is left, rows are
+    paired that alone bear their names in their tables: there the data, the protocol, a setting or a version
+    has changed.
     """
     pairs: list[tuple[Row, Row]] = []
-    left, right = list(committed), list(rebuilt)
-    for what in (_identity, _names):
-        theirs, ours = _by(what, left), _by(what, right)
-        same = [one for one in theirs if len(theirs[one]) == len(ours.get(one, ())) == 1]
-        pairs += [(theirs[one][0], ours[one][0]) for one in same]
-        told = set(same)
-        left, right = (
-            [row for one, rows in own.items() if one not in told for row in rows] for own in (theirs, ours)
+    missing, extra = list(committed), list(rebuilt)
+    for identity in (_identity, _names):
+        old, new = _by(identity, missing), _by(identity, extra)
+        same = [one for one in old if len(old[one]) == len(new.get(one, ())) == 1]
+        pairs += [(old[one][0], new[one][0]) for one in same]
+        paired = set(same)
+        missing, extra = (
+            [row for one, rows in table.items() if one not in paired for row in rows] for table in (old, new)
         )
-    return pairs, left, right
+    return pairs, missing, extra
 
 
-def _by(what: Callable[[Row], tuple], rows: Iterable[Row]) -> dict[tuple, list[Row]]:
-    found: dict[tuple, list[Row]] = defaultdict(list)
+def _by(identity: Callable[[Row], tuple], rows: Iterable[Row]) -> dict[tuple, list[Row]]:
+    by: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        found[what(row)].append(row)
-    return found
+        by[identity(row)].append(row)
+    return by
 
 
-def _of(columns: Iterable[str], row: Row) -> tuple:
+def _values(row: Row, columns: Iterable[str]) -> tuple:
     return tuple(row[name] for name in columns)
 
 
 def _names(row: Row) -> tuple:
-    return _of(NAMES, row)
+    return _values(row, NAMES)
 
 
 def _identity(row: Row) -> tuple:
     """What the signature holds of what was measured; it hashes all settings, and not only those shown."""
     parts = dict(part.partition(":")[::2] for part in row["signature"].split("|"))
-    return *_names(row), *_of(("protocol", "benchmark", "data", "method", "attack"), parts)
+    return *_names(row), *_values(parts, OF_SIGNATURE)
 
 
 def label(row: Row) -> str:
@@ -192,48 +194,51 @@ def label(row: Row) -> str:
     return f"{row['benchmark']} {method_label(row)}, {attack}"
 
 
-def _numbers(theirs: Row, ours: Row, spreads: Spreads, part: bool, limit: float) -> Iterator[Number]:
-    of_model = ours["attack"] == "none"
+def _numbers(old: Row, new: Row, spreads: Spreads, part: bool, limit: float) -> Iterator[Number]:
+    of_model = new["attack"] == "none"
     measured = OF_MODEL if of_model else OF_ATTACK
     derived = () if part else DERIVED[of_model]
     for name in (*measured, *derived):
-        a, b = theirs[name], ours[name]
+        a, b = old[name], new[name]
         if None not in (a, b):
-            least = max(LEAST, spreads.get((ours["signature"], name), 0.0))
-            allowed = limit * LOOSE if name in derived else limit
-            yield Number(label(ours), name, a, b, margins(theirs, ours, name, least) / allowed)
+            least = max(LEAST_MARGIN, spreads.get((new["signature"], name), 0.0))
+            allowed = limit * DERIVED_FACTOR if name in derived else limit
+            yield Number(label(new), name, a, b, margins(old, new, name, least) / allowed)
 
 
-def margins(theirs: Row, ours: Row, name: str, least: float = LEAST) -> float:
+def margins(old: Row, new: Row, name: str, least: float = LEAST_MARGIN) -> float:
     """How many joint margins the two numbers are apart.
 
     Where one of them has no interval the other's arm stands for both, and ``least`` where neither has.
     """
-    low, high = sorted((theirs, ours), key=lambda row: row[name])
-    upper, lower = low.get(f"{name}_high"), high.get(f"{name}_low")
-    both = (upper and upper - low[name], lower is not None and high[name] - lower)
+    low, high = sorted((_estimate(old, name), _estimate(new, name)), key=lambda estimate: estimate.value)
+    both = (low.high and low.high - low.value, high.low is not None and high.value - high.low)
     # An arm of 0 is a bound cut to [0, 1], and no margin.
     arms = [arm for arm in both if arm] or [least]
-    difference = high[name] - low[name]
+    difference = high.value - low.value
     return difference / math.hypot(arms[0], arms[-1]) if difference else 0.0
 
 
-def _unlike(theirs: Row, ours: Row) -> Iterator[Difference]:
+def _estimate(row: Row, name: str) -> Any:
+    """A number with its interval, or without one where the table has no columns for it."""
+    return Estimate(row[name], row.get(f"{name}_low"), row.get(f"{name}_high"))
+
+
+def _other_differences(old: Row, new: Row) -> Iterator[Difference]:
     """What no interval speaks of: what was measured, and whether it worked."""
-    where = label(ours)
-    if ours["failed"]:
-        yield Difference(
-            where, f"{ours['failed']} failed: {' '.join(ours['errors'][0].split())}", "run again"
-        )
+    where = label(new)
+    if new["failed"]:
+        what = f"{new['failed']} failed: {' '.join(new['errors'][0].split())}"
+        yield Difference(where, what, "run again")
         return
     for name in ("protocol", "data", "forget_metric", "seeds"):
-        if theirs[name] != ours[name]:
-            yield Difference(where, f"{name} {_text(theirs[name])}, now {_text(ours[name])}")
-    if theirs["seeds"] == ours["seeds"] and theirs["n_scored"] != ours["n_scored"]:
-        yield Difference(where, f"{theirs['n_scored']} facts scored, now {ours['n_scored']}")
-    for name in OF_MODEL if ours["attack"] == "none" else OF_ATTACK:
-        if (theirs[name] is None) != (ours[name] is None):
-            yield Difference(where, f"{name} {_text(theirs[name])}, now {_text(ours[name])}")
+        if old[name] != new[name]:
+            yield Difference(where, f"{name} {_text(old[name])}, now {_text(new[name])}")
+    if old["seeds"] == new["seeds"] and old["n_scored"] != new["n_scored"]:
+        yield Difference(where, f"{old['n_scored']} facts scored, now {new['n_scored']}")
+    for name in OF_MODEL if new["attack"] == "none" else OF_ATTACK:
+        if (old[name] is None) != (new[name] is None):
+            yield Difference(where, f"{name} {_text(old[name])}, now {_text(new[name])}")
 
 
 def _text(value: Any) -> str:
@@ -244,9 +249,9 @@ def _text(value: Any) -> str:
 
 def _standing(pairs: Iterable[tuple[Row, Row]]) -> Iterator[str]:
     """Guards and ranks that changed: they may where a number that hardly moved crosses a line."""
-    for theirs, ours in pairs:
-        if ours["attack"] == "none":
+    for old, new in pairs:
+        if new["attack"] == "none":
             for name in ("guard", "rank"):
-                if theirs[name] != ours[name]:
-                    told = f"{name} {theirs[name] or 'none'}, now {ours[name] or 'none'}"
-                    yield f"{ours['benchmark']} {method_label(ours)}: {told}."
+                if old[name] != new[name]:
+                    change = f"{name} {old[name] or 'none'}, now {new[name] or 'none'}"
+                    yield f"{new['benchmark']} {method_label(new)}: {change}."

@@ -1,19 +1,55 @@
-"""Cells as the leaderboard reads them: with what they measured, grouped by what they measure."""
+"""Cells with their numbers, grouped by what they measure: once, for board, curves and comparison."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..store.schema import ATTACK, METHOD, TARGET
-from . import stats
+from ..core.names import EVALUATION
+from ..errors import StoreError
+from . import invariants, stats
+from .identity import GroupId, MethodId, TargetId
 
-Cell = dict[str, Any]
-"""A row of ``cells`` with its JSON read, ``finals`` by split and metric, and ``facts``: those by fact id."""
+FORGET = "forget"
+"""The split whose facts, and points of curves, the leaderboard reads."""
+
+Measured = tuple[str, str]
+"""Split and metric."""
+
+
+@dataclass(slots=True)
+class Cell:
+    """A row of ``cells`` with its JSON read, and with its rows of ``metrics`` and ``samples``."""
+
+    row: dict[str, Any]
+    notes: dict[str, Any]
+    started_at: str
+    finals: dict[Measured, dict[str, Any]] = field(default_factory=dict)
+    """Rows of ``metrics`` without a step."""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of ``metrics`` with a step, of the forget set."""
+    facts: dict[Measured, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    """The values of each forget fact, by its id."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it worked."""
+        return bool(self.row["status"] == "ok")
+
+    @property
+    def error(self) -> str:
+        """Class and message of the error of a cell that failed."""
+        return f"{self.row['error_type']}: {self.row['error_message']}"
+
+    def value(self, measured: Measured) -> float | None:
+        """The final value of a metric, or None."""
+        final = self.finals.get(measured)
+        return None if final is None else final["value"]
 
 
 class Seeds(dict[int, Cell]):
@@ -21,68 +57,86 @@ class Seeds(dict[int, Cell]):
 
     def ok(self) -> Seeds:
         """Those that worked, by seed."""
-        return Seeds({seed: self[seed] for seed in sorted(self) if self[seed]["status"] == "ok"})
+        return Seeds({seed: self[seed] for seed in sorted(self) if self[seed].ok})
+
+    def failed(self) -> Seeds:
+        """Those that failed, by seed."""
+        return Seeds({seed: self[seed] for seed in sorted(self) if not self[seed].ok})
+
+    def first(self) -> Cell:
+        """Any one of them, for what they have in common."""
+        return next(iter(self.values()))
 
     def notes(self, name: str) -> list[Any]:
-        """What the cells' notes say, of those that say it."""
-        return [c["notes"][name] for c in self.values() if c["notes"].get(name) is not None]
+        """What the cells' notes say under a name, of those that say it."""
+        return [cell.notes[name] for cell in self.values() if cell.notes.get(name) is not None]
 
     def note(self, name: str) -> Any:
         """What the first note of that name says, or None."""
         return next(iter(self.notes(name)), None)
 
-    def finals(self, which: tuple) -> list[float]:
-        """Final values of (split, metric), of the cells that have one."""
-        found = (c["finals"].get(which, {}).get("value") for c in self.values())
-        return [value for value in found if value is not None]
+    def finals(self, measured: Measured) -> list[float]:
+        """Final values of a metric, of the cells that have one."""
+        return [value for cell in self.values() if (value := cell.value(measured)) is not None]
 
-    def facts(self, which: tuple) -> stats.BySeed:
+    def facts(self, measured: Measured) -> stats.BySeed:
         """The values of each fact, of the cells that have them."""
-        return {seed: c["facts"][which] for seed, c in self.items() if which in c["facts"]}
+        return {seed: cell.facts[measured] for seed, cell in self.items() if measured in cell.facts}
 
 
-Groups = dict[tuple[tuple, tuple, tuple], Seeds]
-"""By what identifies target, method and attack."""
+class Groups(dict[GroupId, Seeds]):
+    """All cells, by what they measure."""
+
+    def of_stage(self, target: TargetId, method: MethodId, stage: str) -> Groups:
+        """What a method's models did in a stage."""
+        wanted = (target, method, stage)
+        return Groups({w: seeds for w, seeds in self.items() if (w.target, w.method, w.stage) == wanted})
+
+    def evaluation(self, target: TargetId, method: MethodId) -> Seeds:
+        """The cells of a method's models before any attack."""
+        return next(iter(self.of_stage(target, method, EVALUATION).values()), Seeds())
+
+    def control(self, which: GroupId, name: str) -> Seeds:
+        """The same stage, and attack, of a control on the same target: the cells that worked."""
+        wanted = (which.target, which.stage, which.attack)
+        seeds = Seeds()
+        for other, found in self.items():
+            if other.method.method == name and (other.target, other.stage, other.attack) == wanted:
+                seeds |= found
+        return seeds.ok()
 
 
 def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> Groups:
-    """All cells. Of two that differ in nothing but their code the one that was started later counts."""
-    found = cells.sort_by("key").to_pylist()
-    _attach(found, metrics, samples)
-    groups: Groups = defaultdict(Seeds)
-    for cell in sorted(found, key=lambda c: (c["provenance"].get("started_at") or "", c["key"])):
-        groups[identity(cell, TARGET), identity(cell, METHOD), identity(cell, ATTACK)][cell["seed"]] = cell
+    """The cells of a store, in whatever order they come.
+
+    Of two that differ in nothing but their code the one that was started later counts. Raises StoreError when
+    there are no cells, or where they violate what must hold in any results.
+    """
+    if not cells.num_rows:
+        raise StoreError("There are no results yet; run `harness run` or point --results at its directory.")
+    invariants.check(cells, metrics, samples)
+    groups = Groups()
+    read = _read(cells, metrics, samples)
+    for cell in sorted(read, key=lambda cell: (cell.started_at, cell.row["key"])):
+        groups.setdefault(GroupId.of(cell.row), Seeds())[cell.row["seed"]] = cell
     return groups
 
 
-def before(groups: Groups, target: tuple, method: tuple) -> Seeds:
-    """The cells of a method's model before any attack."""
-    return next((s for (t, m, a), s in groups.items() if (t, m, a[0]) == (target, method, "none")), Seeds())
-
-
-def _attach(cells: list[Cell], metrics: pa.Table, samples: pa.Table) -> None:
-    """Read the JSON columns, and give each cell its final values and those of each forget fact."""
-    by_key = {cell["key"]: cell for cell in cells}
-    for cell in cells:
-        cell["notes"], cell["provenance"] = json.loads(cell["notes"]), json.loads(cell["provenance"])
-        cell["finals"], cell["facts"] = {}, defaultdict(dict)
-    for m in metrics.filter(pc.is_null(metrics["step"])).to_pylist():
-        if m["key"] in by_key:
-            by_key[m["key"]]["finals"][m["split"], m["metric"]] = m
-    for s in samples.filter(pc.equal(samples["split"], "forget")).to_pylist():
-        if s["key"] in by_key:
-            by_key[s["key"]]["facts"][s["split"], s["metric"]][s["fact_id"]] = s["value"]
-
-
-def identity(cell: Cell, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns of a cell that say what it is."""
-    return tuple(cell[name] for name in names)
-
-
-def control(groups: Groups, target: tuple, name: str, attack: tuple) -> Seeds:
-    """The same attack on a control of the same target, the cells that worked."""
-    seeds = Seeds()
-    for (t, m, a), found in groups.items():
-        if (t, m[0], a) == (target, name, attack):
-            seeds |= found
-    return seeds.ok()
+def _read(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> list[Cell]:
+    """Each cell with its final values, its curve, and the values of each forget fact."""
+    by_key = {}
+    for row in cells.to_pylist():
+        started_at = json.loads(row["provenance"]).get("started_at") or ""
+        by_key[row["key"]] = Cell(row, json.loads(row["notes"]), started_at)
+    finals = pc.is_null(metrics["step"])
+    for metric in metrics.filter(pc.or_(finals, pc.equal(metrics["split"], FORGET))).to_pylist():
+        if (cell := by_key.get(metric["key"])) is None:
+            continue
+        if metric["step"] is None:
+            cell.finals[metric["split"], metric["metric"]] = metric
+        else:
+            cell.curve.append(metric)
+    for sample in samples.filter(pc.equal(samples["split"], FORGET)).to_pylist():
+        if (cell := by_key.get(sample["key"])) is not None:
+            cell.facts[sample["split"], sample["metric"]][sample["fact_id"]] = sample["value"]
+    return list(by_key.values())

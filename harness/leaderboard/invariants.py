@@ -1,6 +1,6 @@
-"""What must hold in any results: a violation stops the leaderboard, with the rows that violate it.
+"""Invariants of any results: a violation stops the leaderboard, with the rows that violate it.
 
-No plugin is asked: the tables are all there is.
+No plugin is asked, and no metric is known by name: the tables say what range a metric has.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.formulas import FORMULAS, Formula
+from ..core.names import EVALUATION, ORIGINAL
 from ..errors import StoreError
-from ..scoring import membership as _membership  # noqa: F401  importing describes the formulas
-from ..scoring import metrics as _metrics  # noqa: F401
-from ..store.schema import ATTACK, TARGET
+from ..store.schema import cell_name
+from .identity import AttackId, TargetId
 
 ROUNDING = 1e-6
 """Log-probabilities are sums in single precision: e to such a sum may be 1 and a little."""
@@ -24,142 +23,153 @@ ROUNDING = 1e-6
 NOISE = 1e-3
 """How far the untouched model's mean over a split may differ from machine to machine."""
 
-SHOWN = 5
-"""Offending rows that an error shows."""
+ROWS_NAMED = 5
+"""Offending rows that an error names."""
 
-ASKED = ("", "_paraphrase", "_multi_hop", "_same_answer")
-BY_NAME = {
-    "rouge_l": "rouge_l_recall",
-    "truth_ratio": "truth_ratio_other",
-    "utility": "harmonic_mean",
-    "probability_paraphrase": "probability",
-    **{f"accuracy{asked}": "option_correct" for asked in ASKED},
-    **{f"generated_accuracy{asked}": "option_generated" for asked in ASKED},
-    **dict.fromkeys(("UA", "UA+", "MA_f", "TA", "SA", "MA_t"), "option_correct"),
-    **{f"auc_{name}": "auc" for name in ("loss", "zlib", "min_k", "min_k_plus_plus")},
-}
-"""The formula, or one of the same range, of metrics that are not named like theirs."""
+VALUE = "{split}.{metric} {value:g}"
+POINT = ("key", "split", "step", "learning_rate")
+"""What the metrics of one point of a curve, or of one cell's final values on a split, have in common."""
 
-Rows = list[dict[str, Any]]
-
-
-def formula_of(metric: str) -> Formula | None:
-    """What computes a metric, or None for a name that only a stranger's benchmark knows."""
-    return FORMULAS.get(BY_NAME.get(metric, metric))
-
-
-def bounds(metric: str) -> tuple[float, float] | None:
-    """Least and highest value of a metric, or None as above."""
-    formula = formula_of(metric)
-    return (formula.low, formula.high) if formula else None
+Row = dict[str, Any]
+Rows = list[Row]
+Cells = Mapping[str, Row]
+"""The rows of ``cells`` by key."""
 
 
 def check(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> None:
     """Raise StoreError for the first rule that these tables violate, naming it and the offending rows."""
-    known = {cell["key"]: cell for cell in cells.to_pylist()}
+    by_key = {cell["key"]: cell for cell in cells.to_pylist()}
     finals = metrics.filter(pc.is_null(metrics["step"]))
-    _one_protocol(known)
-    _once("cell", cells, ["key"], known)
-    _once("metric", finals, ["key", "split", "metric"], known)
-    _once("sample", samples, ["key", "split", "metric", "fact_id"], known)
+    _one_protocol(by_key)
+    _once("cell", cells, ["key"], by_key)
+    _once("metric", finals, ["key", "split", "metric"], by_key)
+    _once("sample", samples, ["key", "split", "metric", "fact_id"], by_key)
     for table in (metrics, samples):
-        _in_range(table, known)
-    _exact_match_is_not_above_rouge(metrics, known)
-    _untouched_is_the_same(finals, known)
+        _stop("a value is a number", _where(table, pc.is_nan(table["value"])), by_key, VALUE)
+    _metrics_in_range(metrics, by_key)
+    _samples_in_range(samples, finals, by_key)
+    _at_most(metrics, by_key)
+    _untouched_is_the_same(finals, by_key)
 
 
-def _stop(rule: str, rows: Rows, known: Mapping[str, dict[str, Any]], what: str) -> None:
+def _stop(rule: str, rows: Rows, cells: Cells, what: str) -> None:
     """Raise StoreError unless ``rows`` is empty. ``what`` formats a row."""
     if not rows:
         return
-    told = []
-    for row in sorted(rows, key=lambda r: (r["key"], what.format_map(r)))[:SHOWN]:
-        cell = known.get(row["key"], {})
-        names = [cell.get(n) for n in ("benchmark", "method", "attack", "variant")]
-        seed = f"seed {cell['seed']}" if cell else ""
-        where = " ".join(str(part) for part in (*names, seed) if part)
-        told.append(f"{row['key'][:12]} ({where}): {what.format_map(row)}")
-    more = f"; and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    named = [
+        f"{row['key'][:12]} ({cell_name(cells[row['key']]) if row['key'] in cells else ''}): {text}"
+        for row, text in sorted(
+            ((row, what.format_map(row)) for row in rows), key=lambda pair: (pair[0]["key"], pair[1])
+        )[:ROWS_NAMED]
+    ]
+    more = f"; and {len(rows) - ROWS_NAMED} more" if len(rows) > ROWS_NAMED else ""
     raise StoreError(
-        f"No leaderboard from these results: {rule}. Violated by cell {'; '.join(told)}{more}. Move these "
+        f"No leaderboard from these results: {rule}. Violated by cell {'; '.join(named)}{more}. Move these "
         "cells' files away and run again, or build from other results."
     )
 
 
-def _one_protocol(known: Mapping[str, dict[str, Any]]) -> None:
-    protocols = sorted({cell["protocol"] for cell in known.values()})
+def _one_protocol(cells: Cells) -> None:
+    protocols = sorted({cell["protocol"] for cell in cells.values()})
     if len(protocols) > 1:
-        first = [next(c for c in known.values() if c["protocol"] == p) for p in protocols]
+        first = [next(c for c in cells.values() if c["protocol"] == p) for p in protocols]
         rule = f"protocols {' and '.join(protocols)} cannot be compared"
-        _stop(rule, first, known, "protocol {protocol}")
+        _stop(rule, first, cells, "protocol {protocol}")
 
 
-def _once(kind: str, table: pa.Table, columns: list[str], known: Mapping[str, dict[str, Any]]) -> None:
+def _once(kind: str, table: pa.Table, columns: list[str], cells: Cells) -> None:
     counted = table.group_by(columns).aggregate([([], "count_all")])
     twice = counted.filter(pc.greater(counted["count_all"], 1)).to_pylist()
     what = ", ".join(f"{{{name}}}" for name in columns[1:])
-    _stop(f"a {kind} must be there once", twice, known, f"{what or 'the cell'}, {{count_all}} times")
+    _stop(f"a {kind} must be there once", twice, cells, f"{what or 'the cell'}, {{count_all}} times")
 
 
-def _in_range(table: pa.Table, known: Mapping[str, dict[str, Any]]) -> None:
-    _stop("a value is a number", _where(table, pc.is_nan(table["value"])), known, VALUE)
-    extremes = table.group_by("metric").aggregate([("value", "min"), ("value", "max")]).to_pylist()
-    for each in extremes:
-        if (allowed := bounds(each["metric"])) is None:
+def _metrics_in_range(metrics: pa.Table, cells: Cells) -> None:
+    """Each value lies between the bounds in its row; null bounds compare as null, which keeps no row."""
+    below = pc.less(metrics["value"], pc.subtract(metrics["low_bound"], ROUNDING))
+    above = pc.greater(metrics["value"], pc.add(metrics["high_bound"], ROUNDING))
+    outside = _where(metrics, pc.or_kleene(below, above))
+    if outside:
+        metric = outside[0]["metric"]
+        _stop(_range(outside[0]), [row for row in outside if row["metric"] == metric], cells, VALUE)
+
+
+def _samples_in_range(samples: pa.Table, finals: pa.Table, cells: Cells) -> None:
+    """The values of single facts lie in the range of the mean that they add up to."""
+    bounds = {_of_sample(row): row for row in _where(finals, pc.is_valid(finals["low_bound"]))}
+    extremes = samples.group_by(["key", "split", "metric"]).aggregate([("value", "min"), ("value", "max")])
+    for extreme in extremes.to_pylist():
+        final = bounds.get(_of_sample(extreme))
+        if final is None:
             continue
-        low, high = allowed[0] - ROUNDING, allowed[1] + ROUNDING
-        if each["value_min"] < low or each["value_max"] > high:
-            own, value = pc.equal(table["metric"], each["metric"]), table["value"]
-            outside = pc.and_(own, pc.or_(pc.less(value, low), pc.greater(value, high)))
-            rule = f"{each['metric']} lies in [{allowed[0]:g}, {allowed[1]:g}]"
-            _stop(rule, _where(table, outside), known, VALUE)
+        low, high = final["low_bound"] - ROUNDING, final["high_bound"] + ROUNDING
+        if extreme["value_min"] < low or extreme["value_max"] > high:
+            own = _where(samples, pc.equal(samples["key"], extreme["key"]))
+            outside = [
+                row
+                for row in own
+                if _of_sample(row) == _of_sample(extreme) and not low <= row["value"] <= high
+            ]
+            _stop(_range(final), outside, cells, VALUE)
 
 
-def _exact_match_is_not_above_rouge(table: pa.Table, known: Mapping[str, dict[str, Any]]) -> None:
-    """A text that is the gold answer holds all its words. Of means, at each point of a curve and in the end.
+def _of_sample(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["key"], row["split"], row["metric"]
 
-    Not of single facts: the samples of an attack are those of each metric's own best checkpoint.
+
+def _range(row: Row) -> str:
+    return f"{row['metric']} lies in [{row['low_bound']:g}, {row['high_bound']:g}]"
+
+
+def _at_most(metrics: pa.Table, cells: Cells) -> None:
+    """No metric exceeds the one that its benchmark says it never does, at any point of a curve or in the end.
+
+    That holds of means, and not of single facts: the samples of an attack are those of each metric's own
+    best checkpoint.
     """
-    found: dict[tuple, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
-    both = table.filter(pc.is_in(table["metric"], pa.array(["exact_match", "rouge_l"])))
-    for row in both.to_pylist():
-        found[row["key"], row["split"], row["step"], row["learning_rate"]][row["metric"]].append(row)
-    above = [
-        {**exact, "rouge_l": rouge["value"]}
-        for point in found.values()
-        for exact, rouge in zip(point["exact_match"], point["rouge_l"], strict=False)
-        if exact["value"] > rouge["value"] + ROUNDING
-    ]
-    rule = "exact match is at most ROUGE-L recall"
-    _stop(rule, above, known, "{split}.exact_match {value:g}, rouge_l {rouge_l:g}")
+    limited = _where(metrics, pc.is_valid(metrics["at_most"]))
+    names = pa.array({row["at_most"] for row in limited}, pa.string())
+    limits: dict[tuple, Rows] = defaultdict(list)
+    for row in _where(metrics, pc.is_in(metrics["metric"], names)):
+        limits[*(row[name] for name in POINT), row["metric"]].append(row)
+    # A curve may hold several points of one step and rate; they come in the same order for each metric.
+    seen: dict[tuple, int] = defaultdict(int)
+    above = []
+    for row in limited:
+        point = tuple(row[name] for name in POINT)
+        number = seen[*point, row["metric"]]
+        seen[*point, row["metric"]] += 1
+        for limit in limits[*point, row["at_most"]][number : number + 1]:
+            if row["value"] > limit["value"] + ROUNDING:
+                above.append({**row, "limit": limit["value"]})
+    if above:
+        rule = f"{above[0]['metric']} is at most {above[0]['at_most']}"
+        _stop(rule, above, cells, VALUE + ", {at_most} {limit:g}")
 
 
-def _untouched_is_the_same(finals: pa.Table, known: Mapping[str, dict[str, Any]]) -> None:
+def _untouched_is_the_same(finals: pa.Table, cells: Cells) -> None:
     """The original, before any attack, is one model: its cells agree over seeds and runs."""
-    cells = {
-        key: tuple(cell[name] for name in (*TARGET, *ATTACK))
-        for key, cell in known.items()
-        if (cell["method"], cell["attack"]) == ("none", "none")
+    untouched = {
+        key: (TargetId.of(cell), AttackId.of(cell))
+        for key, cell in cells.items()
+        if cell["method"] == ORIGINAL and cell["stage"] == EVALUATION
     }
-    own = finals.filter(pc.is_in(finals["key"], pa.array(cells, pa.string())))
-    found: dict[tuple, Rows] = defaultdict(list)
+    own = finals.filter(pc.is_in(finals["key"], pa.array(untouched, pa.string())))
+    same: dict[tuple, Rows] = defaultdict(list)
     for row in own.sort_by("key").to_pylist():
-        if row["split"] != "all" and bounds(row["metric"]) == (0, 1):
-            found[*cells[row["key"]], row["split"], row["metric"]].append(row)
-    differing = list(_apart(found))
-    _stop("'none' measures the same in all runs on one target", differing, known, VALUE)
+        if row["split"] != "all" and (row["low_bound"], row["high_bound"]) == (0, 1):
+            same[*untouched[row["key"]], row["split"], row["metric"]].append(row)
+    differing = list(_apart(same))
+    _stop(f"'{ORIGINAL}' measures the same in all runs on one target", differing, cells, VALUE)
 
 
-def _apart(found: Mapping[tuple, Rows]) -> Iterator[dict[str, Any]]:
+def _apart(same: Mapping[tuple, Rows]) -> Iterator[Row]:
     """The lowest and the highest row of each group that differ."""
-    for rows in found.values():
-        low, high = (pick(rows, key=lambda row: row["value"]) for pick in (min, max))
+    for rows in same.values():
+        low, high = (choose(rows, key=lambda row: row["value"]) for choose in (min, max))
         if high["value"] - low["value"] > NOISE:
             yield from (low, high)
 
 
 def _where(table: pa.Table, mask: Any) -> Rows:
     return table.filter(mask).to_pylist()
-
-
-VALUE = "{split}.{metric} {value:g}"

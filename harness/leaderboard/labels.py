@@ -1,4 +1,4 @@
-"""How rows are named and grouped, for tables, pages and pictures alike."""
+"""Labels of rows, and rows by target: the same in tables, pages and pictures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.names import CONTROLS
-
-TARGET = ("benchmark", "benchmark_config", "model", "dtype", "data", "target")
-"""Columns that tell one target's rows from another's; a leaderboard never mixes protocols."""
+from .columns import TARGET
 
 
 def by_target(rows: Iterable[dict[str, Any]]) -> dict[tuple, list[dict[str, Any]]]:
@@ -47,12 +45,12 @@ def attack_label(row: Mapping[str, Any]) -> str:
 
 def tasks(row: dict[str, Any]) -> str:
     """The tasks behind the lm-eval column, with what a score always carries."""
-    told = json.loads(row["lm_eval_tasks"])
+    measured = json.loads(row["lm_eval_tasks"])
     tasks = (
         f"{name} v{task['version']} {task['num_fewshot']}-shot {task['items']} items"
-        for name, task in told["tasks"].items()
+        for name, task in measured["tasks"].items()
     )
-    return f"{told['engine']} ({'; '.join(tasks)})"
+    return f"{measured['engine']} ({'; '.join(tasks)})"
 
 
 def settings(config: str | None) -> str:
@@ -71,15 +69,15 @@ def compared(rows: list[dict[str, Any]]) -> list[str]:
         groups[methods[method]["rank"]].append(method)
     lines = []
     for rank, group in groups.items():
-        told = [f"rank {rank}: {', '.join(group)}"]
+        parts = [f"rank {rank}: {', '.join(group)}"]
         if len(group) > 1:
-            told.append(f"not distinguishable from {group[0]}")
+            parts.append(f"not distinguishable from {group[0]}")
         for method in group:
             better = [m for m in order[: order.index(method)] if m in methods[method]["distinguishable_from"]]
             if better:
                 who = f"{method} is" if len(group) > 1 else "it is"
-                told.append(f"{who} worse than {', '.join(better)}")
-        lines.append("; ".join(told) + ".")
+                parts.append(f"{who} worse than {', '.join(better)}")
+        lines.append("; ".join(parts) + ".")
     return lines or ["no method is ranked; the guards say why."] * bool(methods)
 
 

@@ -37,6 +37,15 @@ class Interval(NamedTuple):
     n: int
 
 
+class SeedMean(NamedTuple):
+    """A mean over the facts of one seed, its 95 % interval over them, and how many they are."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
 class Moments(NamedTuple):
     """Of values [..., seeds, facts], each of shape [...]: the mean and the parts of its variance."""
 
@@ -137,6 +146,27 @@ def two_level_interval(samples: BySeed, confidence: float = CONFIDENCE) -> Inter
     if np.isnan(half):
         return Interval(mean, None, None, facts)
     return Interval(mean, *_cut(seen, mean, half), facts)
+
+
+def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | None]:
+    """The 95 % interval of the mean over seeds, for other facts and other seeds, where single facts are lost.
+
+    The values of single facts are kept for an attack's best checkpoint only. Of the others there are each
+    seed's mean and its interval over facts, from which V_s follows, and of V_f the most it can be: the mean
+    over seeds of each seed's own, as if a fact fared alike under every seed.
+    (None, None) where a seed has no interval.
+    """
+    if any(mean.low is None or mean.high is None or mean.n < 2 for mean in means):
+        return None, None
+    value, low, high, n = (np.array(column) for column in zip(*means, strict=True))
+    # The longer side of each interval gives its standard error: the other may have been cut at 0 or 1.
+    errors = np.maximum(value - low, high - value) / stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    v_s = value.var(ddof=1) / len(means) if len(means) > 1 else 0.0
+    parts = (value.mean(), (errors**2).mean(), v_s, 0.0, n.min(), len(means))
+    half = float(Moments(*map(np.asarray, parts)).half_width())
+    if np.isnan(half):
+        return None, None
+    return _cut(np.concatenate([low, high]), float(value.mean()), half)
 
 
 def recovery(attacked: BySeed, original: BySeed, retrain: BySeed) -> Interval | None:

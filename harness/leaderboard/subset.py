@@ -1,4 +1,4 @@
-"""A part of the committed leaderboard to make again from nothing: freshly drawn, within a budget of time."""
+"""A random subset of the committed leaderboard that can be run again within a time budget."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from ..core.names import TINY
+from ..core.names import NO_ATTACK, TINY
 from ..errors import StoreError
-from .compare import CONFIGS
+from .columns import CONFIGS
 
 JOBS = 2
-"""Cores that a budget is for. Not those of this machine: the same seed draws the same part anywhere."""
+"""Cores that a budget is for. Not those of this machine: the same seed picks the same subset anywhere."""
 
 SETUP = 80.0
 """Seconds before the first cell: two targets trained side by side, workers started (docs/performance.md)."""
@@ -21,8 +21,21 @@ SETUP = 80.0
 Row = Mapping[str, Any]
 
 
+class Run(NamedTuple):
+    """Benchmark, method and attack, as ``harness run`` takes them."""
+
+    benchmark: str
+    method: str
+    attack: str
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """What makes a row."""
+        return cls(row["benchmark"], row["method"], ":".join(filter(None, (row["attack"], row["variant"]))))
+
+
 @dataclass(frozen=True, slots=True)
-class Part:
+class Subset:
     """Methods under attacks on one benchmark, and the seconds they take on ``JOBS`` quiet cores."""
 
     benchmark: str
@@ -30,8 +43,8 @@ class Part:
     attacks: tuple[str, ...]
     seeds: int
     seconds: float
-    drawable: int
-    """Rows of the leaderboard that may be drawn with this budget."""
+    eligible: int
+    """Rows of the leaderboard that may be picked with this budget."""
 
     @property
     def rows(self) -> int:
@@ -39,56 +52,54 @@ class Part:
         return len(self.methods) * (1 + len(self.attacks))
 
 
-def draw(rows: Sequence[Row], budget: float, seed: int) -> Part:
-    """Draw a row under an attack, and add methods and attacks at random while ``budget`` (seconds) allows.
+def pick(rows: Sequence[Row], budget: float, seed: int) -> Subset:
+    """Pick a row under an attack, and add methods and attacks at random while ``budget`` (seconds) allows.
 
-    Every row that fits is as likely as any other to come first. Drawn are rows of the embedded model with
+    Every row that fits is as likely as any other to come first. Picked are rows of the embedded model with
     the settings a plain run has; costs are those in the table. Raises StoreError where none fits.
     """
-    plain = {_place(row): row for row in rows if _plain(row)}
-    found = {
-        place: row["seeds"]
-        for place, row in plain.items()
-        if place[2] != "none" and (*place[:2], "none") in plain
+    plain = {Run.of(row): row for row in rows if _plain(row)}
+    candidates = {
+        run: row["seeds"]
+        for run, row in plain.items()
+        if run.attack != NO_ATTACK and run._replace(attack=NO_ATTACK) in plain
     }
 
     def seconds(benchmark: str, methods: Sequence[str], attacks: Sequence[str], seeds: int) -> float:
         """Until the last worker is done, each taking the next unlearned model when it is free."""
         loads = [0.0] * JOBS
         for method in methods:
-            cells = sum(plain[benchmark, method, attack]["seconds"] for attack in ("none", *attacks))
+            runs = (Run(benchmark, method, attack) for attack in (NO_ATTACK, *attacks))
+            cells = sum(plain[run]["seconds"] for run in runs)
             for _ in range(seeds):
                 loads[loads.index(min(loads))] += cells
         return SETUP + max(loads)
 
-    fit = [place for place in sorted(found) if seconds(place[0], *_lists(place), found[place]) <= budget]
-    if not fit:
+    fitting = [
+        run
+        for run in sorted(candidates)
+        if seconds(run.benchmark, [run.method], [run.attack], candidates[run]) <= budget
+    ]
+    if not fitting:
         raise StoreError(
             f"No row of this leaderboard can be made again in {budget / 60:g} minutes: those of the embedded "
             f"model ('{TINY}') with default settings can; give more --minutes, or another --committed."
         )
     chance = random.Random(seed)
-    first = chance.choice(fit)
-    benchmark, seeds = first[0], found[first]
-    methods, attacks = _lists(first)
-    others = sorted({(axis, place[axis]) for place in found if place[0] == benchmark for axis in (1, 2)})
-    others = [(axis, name) for axis, name in others if name != first[axis]]
-    for axis, name in chance.sample(others, len(others)):
-        more = ([*methods, name], attacks) if axis == 1 else (methods, [*attacks, name])
-        there = all(found.get((benchmark, *each)) == seeds for each in product(*more))
+    first = chance.choice(fitting)
+    benchmark, seeds = first.benchmark, candidates[first]
+    methods, attacks = [first.method], [first.attack]
+    on_benchmark = [run for run in candidates if run.benchmark == benchmark]
+    # Sorted, methods before attacks: the order they are added in depends on the seed alone.
+    additions = [("method", name) for name in sorted({run.method for run in on_benchmark} - {*methods})]
+    additions += [("attack", name) for name in sorted({run.attack for run in on_benchmark} - {*attacks})]
+    for axis, name in chance.sample(additions, len(additions)):
+        more = ([*methods, name], attacks) if axis == "method" else (methods, [*attacks, name])
+        there = all(candidates.get(Run(benchmark, *pair)) == seeds for pair in product(*more))
         if there and seconds(benchmark, *more, seeds) <= budget:
             methods, attacks = more
     taken = seconds(benchmark, methods, attacks, seeds)
-    return Part(benchmark, tuple(sorted(methods)), tuple(sorted(attacks)), seeds, taken, len(fit))
-
-
-def _lists(place: tuple[str, str, str]) -> tuple[list[str], list[str]]:
-    return [place[1]], [place[2]]
-
-
-def _place(row: Row) -> tuple[str, str, str]:
-    """Benchmark, method and attack, as ``harness run`` takes them."""
-    return row["benchmark"], row["method"], ":".join(filter(None, (row["attack"], row["variant"])))
+    return Subset(benchmark, tuple(sorted(methods)), tuple(sorted(attacks)), seeds, taken, len(fitting))
 
 
 def _plain(row: Row) -> bool:

@@ -24,46 +24,42 @@ def default_device() -> torch.device:
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
 
 
-def load(
-    place: Path | str, dtype: str = "float32", revision: str | None = None, trust_remote_code: bool = False
-) -> tuple[nn.Module, Any]:
-    """Return (model, tokenizer) of a directory or hub id. Raises ModelError with what is missing."""
+def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = False) -> tuple[nn.Module, Any]:
+    """Return (model, tokenizer) of a model directory. Raises ModelError with what is missing."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    check(Path(place))
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    check(directory)
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        tokenizer = AutoTokenizer.from_pretrained(directory, **options)
         # Weights that are missing or of another shape are only reported: transformers would make them up.
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            place, dtype=DTYPES[dtype], output_loading_info=True, ignore_mismatched_sizes=True, **options
+            directory, dtype=DTYPES[dtype], output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     except Exception as error:  # a broken file raises what its reader likes
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"The model '{place}' cannot be loaded: {reason}") from error
+        raise ModelError(f"The model '{directory}' cannot be loaded: {reason}") from error
     model, report = loaded
     absent = sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])])
     if absent:
         raise ModelError(
-            f"The model '{place}' cannot be loaded: {len(absent)} weights that its config.json asks for are "
-            f"missing or have another shape, '{absent[0]}' among them."
+            f"The model '{directory}' cannot be loaded: {len(absent)} weights that its config.json asks for "
+            f"are missing or have another shape, '{absent[0]}' among them."
         )
     model.to(default_device())
     return model.eval(), tokenizer
 
 
-def check(place: Path) -> None:
+def check(directory: Path) -> None:
     """Raise ModelError where a directory cannot hold a model, before anything is loaded."""
-    if not place.is_dir():
-        return  # a hub id
-    if not (place / "config.json").is_file():
+    if not (directory / "config.json").is_file():
         raise ModelError(
-            f"{place} is not a model directory: it has no config.json. "
+            f"{directory} is not a model directory: it has no config.json. "
             "Give a directory written by save_pretrained(), or a hub id."
         )
-    if not any((place / name).is_file() for name in TOKENIZER_FILES):
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(
-            f"{place} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "
+            f"{directory} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "
             "Save it there with tokenizer.save_pretrained()."
         )
 
@@ -71,27 +67,27 @@ def check(place: Path) -> None:
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
-def save(model: nn.Module, tokenizer: Any, place: Path, notes: Mapping[str, str]) -> None:
-    """Write model, tokenizer and small text files to ``place`` in one step: it is whole or absent."""
-    aside = place.with_name(f"{place.name}.{uuid.uuid4().hex}.part")
+def save(model: nn.Module, tokenizer: Any, directory: Path, notes: Mapping[str, str]) -> None:
+    """Write model, tokenizer and small text files to a directory in one step: it is whole or absent."""
+    aside = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}.part")
     try:
         model.save_pretrained(aside)  # type: ignore[operator]
         tokenizer.save_pretrained(aside)
         for name, text in notes.items():
             (aside / name).write_text(text)
-        if place.exists() and all((place / name).is_file() for name in notes):
+        if directory.exists() and all((directory / name).is_file() for name in notes):
             shutil.rmtree(aside)  # another process was faster, with the same content
             return
-        if place.exists():  # the rest of a model of which a part was deleted
-            shutil.rmtree(place)
-        os.replace(aside, place)
+        if directory.exists():  # the rest of a model of which a part was deleted
+            shutil.rmtree(directory)
+        os.replace(aside, directory)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
-        if not place.exists():
+        if not directory.exists():
             raise
 
 
-def files_of(place: Path) -> list[Path]:
+def files_of(directory: Path) -> list[Path]:
     """The files of a model directory that decide what it computes: weights, configuration, tokenizer."""
     kinds = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py")
-    return sorted(path for path in place.iterdir() if path.is_file() and path.suffix in kinds)
+    return sorted(path for path in directory.iterdir() if path.is_file() and path.suffix in kinds)

@@ -8,23 +8,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..core.base import Attack, Benchmark, Method, Plugin
+from ..core.base import Attack, Method
 from ..core.config import Config
-from ..errors import one
-from .discovery import one_line
-
-BASES: dict[str, type[Plugin]] = {"method": Method, "attack": Attack, "benchmark": Benchmark}
+from ..errors import one, one_line
+from .kinds import Kind
 
 
-def violations(cls: Any, kind: str, name: str) -> Iterator[str]:
+def violations(cls: Any, kind: Kind, name: str) -> Iterator[str]:
     """Everything in which ``cls`` breaks the contract of its kind, each with the rule it breaks."""
-    base = BASES[kind]
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        yield f"is {cls!r}; it must be a class derived from harness.{base.__name__}"
+    if not (isinstance(cls, type) and issubclass(cls, kind.base)):
+        yield f"is {cls!r}; it must be a class derived from harness.{kind.base.__name__}"
         return
-    said = getattr(cls, "name", None)
-    if said != name:
-        yield f"calls itself {said!r}; the attribute `name` must equal the registered name"
+    own_name = getattr(cls, "name", None)
+    if own_name != name:
+        yield f"calls itself {own_name!r}; the attribute `name` must equal the registered name"
     if not (cls.__doc__ or "").strip():
         yield "has no docstring; it is a plugin's manual, and its first line the summary in `harness list`"
     if inspect.isabstract(cls):

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..core.base import Attack, Benchmark, Method, Plugin
 from ..core.types import Reported
-from .registry import Entry, Registry
+from .entry import Entry
+from .registry import Registry
 
 SCHEMA = 1
 
@@ -23,10 +24,10 @@ def listing(registry: Registry) -> dict[str, Any]:
         for b in registry.broken
     ]
     entries = [entry for kind in registry.kinds.values() for entry in kind.values()]
-    return {"schema": SCHEMA, "plugins": [told(entry) for entry in entries], "broken": broken}
+    return {"schema": SCHEMA, "plugins": [summary(entry) for entry in entries], "broken": broken}
 
 
-def told(entry: Entry) -> dict[str, Any]:
+def summary(entry: Entry) -> dict[str, Any]:
     """What is known of a plugin without importing it. ``owner`` is its distribution, ``path`` its class."""
     return {
         "name": entry.name,
@@ -54,7 +55,7 @@ def manual(entry: Entry) -> dict[str, Any]:
     ]
     reports = cls.reports if issubclass(cls, Benchmark) else ()
     return {
-        **told(entry),
+        **summary(entry),
         "manual": inspect.cleandoc(cls.__doc__ or ""),
         "facts": _facts(cls),
         "settings": settings,

@@ -6,40 +6,19 @@ are three of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import pluggy
 
+from ..errors import one_line
 from . import hookspecs
+from .entry import Entry
+from .kinds import Kind
 
 DISTRIBUTION = "unlearning-harness"
-
-
-class Kind(StrEnum):
-    """The kinds of plugins."""
-
-    METHOD = "method"
-    ATTACK = "attack"
-    BENCHMARK = "benchmark"
-
-
-HOOKS = {kind.value: f"register_{kind.value}s" for kind in Kind}
-"""Each kind of plugin and the hook it comes in by."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What one call of ``register(name, target)`` said, and which distribution said it. Not checked yet."""
-
-    kind: str
-    name: Any
-    target: Any
-    distribution: str
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +34,11 @@ class BrokenPlugin:
         return f"{self.name} ({self.distribution} {self.version}): {self.error}"
 
 
-@dataclass(slots=True)
-class Plugins:
-    """Everything that was registered, in a fixed order, and what was left out."""
+class Plugins(NamedTuple):
+    """Everything that was registered, in a fixed order and not checked yet, and what was left out."""
 
-    registrations: list[Registration] = field(default_factory=list)
-    broken: list[BrokenPlugin] = field(default_factory=list)
+    entries: Sequence[Entry]
+    broken: Sequence[BrokenPlugin] = ()
 
 
 def load_plugins(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Plugins:
@@ -71,21 +49,16 @@ def load_plugins(entry_points: Iterable[metadata.EntryPoint] | None = None) -> P
     """
     if entry_points is None:
         entry_points = metadata.entry_points(group=hookspecs.PROJECT)
-    found = Plugins()
+    entries: list[Entry] = []
+    broken = []
     for entry_point in sorted(entry_points, key=_order):
-        distribution, version = _owner(entry_point)
+        owner = _owner(entry_point)
         try:
-            found.registrations += ask(entry_point.load(), entry_point.value, distribution, version)
+            entries += registered(entry_point.load(), entry_point.value, *owner)
         # SystemExit: a module that calls sys.exit when imported must not end the harness either.
         except (Exception, SystemExit) as error:
-            found.broken.append(BrokenPlugin(entry_point.name, distribution, version, one_line(error)))
-    return found
-
-
-def one_line(error: BaseException) -> str:
-    """The class and message of ``error`` on a single line."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+            broken.append(BrokenPlugin(entry_point.name, *owner, one_line(error)))
+    return Plugins(entries, broken)
 
 
 def has_hook(plugin: Any) -> bool:
@@ -102,24 +75,23 @@ def _managed(plugin: Any) -> pluggy.PluginManager:
     return manager
 
 
-def ask(plugin: Any, place: str, distribution: str, version: str) -> list[Registration]:
+def registered(plugin: Any, path: str, distribution: str, version: str) -> list[Entry]:
     """Check the hooks of one plugin and call them. A plugin counts as a whole or not at all."""
     manager = _managed(plugin)
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
+        hooks = ", ".join(kind.hook for kind in Kind)
         raise pluggy.PluginValidationError(
-            plugin,
-            f"{place} has no hook: decorate at least one of "
-            f"{', '.join(HOOKS.values())} with @harness.hookimpl",
+            plugin, f"{path} has no hook: decorate at least one of {hooks} with @harness.hookimpl"
         )
-    registrations: list[Registration] = []
-    for kind, hook in HOOKS.items():
+    entries: list[Entry] = []
+    for kind in Kind:
 
-        def register(name: str, target: str | type, kind: str = kind) -> None:
-            registrations.append(Registration(kind, name, target, distribution, version))
+        def register(name: str, target: str | type, kind: Kind = kind) -> None:
+            entries.append(Entry(kind, name, target, distribution, version))
 
-        getattr(manager.hook, hook)(register=register)
-    return registrations
+        getattr(manager.hook, kind.hook)(register=register)
+    return entries
 
 
 def _owner(entry_point: metadata.EntryPoint) -> tuple[str, str]:

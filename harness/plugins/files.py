@@ -10,16 +10,16 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import PluginError
-from .contract import BASES
-from .discovery import Registration, ask, has_hook, one_line
-from .registry import Registry
+from ..errors import PluginError, one_line
+from .discovery import has_hook, registered
+from .entry import Entry
+from .kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,36 @@ class PluginFile:
     """SHA-256 of its content."""
 
     @property
+    def distribution(self) -> str:
+        """What stands in tables for a distribution."""
+        return self.path.name
+
+    @property
     def version(self) -> str:
         """What stands in tables for a version."""
         return self.digest[:12]
+
+    def entries(self) -> list[Entry]:
+        """What the file registers. Raises PluginError with the reason where it cannot."""
+        try:
+            module = _load(self)
+            owner = (self.distribution, self.version)
+            hooked = has_hook(module)
+            entries = registered(module, self.path.name, *owner) if hooked else list(_classes(module, *owner))
+        except PluginError:
+            raise
+        # SystemExit: a file that calls sys.exit when loaded is the user's to mend, as any error in it.
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{self.path}: {one_line(error)}.") from error
+        if not entries:
+            raise PluginError(
+                f"{self.path}: it holds no plugin: define a class with a `name` that derives from "
+                "Method, Attack or Benchmark of harness."
+            )
+        return entries
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def read(paths: Iterable[Path] | None) -> tuple[PluginFile, ...]:
@@ -46,39 +73,6 @@ def read(paths: Iterable[Path] | None) -> tuple[PluginFile, ...]:
             raise PluginError(f"{path}: there is no such Python file.")
         files[path.resolve()] = PluginFile(path.resolve(), hashlib.sha256(path.read_bytes()).hexdigest())
     return tuple(files.values())
-
-
-def registry(files: Sequence[PluginFile] = ()) -> Registry:
-    """The installed plugins and those of ``files``.
-
-    Raises PluginError for a file that cannot be loaded, holds no plugin, or takes a name that is taken:
-    unlike an installed plugin it was asked for, so leaving it out would not do.
-    """
-    found = Registry(more=[registration for file in files for registration in registrations(file)])
-    names = {file.path.name: file.path for file in files}
-    for broken in found.broken:
-        if broken.distribution in names:
-            raise PluginError(f"{names[broken.distribution]}: {broken.error}.")
-    return found
-
-
-def registrations(file: PluginFile) -> list[Registration]:
-    """What a file registers. Raises PluginError with the reason where it cannot."""
-    try:
-        module = _load(file)
-        owner = (file.path.name, file.version)
-        found = ask(module, file.path.name, *owner) if has_hook(module) else list(_classes(module, owner))
-    except PluginError:
-        raise
-    # SystemExit: a file that calls sys.exit when loaded is the user's to mend, like any other error in it.
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{file.path}: {one_line(error)}.") from error
-    if not found:
-        raise PluginError(
-            f"{file.path}: it holds no plugin: define a class with a `name` that derives from "
-            "Method, Attack or Benchmark of harness."
-        )
-    return found
 
 
 @lru_cache
@@ -101,9 +95,9 @@ def _load(file: PluginFile) -> ModuleType:
     return module
 
 
-def _classes(module: ModuleType, owner: tuple[str, str]) -> Iterable[Registration]:
+def _classes(module: ModuleType, distribution: str, version: str) -> Iterable[Entry]:
     for cls in vars(module).values():
         if isinstance(cls, type) and cls.__module__ == module.__name__ and "name" in vars(cls):
-            for kind, base in BASES.items():
-                if issubclass(cls, base):
-                    yield Registration(kind, vars(cls)["name"], cls, *owner)
+            for kind in Kind:
+                if issubclass(cls, kind.base):
+                    yield Entry(kind, vars(cls)["name"], cls, distribution, version)

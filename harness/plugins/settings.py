@@ -1,4 +1,4 @@
-"""``--set NAME.setting=value``: read, checked against the plugin's Config, and turned into its instance.
+"""Settings of plugins: read, checked against the plugin's Config, and turned into its instance.
 
 What a setting may be is taken from the JSON schema that pydantic makes of the Config, for reading a value,
 for explaining a wrong one, and for ``harness show``.
@@ -18,7 +18,9 @@ from pydantic import ValidationError
 from ..core.base import Attack, Plugin
 from ..core.config import Config
 from ..errors import ConfigError, HarnessError, gather, one, unknown
-from .registry import AttackChoice, Entry, Registry, Selection
+from .entry import Entry
+from .registry import Registry
+from .selection import AttackChoice, Selection
 
 ASSIGNMENT = re.compile(r"([^.=]+)\.([^=]+)=(.*)", re.DOTALL)
 TYPES = {"null": "none", "boolean": "true or false", "string": "text", "object": "JSON object"}
@@ -34,6 +36,18 @@ BOUNDS = {
 }
 
 Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A value as it was typed in a shell. What it means depends on what the setting may be."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 Overrides = dict[Entry, dict[str, Any]]
 """What the user set, by plugin and setting. A plugin of which nothing was set is not in it."""
 
@@ -64,8 +78,41 @@ def settings_of(cls: type[Plugin]) -> dict[str, Setting]:
     return settings
 
 
-def parse(assignments: Iterable[str], selection: Selection, registry: Registry) -> Overrides:
-    """Read every ``NAME.setting=value`` and check the settings of the whole selection.
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """The settings of ``["NAME.setting=value", ...]``, their values still as they were typed.
+
+    Raises ConfigError for every text that is written otherwise, and for two values of one setting.
+    """
+    settings: dict[str, Any] = {}
+
+    def read(text: str) -> None:
+        match = ASSIGNMENT.fullmatch(text)
+        if not match:
+            raise ConfigError(f"--set {text}: write NAME.setting=value, for example ga.epochs=3.")
+        name, key, value = (part.strip() for part in match.groups())
+        known = settings.setdefault(f"{name}.{key}", Typed(value))
+        if known != Typed(value):
+            raise ConfigError(f"--set {text}: {name}.{key} is already set to {known}.")
+
+    gather(read, texts, ConfigError)
+    return settings
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"npo.beta": 0.2}`` of that or of ``{"npo": {"beta": 0.2}}``. Raises ConfigError for other keys."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if "." not in name and isinstance(value, Mapping):
+            found |= {f"{name}.{key}": inner for key, inner in value.items()}
+        elif "." in name.strip("."):
+            found[name] = value
+        else:
+            raise ConfigError(f"--set {name}: name the plugin and its setting, for example ga.epochs.")
+    return found
+
+
+def check(settings: Iterable[tuple[str, Any]], selection: Selection, registry: Registry) -> Overrides:
+    """Sort values of ``NAME.setting`` by plugin, and check the settings of the whole selection.
 
     Raises ConfigError with all that is wrong, a line for each: no such plugin, a plugin that is not part of
     the run, no such setting, a value that is not allowed, two values for one setting.
@@ -73,7 +120,7 @@ def parse(assignments: Iterable[str], selection: Selection, registry: Registry) 
     overrides: Overrides = {}
     others = [AttackChoice(entry) for entry in [*selection.methods, *selection.benchmarks]]
     steps = [
-        *(partial(assign, overrides, text, selection.entries(), registry) for text in assignments),
+        *(partial(assign, overrides, *item, selection.entries(), registry) for item in settings),
         *(partial(_check, overrides, choice) for choice in [*others, *selection.attacks]),
     ]
     gather(lambda step: step(), steps, ConfigError)
@@ -126,32 +173,33 @@ def as_text(value: Any) -> str:
     return str(getattr(value, "value", value))
 
 
-def assign(overrides: Overrides, text: str, entries: Sequence[Entry], registry: Registry) -> None:
-    """Read one ``NAME.setting=value`` about one of ``entries`` into ``overrides``. Raises ConfigError."""
-    match = ASSIGNMENT.fullmatch(text)
-    if not match:
-        raise ConfigError(f"--set {text}: write NAME.setting=value, for example ga.epochs=3.")
-    name, key, value = (part.strip() for part in match.groups())
+def assign(
+    overrides: Overrides, setting: str, value: Any, entries: Sequence[Entry], registry: Registry
+) -> None:
+    """Put the value of ``NAME.setting`` of one of ``entries`` into ``overrides``. Raises ConfigError."""
+    name, _, key = setting.partition(".")
+    shown = f"--set {setting}={as_text(value)}"
     chosen = [entry for entry in entries if entry.name == name]
     if not chosen:
         try:
             kinds = " and ".join(entry.kind for entry in registry.named(name))
         except HarnessError as error:
-            raise ConfigError(f"--set {text}: {error}") from None
+            raise ConfigError(f"{shown}: {error}") from None
         present = ", ".join(entry.name for entry in entries)
-        raise ConfigError(f"--set {text}: the {kinds} '{name}' is not part of this run, which has {present}.")
+        raise ConfigError(f"{shown}: the {kinds} '{name}' is not part of this run, which has {present}.")
     if len(chosen) > 1:
         kinds = " and ".join(one(entry.kind) for entry in chosen)
-        raise ConfigError(f"--set {text}: '{name}' is both {kinds} of this run; run them apart to set it.")
+        raise ConfigError(f"{shown}: '{name}' is both {kinds} of this run; run them apart to set it.")
     settings = settings_of(chosen[0].load())
-    setting = settings.get(key) or next((s for s in settings.values() if s.field == key), None)
-    given = overrides.setdefault(chosen[0], {})
-    # A misspelt setting is kept as it is: resolve() refuses it together with what else is wrong.
-    read = _read(value, setting.schemas) if setting else value
-    key = setting.name if setting else key
-    if key in given and given[key] != read:
-        raise ConfigError(f"--set {text}: {name}.{key} is already set to {as_text(given[key])}.")
-    given[key] = read
+    known = settings.get(key) or next((s for s in settings.values() if s.field == key), None)
+    values = overrides.setdefault(chosen[0], {})
+    if isinstance(value, Typed):
+        # A misspelt setting is kept as it is: resolve() refuses it together with what else is wrong.
+        value = _read(value.text, known.schemas) if known else value.text
+    key = known.name if known else key
+    if key in values and values[key] != value:
+        raise ConfigError(f"{shown}: {name}.{key} is already set to {as_text(values[key])}.")
+    values[key] = value
 
 
 def _check(overrides: Overrides, choice: AttackChoice) -> None:
@@ -211,7 +259,7 @@ def _allowed(schema: Schema) -> str:
 
 
 def _read(text: str, schemas: Iterable[Schema]) -> Any:
-    """A value from the command line: ``none``, a comma list, text, or JSON, by what the setting may be."""
+    """A value as typed in a shell: ``none``, a comma list, text, or JSON, by what the setting may be."""
     types = {schema.get("type"): schema for schema in schemas}
     if "null" in types and text.lower() in ("none", "null"):
         return None

@@ -1,4 +1,4 @@
-"""A leaderboard as files: two tables, and the pages that people read, which follow from the tables."""
+"""A leaderboard as files: two tables, and the pages that follow from them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ..errors import StoreError
 from ..leaderboard import board, columns, curves
+from ..leaderboard.groups import Groups
 from ..store.atomic import parquet_bytes, write_atomically
 from .markdown import markdown
 from .page import NAME, html
@@ -37,23 +38,23 @@ class Published(NamedTuple):
         return {**tables, **self.pages()}
 
 
-def build(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> Published:
-    """The leaderboard of these cells. Raises as :func:`harness.leaderboard.board.build` does."""
-    rows = board.build(cells, metrics, samples)
-    return Published(rows, curves.build(rows, cells, metrics))
+def build(groups: Groups) -> Published:
+    """The leaderboard of grouped cells, and its curves."""
+    rows = board.build(groups)
+    return Published(rows, curves.build(rows, groups))
 
 
-def write(files: Mapping[str, bytes], place: Path) -> None:
+def write(files: Mapping[str, bytes], directory: Path) -> None:
     """Write files to a directory, each whole or not at all."""
     for name, content in files.items():
-        write_atomically(place / name, content)
+        write_atomically(directory / name, content)
 
 
-def read(place: Path) -> Published:
+def read(directory: Path) -> Published:
     """The tables of a leaderboard. Raises StoreError where one lacks, or this version cannot read it."""
     return Published(
-        _table(place / TABLE, columns.COLUMNS),
-        _table(place / CURVES, curves.COLUMNS),
+        _table(directory / TABLE, columns.COLUMNS),
+        _table(directory / CURVES, curves.COLUMNS),
     )
 
 
@@ -61,20 +62,21 @@ def _table(path: Path, columns: Mapping[str, object]) -> pa.Table:
     if not path.is_file():
         raise StoreError(f"There is no {path}; name the directory of a leaderboard.")
     try:
-        found = pq.read_table(path)
+        table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"{path} is damaged or cannot be read ({str(error).splitlines()[0]}); build it again."
         ) from error
-    if lacking := [name for name in columns if name not in found.column_names]:
+    if lacking := [name for name in columns if name not in table.column_names]:
         raise StoreError(f"{path} lacks the columns {', '.join(lacking)}: build it again with this version.")
-    return found
+    return table
 
 
-def page(place: Path) -> Path:
+def page(directory: Path) -> Path:
     """The page in a leaderboard's directory. Raises StoreError where there is none."""
-    if not (path := place / NAME).is_file():
+    if not (path := directory / NAME).is_file():
         raise StoreError(
-            f"There is no {path}; run `harness leaderboard build --out {place}`, or name another directory."
+            f"There is no {path}; run `harness leaderboard build --out {directory}`, or name another "
+            "directory."
         )
     return path.resolve()

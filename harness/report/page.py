@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from ..core.names import CONTROLS
-from ..leaderboard import labels, ranking
-from ..leaderboard.invariants import formula_of
-from . import markdown
+from ..core.formulas import range_text
+from ..core.names import CONTROLS, ORIGINAL
+from ..leaderboard import columns, labels, ranking
+from .markdown import reading
+from .templating import environment
 
 NAME = "index.html"
 LOWER, HIGHER = "lower", "higher"
@@ -63,8 +63,8 @@ COLUMNS = (
 )
 ROW = (
     *("attack", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack"),
-    *(f"{n}{end}" for n in ("worst", "score", "recovery", "exact_match") for end in ("", "_low", "_high")),
-    *("forget_before", "forget_before_low", "forget_before_high", "forgotten"),
+    *(name for of in ("worst", "score", "recovery", "exact_match") for name in columns.estimate(of, "")),
+    *(*columns.estimate("forget_before", ""), "forgotten"),
     *("retain_before", "utility_before", "lm_eval", "n_scored"),
     *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
 )
@@ -77,24 +77,21 @@ Rows = list[dict[str, Any]]
 
 def html(board: pa.Table, curves: pa.Table) -> str:
     """The page of a leaderboard and its curves. Data reach it as JSON in which no ``<`` is left."""
-    environment = Environment(
-        loader=PackageLoader("harness.report"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    _, _, reading = markdown.INTRO.partition("How to read the tables:")
-    page = environment.get_template(NAME)
-    return page.render(data=data(board, curves), reading=Markup(MarkdownIt().render(reading)))
+    pages = environment(escape=True)
+    pages.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    guide = Markup(MarkdownIt().render(reading()))
+    return pages.get_template(NAME).render(data=data(board, curves), reading=guide)
 
 
 def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     """What the page draws: targets, rows by column, and curves that name their row by its place."""
     targets = labels.by_target(board.to_pylist())
     made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in KEPT))
-    columns: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
-    for index, own in enumerate(targets.values()):
-        metric = labels.target_metric(own)
-        original = next((r for r in own if (r["method"], r["attack"]) == ("none", "none")), {})
-        for row in own:
+    by_column: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
+    for index, rows in enumerate(targets.values()):
+        metric = labels.target_metric(rows)
+        original = next((r for r in rows if (r["method"], r["attack"]) == (ORIGINAL, "none")), {})
+        for row in rows:
             reference = original | {"lm_eval": row["lm_eval_original"]}  # the original's, on the same items
             shown = row | {
                 "target": index,
@@ -106,15 +103,15 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
                 "peak_memory_mib": row["peak_memory_mib"] or None,
                 **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in KEPT},
             }
-            for name, values in columns.items():
+            for name, values in by_column.items():
                 values.append(shown[name])
-    places = {signature: place for place, signature in enumerate(columns["signature"])}
+    places = {signature: place for place, signature in enumerate(by_column["signature"])}
     return {
         "columns": [asdict(column) for column in COLUMNS],
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
         "kept": ranking.KEPT,
-        "targets": [_target(own) for own in targets.values()],
-        "rows": columns,
+        "targets": [_target(rows) for rows in targets.values()],
+        "rows": by_column,
         "curves": _curves(curves, places),
     }
 
@@ -126,14 +123,15 @@ def _kept(own: float | None, original: float | None) -> int | None:
 def _target(rows: Rows) -> dict[str, Any]:
     """What is said of a target above its table and below it."""
     metric = labels.target_metric(rows)
-    formula = formula_of(metric) if metric else None
+    of_metric = next((row for row in rows if row["forget_metric"] == metric), rows[0])
+    low, high = of_metric["forget_low_bound"], of_metric["forget_high_bound"]
     chances = {row["chance"] for row in rows if row["chance"] is not None}
-    told = {name: rows[0][name] for name in ("protocol", "benchmark", "model", "dtype", "data", "target")}
-    return told | {
+    same = {name: rows[0][name] for name in ("protocol", "benchmark", "model", "dtype", "data", "target")}
+    return same | {
         "settings": labels.settings(rows[0]["benchmark_config"]),
         "metric": metric,
-        "definition": formula and formula.definition,
-        "range": formula and formula.range,
+        "definition": of_metric["forget_definition"],
+        "range": None if None in (low, high) else range_text(low, high),
         "chances": sorted(chances),
         "tasks": sorted({labels.tasks(row) for row in rows if row["lm_eval_tasks"]}),
         "compared": labels.compared(rows) + labels.guarded(rows),
@@ -148,11 +146,10 @@ def _target(rows: Rows) -> dict[str, Any]:
 def _curves(curves: pa.Table, places: dict[str, int]) -> list[dict[str, Any]]:
     """A curve for each row that has one, its points by column."""
     names = {"step": "step", "value": "value", "value_low": "low", "value_high": "high", "seeds": "seeds"}
-    found: dict[str, dict[str, Any]] = {}
+    by_row: dict[str, dict[str, Any]] = {}
     for point in curves.to_pylist():
-        own = found.setdefault(
-            point["signature"], {"row": places[point["signature"]]} | {n: [] for n in names.values()}
-        )
+        empty: dict[str, Any] = {"row": places[point["signature"]]} | {short: [] for short in names.values()}
+        curve = by_row.setdefault(point["signature"], empty)
         for name, short in names.items():
-            own[short].append(point[name])
-    return list(found.values())
+            curve[short].append(point[name])
+    return list(by_row.values())

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.names import CONTROLS
+from ..core.names import CONTROLS, ORIGINAL, RETRAIN
 from ..errors import ConfigError, HarnessError, unknown
+from ..leaderboard.columns import Estimate
 from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ STYLES = [
 """Colour, marker and dash differ at once: what lies on top of another line still shows it, even in grey."""
 
 REFERENCES = {
-    "none": {"color": "black", "linestyle": "-", "marker": "", "linewidth": 2.2},
-    "retrain": {"color": "black", "linestyle": (0, (4, 2)), "marker": "", "linewidth": 1.6},
+    ORIGINAL: {"color": "black", "linestyle": "-", "marker": "", "linewidth": 2.2},
+    RETRAIN: {"color": "black", "linestyle": (0, (4, 2)), "marker": "", "linewidth": 1.6},
 }
-TOLD = {"none": "none (never unlearned)", "retrain": "retrain (never knew)"}
+NAMES = {ORIGINAL: "none (never unlearned)", RETRAIN: "retrain (never knew)"}
 
 SEVERAL = "These results hold several targets of '{}' (models, data or settings): load them apart."
 
@@ -87,7 +88,7 @@ def relearning(
         for method, rows in mine.items():
             steps = [row["step"] for row in rows]
             values = [row["value"] for row in rows]
-            axis.plot(steps, values, label=TOLD.get(method, method), **styles[method])
+            axis.plot(steps, values, label=NAMES.get(method, method), **styles[method])
             low, high = (
                 [nan if row[end] is None else row[end] for row in rows] for end in ("value_low", "value_high")
             )
@@ -120,12 +121,13 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
         row = labelled[label]
         style = {**styles[label], "linestyle": "", "linewidth": 1.2, "markersize": 9}
         if label in REFERENCES:
-            style["marker"] = {"none": "*", "retrain": "P"}[label]
+            style["marker"] = {ORIGINAL: "*", RETRAIN: "P"}[label]
         else:
             style["markeredgecolor"] = "white"
-        ends = [[abs(row["worst"] - row[end])] for end in ("worst_low", "worst_high") if row[end] is not None]
-        bars = ends if len(ends) == 2 else None
-        axis.errorbar(row["retain_before"], row["worst"], bars, label=TOLD.get(label, label), **style)
+        worst = Estimate.of(row, "worst")
+        arms = [[abs(row["worst"] - end)] for end in (worst.low, worst.high) if end is not None]
+        bars = arms if len(arms) == 2 else None
+        axis.errorbar(row["retain_before"], row["worst"], bars, label=NAMES.get(label, label), **style)
     _chance(axis, {row["chance"] for row in rows})
     notes = [json.loads(cell["notes"]) for cell in cells.to_pylist() if cell["benchmark"] == chosen]
     split, kept = next(note["retain_metric"] for note in notes if "retain_metric" in note)
@@ -187,7 +189,7 @@ def _chance(axis: Axes, levels: set[float | None]) -> None:
         axis.axhline(chance, color="0.55", linewidth=1, linestyle=(0, (1, 2)), zorder=0, label="chance")
 
 
-def _finish(figure: Figure, axes: Sequence[Axes], title: str, told: str) -> None:
+def _finish(figure: Figure, axes: Sequence[Axes], title: str, about: str) -> None:
     """The legend beside the panels, and above it what the intervals are."""
     named: dict[str, Any] = {}
     for axis in axes:
@@ -203,7 +205,7 @@ def _finish(figure: Figure, axes: Sequence[Axes], title: str, told: str) -> None
         loc="outside right upper",
         frameon=False,
         fontsize="small",
-        title=told or None,
+        title=about or None,
         title_fontsize="x-small",
         alignment="left",
     )

@@ -13,8 +13,8 @@ from ..core.types import Event
 from .console import Level, console, level
 
 
-class Shown:
-    """Takes the events of a run. On a terminal bars move; in a file each finished cell is a line.
+class RunProgress:
+    """The progress of a run, event by event. On a terminal bars move; in a file each finished cell is a line.
 
     In a notebook one line is written over and over. With --quiet there is nothing but failures; with
     --verbose also when a task begins, how long a cell took, and the traceback of one that fails.
@@ -41,7 +41,7 @@ class Shown:
         )
         self.whole = self.progress.add_task("cells", total=cells)
 
-    def __enter__(self) -> Shown:
+    def __enter__(self) -> RunProgress:
         self.started = time.monotonic()
         self.progress.start()
         return self
@@ -50,11 +50,11 @@ class Shown:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.progress.stop()
-        told = f"{self.ended} of {self.cells} cells in {time.monotonic() - self.started:.1f} s"
+        done = f"{self.ended} of {self.cells} cells in {time.monotonic() - self.started:.1f} s"
         if self.line:
-            self.line(f"{told}, {self.failed} failed", True)
+            self.line(f"{done}, {self.failed} failed", True)
         elif self.level == Level.VERBOSE:
-            self._print(told)
+            self._print(done)
 
     def __call__(self, event: Event) -> None:
         """Show one event."""

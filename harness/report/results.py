@@ -1,4 +1,4 @@
-"""What a run found, as tables and pictures: the cells on disk, and the leaderboard that follows from them."""
+"""Results of a run as tables and pictures: the cells on disk, and the leaderboard that follows from them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.names import NO_ATTACK
 from ..errors import ConfigError, unknown
 from ..leaderboard import board, curves
+from ..leaderboard.groups import Groups, grouped
 from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
+from .format import DASH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,17 +53,21 @@ class Results:
         return self._tables[2]
 
     @cached_property
+    def _groups(self) -> Groups:
+        return grouped(*self._tables)
+
+    @cached_property
     def leaderboard(self) -> pa.Table:
         """A row for each method and attack over the seeds (``leaderboard.COLUMNS``).
 
         Raises StoreError when there are no cells, or where they violate what must hold in any results.
         """
-        return board.build(*self._tables)
+        return board.build(self._groups)
 
     @cached_property
     def curves(self) -> pa.Table:
         """The relearning curves behind the leaderboard's scores, a row per point (``curves.COLUMNS``)."""
-        return curves.build(self.leaderboard, self.cells, self.metrics)
+        return curves.build(self.leaderboard, self._groups)
 
     @property
     def failed(self) -> pa.Table:
@@ -94,7 +101,7 @@ class Results:
         planned = f" of {self._planned}" * (self._planned is not None)
         there = f"{self.cells.num_rows}{planned} cells, {self.failed.num_rows} failed"
         named = (
-            f"{name}s: {', '.join(sorted(set(self.cells[name].to_pylist()))) or '–'}"
+            f"{name}s: {', '.join(sorted(set(self.cells[name].to_pylist()))) or DASH}"
             for name in ("benchmark", "method", "attack")
         )
         return f"<Results: {'; '.join([there, *named])}>"
@@ -116,12 +123,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     metric = target_metric(rows)
     shown: dict[str, dict[str, float | None]] = defaultdict(dict)
     for row in rows:
-        own = "" if row["forget_metric"] in (None, metric) else f" ({row['forget_metric']})"
-        before = row["attack"] == "none"
-        column = "before" if before else attack_label(row) + own
+        other_metric = "" if row["forget_metric"] in (None, metric) else f" ({row['forget_metric']})"
+        before = row["attack"] == NO_ATTACK
+        column = "before" if before else attack_label(row) + other_metric
         shown[method_label(row)][column] = row["forget_before"] if before else row["score"]
     first = rows[0]
     caption = f"{first['benchmark']}, {first['model']}: forget {metric}, before and highest under each attack"
     table = DataFrame.from_dict(shown, orient="index", dtype=float).rename_axis(columns="method")
-    text = table.to_html(na_rep="–", float_format="%.2f")
-    return text.replace(">", f"><caption>{escape(caption)}</caption>", 1)
+    styled = table.style.format(precision=2, na_rep=DASH)
+    for axis in ("index", "columns"):
+        styled = styled.format_index(axis=axis, escape="html")
+    return styled.set_caption(escape(caption)).to_html(exclude_styles=True)

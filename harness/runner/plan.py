@@ -1,4 +1,4 @@
-"""A plan as plain data that travels to worker processes: specs, cells, groups."""
+"""The plan of a run, as plain data that travels to worker processes: plugins, cells, groups."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from ..core.base import Benchmark
 from ..core.config import Config
 from ..core.fingerprint import source_fingerprint
 from ..core.hub import Fetched, Hub
+from ..core.names import EVALUATION
 from ..engine.source import Source
-from ..plugins.registry import Entry, Registry
+from ..plugins.entry import Entry
+from ..plugins.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,37 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One row to be: an attack (None: before any) with its label on an unlearned model, under one seed.
+class UtilityTasks:
+    """lm-eval's tasks that a run measures, with all that decides their scores."""
 
-    An "attack" of the kind ``utility`` attacks nothing: it is lm-eval, before any.
-    """
+    engine: str
+    """Distribution and version."""
+    fingerprint: str
+    """Of the tasks, their items and the code that measures."""
+    config: str
+    """Names, limit, and each task's version, few-shot examples and items, as JSON."""
+    directory: Path | None = None
+    """Where a user's own tasks are; no part of any key."""
+
+    def identity(self) -> dict[str, str]:
+        """What of it goes into a key."""
+        return {"engine": self.engine, "source": self.fingerprint, "config": self.config}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One unit of work and one row of results: evaluation, lm-eval or an attack, under one seed."""
 
     key: str
     seed: int
-    attack: Spec | None
-    variant: str
+    stage: str
+    """``evaluation``, ``utility`` or ``attack``."""
+    attack: Spec | None = None
+    """Of the stage ``attack``."""
+    variant: str = ""
+    """Label of the attack's published setting."""
+    tasks: UtilityTasks | None = None
+    """Of the stage ``utility``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +89,7 @@ class Reference:
     target: str
     """Key of the twin's recipe."""
 
-    def place(self, cache: Path) -> Path:
+    def path(self, cache: Path) -> Path:
         """The file of its samples."""
         return cache / "twins" / f"{self.key}.parquet"
 
@@ -80,6 +103,8 @@ class Group:
     data_fingerprint: str
     target: str
     """Key of the original model's recipe."""
+    trained: bool
+    """Whether that recipe trains the model, which is then in the cache, or takes the source as it is."""
     twin: str | None
     """Key of the retrain twin's recipe, where the method reads it."""
     method: Spec
@@ -90,14 +115,14 @@ class Group:
 
     @property
     def compared(self) -> Reference | None:
-        """The reference, if a cell that is left to do reads it: attacks do not."""
-        return self.reference if any(cell.attack is None for cell in self.cells) else None
+        """The reference, if a cell that is left to do reads it: only evaluations do."""
+        return self.reference if any(cell.stage == EVALUATION for cell in self.cells) else None
 
     @property
     def models(self) -> set[str]:
         """Keys of the recipes of all models it needs."""
-        found = (self.target, self.twin, self.compared.target if self.compared else None)
-        return {recipe for recipe in found if recipe}
+        recipes = (self.target, self.twin, self.compared.target if self.compared else None)
+        return {recipe for recipe in recipes if recipe}
 
 
 @dataclass

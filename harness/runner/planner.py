@@ -1,9 +1,10 @@
-"""From a selection to cells: what there is to do, under which key, and what shares work with what."""
+"""From a selection to a plan: which cells there are, under which keys, and which share an unlearned model."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ from typing import Any
 from ..core.base import Attack, Benchmark, Method
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import key, splits_fingerprint
-from ..core.names import LABEL
+from ..core.names import ATTACK, EVALUATION, UTILITY
 from ..core.types import Splits
 from ..engine.protocol import Protocol, with_protocol, with_rates
 from ..engine.source import Source
-from ..engine.targets import recipes
+from ..engine.targets import Recipe, recipes
 from ..errors import HarnessError
-from ..plugins.registry import Registry, Selection
+from ..plugins.registry import Registry
+from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
-from .plan import Cell, Group, Plan, Reference, Spec, spec
+from .plan import Cell, Group, Plan, Reference, Spec, UtilityTasks, spec
 from .utility import Utility
 
 
@@ -38,42 +40,50 @@ def make(
     Raises HarnessError for anything that would not run: nothing has been computed yet.
     """
     plan = Plan(source)
-    tasks = cache(lambda own: utility_of(utility, own) if utility else None)
+    tasks = cache(lambda own: utility_tasks(utility, own))
     for entry in selection.benchmarks:
         config = resolve(entry.load(), overrides.get(entry, {}))
         chosen = spec(entry, config, (data or {}).get(entry.name), source.prepared)
         benchmark, splits = loaded(chosen, registry)
-        roles = recipes(benchmark, splits, source)
-        plan.trained |= len(roles) > 1
-        plan.recipes.update({recipe.key: (chosen, role) for role, recipe in roles.items()})
+        models = recipes(benchmark, splits, source)
+        plan.trained |= models["original"].training is not None
+        plan.recipes.update({recipe.key: (chosen, role) for role, recipe in models.items()})
         attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
-        if measured := tasks(benchmark.utility_tasks):
-            attacks.insert(0, (LABEL, measured))
-        shared = {
-            "protocol": PROTOCOL,
-            "engine": engine_fingerprint(),
-            "benchmark": chosen.identity(),
-            "data": splits_fingerprint(splits),
-            "target": roles["original"].key,
-            "dtype": source.dtype,
-        }
-        reference = None
-        if "retrain" in roles and type(benchmark).against_twin is not Benchmark.against_twin:
-            scored = {**shared, "target": roles["retrain"].key, "samples": "twin"}
-            reference = Reference(key(scored), chosen, roles["retrain"].key)
+        shared = shared_key(chosen, splits, models["original"], source)
+        compared = reference(chosen, benchmark, models, shared)
+        work = Work(chosen, models, shared, compared, attacks, tasks(benchmark.utility_tasks))
         for method in selection.methods:
             cls: type[Method] = method.load()  # type: ignore[assignment]
-            if cls.needs_twin and "retrain" not in roles:
+            if cls.needs_twin and "retrain" not in models:
                 plan.left_out.append(
                     f"{cls.name} on {entry.name}: no model can be trained without its forget set."
                 )
                 continue
             config = with_protocol(cls, resolve(cls, overrides.get(method, {})), source.protocol)
-            twin = roles["retrain"].key if cls.needs_twin else None
-            plan.groups += groups(
-                shared, chosen, spec(method, config), twin, cls.seeded, seeds, attacks, reference
-            )
+            plan.groups += work.groups(spec(method, config), cls, seeds)
     return plan
+
+
+def shared_key(benchmark: Spec, splits: Splits, original: Recipe, source: Source) -> dict[str, Any]:
+    """What is in the key of every cell on a benchmark, and of its twin's scores."""
+    return {
+        "protocol": PROTOCOL,
+        "engine": engine_fingerprint(),
+        "benchmark": benchmark.identity(),
+        "data": splits_fingerprint(splits),
+        "target": original.key,
+        "dtype": source.dtype,
+    }
+
+
+def reference(
+    spec: Spec, benchmark: Benchmark, models: Mapping[str, Recipe], shared: Mapping[str, Any]
+) -> Reference | None:
+    """The twin's scores, where there is a twin and the benchmark compares with it."""
+    if "retrain" not in models or type(benchmark).against_twin is Benchmark.against_twin:
+        return None
+    scored = {**shared, "target": models["retrain"].key, "samples": "twin"}
+    return Reference(key(scored), spec, models["retrain"].key)
 
 
 def attacks_of(
@@ -85,58 +95,78 @@ def attacks_of(
     left_out: list[str],
 ) -> list[tuple[str, Spec]]:
     """Label and spec of every variant of every attack whose data the benchmark has."""
-    found = []
+    variants = []
     for choice in selection.attacks:
         cls: type[Attack] = choice.entry.load()  # type: ignore[assignment]
         for label, config in resolve_variants(cls, overrides.get(choice.entry, {}), choice.variant):
             if reason := cls(config).lacks(splits):
                 left_out.append(f"{' '.join(filter(None, (cls.name, label)))} on {benchmark}: {reason}.")
             else:
-                found.append((label, spec(choice.entry, with_rates(cls, config, protocol))))
-    return found
+                variants.append((label, spec(choice.entry, with_rates(cls, config, protocol))))
+    return variants
 
 
-def utility_of(utility: Utility, own: str) -> Spec | None:
-    """lm-eval in the place of an attack: a cell of its own, on the unlearned model before any attack."""
-    resolved = utility.resolve(own)
-    return Spec(LABEL, "none", *resolved, utility.directory) if resolved else None
+def utility_tasks(utility: Utility | None, own: str) -> UtilityTasks | None:
+    """lm-eval's tasks, where any are to be measured; ``own`` are those of the benchmark."""
+    resolved = utility.resolve(own) if utility else None
+    return UtilityTasks(*resolved, utility.directory) if utility and resolved else None
 
 
-def groups(
-    shared: Mapping[str, Any],
-    benchmark: Spec,
-    method: Spec,
-    twin: str | None,
-    seeded: bool,
-    seeds: Sequence[int],
-    attacks: Sequence[tuple[str, Spec]],
-    reference: Reference | None,
-) -> list[Group]:
-    """The groups of one method on one benchmark: one for each unlearned model."""
-    made = {**shared, "method": method.identity(), "twin": twin}
-    compared = reference.key if reference else None
-    of_model: dict[str, list[Cell]] = defaultdict(list)
-    for seed in seeds:
-        cells = of_model[key({**made, "seed": seed if seeded else None})]
-        before = key({**made, "seed": seed, "attack": None, "reference": compared})
-        cells.append(Cell(before, seed, None, ""))
-        for label, attack in attacks:
-            identity = {**attack.identity(), "variant": label}
-            cells.append(Cell(key({**made, "seed": seed, "attack": identity}), seed, attack, label))
-    return [
-        Group(
-            unlearned,
-            benchmark,
-            shared["data"],
-            shared["target"],
-            twin,
-            method,
-            cells[0].seed,
-            tuple(cells),
-            reference,
-        )
-        for unlearned, cells in of_model.items()
-    ]
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with every unlearned model of a benchmark."""
+
+    benchmark: Spec
+    models: Mapping[str, Recipe]
+    """By role."""
+    shared: Mapping[str, Any]
+    """What is in the key of every cell."""
+    reference: Reference | None
+    attacks: Sequence[tuple[str, Spec]]
+    """Label and spec of each variant."""
+    tasks: UtilityTasks | None
+
+    def groups(self, method: Spec, cls: type[Method], seeds: Sequence[int]) -> list[Group]:
+        """The groups of one method: one for each unlearned model."""
+        original = self.models["original"]
+        twin = self.models["retrain"].key if cls.needs_twin else None
+        unlearning = {**self.shared, "method": method.identity(), "twin": twin}
+        by_model: dict[str, list[Cell]] = defaultdict(list)
+        for seed in seeds:
+            # Without a seed of its own a method gives the same model under all of them.
+            unlearned = key({**unlearning, "seed": seed if cls.seeded else None})
+            by_model[unlearned] += self._cells({**unlearning, "seed": seed}, seed)
+        return [
+            Group(
+                key=unlearned,
+                benchmark=self.benchmark,
+                data_fingerprint=self.shared["data"],
+                target=original.key,
+                trained=original.training is not None,
+                twin=twin,
+                method=method,
+                seed=cells[0].seed,
+                cells=tuple(cells),
+                reference=self.reference,
+            )
+            for unlearned, cells in by_model.items()
+        ]
+
+    def _cells(self, decides: Mapping[str, Any], seed: int) -> list[Cell]:
+        """The cells of one seed. ``decides`` goes into each key, with what only that cell depends on.
+
+        Only an evaluation reads the twin's scores: an attack's key has no part in them, and the attack need
+        not run again when they change.
+        """
+        compared = self.reference.key if self.reference else None
+        cells = [Cell(key({**decides, "attack": None, "reference": compared}), seed, EVALUATION)]
+        if self.tasks:
+            identity = key({**decides, "utility": self.tasks.identity()})
+            cells.append(Cell(identity, seed, UTILITY, tasks=self.tasks))
+        for label, attack in self.attacks:
+            identity = key({**decides, "attack": {**attack.identity(), "variant": label}})
+            cells.append(Cell(identity, seed, ATTACK, attack, label))
+        return cells
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Run the tasks of a plan, in this process or in worker processes.
+"""The process pool: run the tasks of a plan, in this process or in worker processes.
 
 Whatever kills a worker (memory, a signal) is recorded in the cells it was at, after one more try.
 """
@@ -22,11 +22,14 @@ from typing import Any
 
 from ..core.types import Event, Tell
 from ..errors import HarnessError
+from ..store.store import Store
+from .context import WorkerContext
 from .plan import Group, Plan, Reference
-from .worker import Setting, Worker
+from .record import Recorder
+from .worker import Worker
 
 
-def execute(plan: Plan, setting: Setting, jobs: int, tell: Tell, done: set[str]) -> None:
+def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set[str]) -> None:
     """Make the models that are missing, then run every group with a cell that is not ``done``.
 
     ``jobs`` > 1 uses that many processes. Raises HarnessError when a target cannot be made.
@@ -36,7 +39,7 @@ def execute(plan: Plan, setting: Setting, jobs: int, tell: Tell, done: set[str])
     twins = list({group.compared.key: group.compared for group in groups if group.compared}.values())
     targets = [task for key, task in plan.recipes.items() if key in needed]
     if jobs == 1:
-        worker = Worker(setting, tell)
+        worker = Worker(context, tell)
         for task in targets:
             worker.make_target(task)
         for twin in twins:
@@ -44,7 +47,7 @@ def execute(plan: Plan, setting: Setting, jobs: int, tell: Tell, done: set[str])
         for group in groups:
             worker.run_group(group)
         return
-    with Pool(setting, jobs, tell) as pool:
+    with Pool(context, jobs, tell) as pool:
         pool.each("make_target", targets)
         pool.each("score_twin", twins)
         # The longest first: what is left at the end is short, and no worker waits long for another.
@@ -52,11 +55,11 @@ def execute(plan: Plan, setting: Setting, jobs: int, tell: Tell, done: set[str])
 
 
 class Pool:
-    """Worker processes that outlive one another: one that dies is replaced, and its task tried once more."""
+    """Worker processes: one that dies is replaced, and its task tried once more."""
 
-    def __init__(self, setting: Setting, jobs: int, tell: Tell) -> None:
-        self.setting, self.jobs, self.tell = setting, jobs, tell
-        self.context = get_context("spawn")
+    def __init__(self, context: WorkerContext, jobs: int, tell: Tell) -> None:
+        self.context, self.jobs, self.tell = context, jobs, tell
+        self.spawn = get_context("spawn")
         self.pool: ProcessPoolExecutor | None = None
         self.telling: Connection | None = None
         self.listener: threading.Thread | None = None
@@ -91,6 +94,7 @@ class Pool:
                 future.result()
 
     def _alone(self, what: str, task: Any) -> None:
+        """Do one task while no other runs: a worker that dies now died of it."""
         try:
             self._submit(what, task).result()
         except BrokenProcessPool:
@@ -98,6 +102,7 @@ class Pool:
             self._died(task)
 
     def _died(self, task: Any) -> None:
+        """Record that a task's worker died twice."""
         error = WorkerDied(
             "The worker process was killed while it ran this cell, twice. Most often memory ran out: "
             "use fewer --jobs or a smaller --micro-batch."
@@ -105,17 +110,17 @@ class Pool:
         if not isinstance(task, Group):
             work = "the scoring of a twin" if isinstance(task, Reference) else "the training of a target"
             raise HarnessError(str(error).replace("this cell", work))
-        Worker(self.setting, self.tell).fail(task, error)
+        Recorder(self.context.source, Store(self.context.results), self.tell).fail_rest(task, error)
 
     def _submit(self, what: str, task: Any) -> Future[None]:
         if self.pool is None:
             # A pipe and a lock for each pool: a worker that is killed while it tells leaves them unusable.
-            heard, self.telling = self.context.Pipe(duplex=False)
-            arguments = (self.setting, os.getpid(), self.telling, self.context.Lock())
-            self.pool = ProcessPoolExecutor(self.jobs, self.context, initializer=_begin, initargs=arguments)
+            heard, self.telling = self.spawn.Pipe(duplex=False)
+            arguments = (self.context, os.getpid(), self.telling, self.spawn.Lock())
+            self.pool = ProcessPoolExecutor(self.jobs, self.spawn, initializer=_begin, initargs=arguments)
             self.listener = threading.Thread(target=self._listen, args=(heard,), daemon=True)
             self.listener.start()
-        # Workers are born deaf to Ctrl-C: this process hears it, and ends them.
+        # Block SIGINT in workers: this process handles Ctrl-C, and kills them.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with _apart_from_main():
@@ -124,6 +129,7 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def _stop(self, kill: bool) -> None:
+        """End the processes, at once or when they are done."""
         if self.pool is None:
             return
         if kill:
@@ -137,6 +143,7 @@ class Pool:
         self.listener.join()
 
     def _listen(self, heard: Connection) -> None:
+        """Pass on what workers tell, until the last of them has ended."""
         with heard, contextlib.suppress(EOFError, OSError):
             while True:
                 self.tell(heard.recv())
@@ -144,10 +151,10 @@ class Pool:
 
 @contextlib.contextmanager
 def _apart_from_main() -> Iterator[None]:
-    """Have workers born in here import nothing but this package.
+    """Have workers that are started in here import nothing but this package.
 
     Else each would first run the script again that this process runs, up to and into its call of
-    ``harness.engine.evaluation``, unless its author knew to guard that by ``if __name__ == "__main__"``.
+    ``harness.run``, unless its author knew to guard that by ``if __name__ == "__main__"``.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -164,7 +171,7 @@ class WorkerDied(HarnessError):
 _worker: Worker | None = None
 
 
-def _begin(setting: Setting, parent: int, telling: Connection, lock: Any) -> None:
+def _begin(context: WorkerContext, parent: int, telling: Connection, lock: Any) -> None:
     """Set a worker process up; it ends when its parent does, however that ends."""
     global _worker
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
@@ -173,11 +180,12 @@ def _begin(setting: Setting, parent: int, telling: Connection, lock: Any) -> Non
         with lock, contextlib.suppress(OSError):  # nobody listens any more: the parent has ended
             telling.send(event)
 
-    _worker = Worker(setting, tell)
+    _worker = Worker(context, tell)
 
 
 def _follow(parent: int) -> None:
-    # The parent says who it is: one that was killed before this worker began is not the parent any more.
+    """End this process when its parent has ended."""
+    # The parent gave its id: if it was killed before this worker began, getppid() is another's already.
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core import hub
-from ..core.names import TINY
+from ..core.names import TINY, UTILITY
 from ..engine.source import Source
-from ..plugins.registry import Registry
 from ..store.atomic import write_atomically
-from .plan import Spec
-from .utility import Utility
+from .options import RunOptions
+from .resolve import benchmarks_of, cache_of, utility_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +19,36 @@ class Prepared:
     """A model or benchmark, where its files are, and what of them came from the hub (None: nothing)."""
 
     what: str
-    place: str
+    path: str
     fetched: hub.Fetched | None = None
 
 
-def prepare(
-    benchmarks: Iterable[Spec], registry: Registry, source: Source, utility: Utility, cache: Path
-) -> list[Prepared]:
+def prepare(options: RunOptions) -> list[Prepared]:
     """Fetch the model, the facts of every benchmark and the items of lm-eval's tasks; record what they were.
 
     The record in the cache holds commits and checksums; of tasks, which the client of ``datasets`` keeps in
     a cache of its own, one SHA-256 over all that decides their scores. What was recorded of others stays; of
     these, the hub's present state is taken. Raises HarnessError for whatever a run could not use either.
     """
-    found = [_model(source)]
-    for spec in benchmarks:
+    specs, registry = benchmarks_of(options)
+    utility = utility_of(options)
+    prepared = [_model(Source(options.model, revision=options.revision))]
+    for spec in specs:
         benchmark = spec.make(registry)
         benchmark.load()
-        found += [
-            Prepared(spec.name, str(place), hub.describe(kind, repo, asked, place))
-            for (kind, repo, asked), place in benchmark.hub.fetched.items()
+        prepared += [
+            Prepared(spec.name, str(path), hub.describe(kind, repo, revision, path))
+            for (kind, repo, revision), path in benchmark.hub.fetched.items()
         ] or [Prepared(spec.name, str(spec.data or "the package"))]
-    if told := utility.resolve(own=""):
-        engine, fingerprint, settings = told
-        tasks = ", ".join(json.loads(settings)["asked"])
-        found.append(Prepared("utility", engine, hub.Fetched("lm-eval", tasks, None, fingerprint, (), 0)))
-    entries = [*hub.recorded(cache), *(each.fetched for each in found if each.fetched)]
+    if measured := utility.resolve(own=""):
+        tasks = ", ".join(json.loads(measured.config)["asked"])
+        record = hub.Fetched("lm-eval", tasks, None, measured.fingerprint, (), 0)
+        prepared.append(Prepared(UTILITY, measured.engine, record))
+    cache = cache_of(options)
+    entries = [*hub.recorded(cache), *(part.fetched for part in prepared if part.fetched)]
     latest = {(entry.kind, entry.repo, entry.asked): entry for entry in entries}
     write_atomically(cache / hub.RECORD, hub.as_json(latest.values()))
-    return found
+    return prepared
 
 
 def _model(source: Source) -> Prepared:
@@ -57,8 +56,8 @@ def _model(source: Source) -> Prepared:
         return Prepared("model tiny", "the package")
     from ..model import loading
 
-    place = source.local()
-    loading.check(place)
+    path = source.local()
+    loading.check(path)
     if Path(source.spec).expanduser().is_dir():
-        return Prepared("model", str(place))
-    return Prepared("model", str(place), hub.describe("model", source.spec, source.revision, place))
+        return Prepared("model", str(path))
+    return Prepared("model", str(path), hub.describe("model", source.spec, source.revision, path))

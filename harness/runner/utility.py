@@ -17,13 +17,13 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from itertools import islice
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -31,17 +31,31 @@ from tqdm import tqdm
 
 from ..core.intervals import mean_interval
 from ..core.keys import files_fingerprint, key
-from ..core.names import LABEL, SCORE
+from ..core.names import SCORE, UTILITY
 from ..core.types import Metric, Outcome, Sample
 from ..errors import ConfigError, DataError, HarnessError, PluginError
 
 PRIMARY = ("acc_norm", "acc", "exact_match")
+PRIMARY_TEXT = f"{', '.join(PRIMARY[:-1])} or {PRIMARY[-1]}"
+"""Metrics in [0, 1], of which the first that a task has counts."""
+
 BATCH_SIZE = 32
 PLACES = ("dataset_path", "dataset_name", "dataset_kwargs", "custom_dataset", "metadata")
 """What a task's configuration says about where its items lie: the items themselves count instead."""
 
 Tasks = dict[str, Any]
 """``tasks`` and ``groups`` by name, as lm-eval takes them, and ``asked``: by name, what it stands for."""
+
+
+class Resolved(NamedTuple):
+    """Tasks that were found: enough to know whether their scores would be the same."""
+
+    engine: str
+    """Distribution and version."""
+    fingerprint: str
+    """Of all that decides the scores."""
+    config: str
+    """Names, limit, and each task's version, few-shot examples and items, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +73,16 @@ class Utility:
         if self.directory is not None and not self.directory.is_dir():
             raise ConfigError(f"--utility-tasks {self.directory}: there is no such directory.")
 
-    def resolve(self, own: str) -> tuple[str, str, str] | None:
-        """Whose engine, the fingerprint of all that decides the scores, and the settings as JSON.
+    def resolve(self, own: str) -> Resolved | None:
+        """The tasks, with what decides their scores; ``own`` is a benchmark's ``utility_tasks``.
 
-        ``own`` is a benchmark's ``utility_tasks``. None when there is nothing to measure. Loads the items of
-        every task, so what cannot be had is a HarnessError now and not after hours of work.
+        None when there is nothing to measure. Loads the items of every task, so what cannot be had is a
+        HarnessError now and not after hours of work.
         """
         if self.tasks == () or (self.tasks is None and self.directory is None and not own):
             return None
         found = read(self.tasks, self.directory, own)
-        told = {
+        described = {
             name: {
                 "version": task.VERSION,
                 "num_fewshot": task.get_config("num_fewshot") or 0,
@@ -76,7 +90,7 @@ class Utility:
             }
             for name, task in found["tasks"].items()
         }
-        config = {"asked": list(found["asked"]), "limit": self.limit, "tasks": told}
+        config = {"asked": list(found["asked"]), "limit": self.limit, "tasks": described}
         here = Path(__file__)
         code = [here, *self.directory.rglob("*.py")] if self.directory else [here]
         content = [_content(task, self.limit) for task in found["tasks"].values()]
@@ -84,7 +98,8 @@ class Utility:
             f"{group.child_names} {group.aggregate_metric_list}" for group in found["groups"].values()
         ]
         fingerprint = key([[_without_addresses(text) for text in content], files_fingerprint(code)])
-        return f"lm_eval {metadata.version('lm_eval')}", fingerprint, json.dumps(config, sort_keys=True)
+        engine = f"lm_eval {metadata.version('lm_eval')}"
+        return Resolved(engine, fingerprint, json.dumps(config, sort_keys=True))
 
 
 @lru_cache(maxsize=4)
@@ -170,7 +185,7 @@ def _outcome(results: Mapping[str, Any], found: Tasks) -> Outcome:
     """lm-eval's results as metrics and samples."""
     count = {task: len({item["doc_id"] for item in items}) for task, items in results["samples"].items()}
     samples = [
-        Sample(LABEL, f"{task}/{_metric(name, item['filter'])}", str(item["doc_id"]), float(item[name]))
+        Sample(UTILITY, f"{task}/{_metric(name, item['filter'])}", str(item["doc_id"]), float(item[name]))
         for task, items in results["samples"].items()
         for item in items
         for name in item["metrics"]
@@ -184,22 +199,31 @@ def _outcome(results: Mapping[str, Any], found: Tasks) -> Outcome:
         group = found["groups"].get(name)
         members = [task.task_name for task in group.get_all_tasks()] if group else [name]
         numbers = {
-            _metric(*told.split(",", 1)): float(value)
-            for told, value in scores.items()
-            if "," in told and isinstance(value, Real)
+            _metric(*label.split(",", 1)): float(value)
+            for label, value in scores.items()
+            if "," in label and isinstance(value, Real)
         }
         for metric, value in numbers.items():
             items = [one for task in members for one in values.get(f"{task}/{metric}", ())]
             mean = bool(items) and abs(float(np.mean(items)) - value) < 1e-9
             bounds = mean_interval(items) if mean else (None, None)
             n = sum(count[task] for task in members)
-            metrics.append(Metric(LABEL, f"{name}/{metric}", value, *bounds, n=n))
+            scored = Metric(UTILITY, f"{name}/{metric}", value, *bounds, n=n)
+            metrics.append(
+                _share(scored, f"lm-eval's {metric}") if metric.split(",")[0] in PRIMARY else scored
+            )
         primary[name] = next((numbers[m] for p in PRIMARY for m in numbers if m.split(",")[0] == p), None)
     asked = [primary[name] for names in found["asked"].values() for name in names]
     if any(value is None for value in asked):
         raise HarnessError(f"lm-eval gave no {', '.join(PRIMARY)} for a task it was asked for.")
-    metrics.append(Metric("all", SCORE, float(np.mean(asked)), n=sum(count.values())))  # type: ignore[arg-type]
+    score = float(np.mean(asked))  # type: ignore[arg-type]
+    of_all = Metric("all", SCORE, score, n=sum(count.values()))
+    metrics.append(_share(of_all, f"mean over lm-eval tasks of {PRIMARY_TEXT}"))
     return Outcome(metrics, samples)
+
+
+def _share(metric: Metric, definition: str) -> Metric:
+    return replace(metric, low_bound=0.0, high_bound=1.0, definition=definition)
 
 
 def _metric(name: str, filtered: str) -> str:

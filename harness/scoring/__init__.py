@@ -3,5 +3,15 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["decode", "membership", "metrics", "requests", "sampling", "scorer"]
+    __name__,
+    submodules=[
+        "continuations",
+        "decode",
+        "forward",
+        "membership",
+        "metrics",
+        "requests",
+        "sampling",
+        "scorer",
+    ],
 )

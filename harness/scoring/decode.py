@@ -1,14 +1,13 @@
-"""Greedy decoding of many prompts in step, whatever their lengths.
+"""Greedy decoding of many prompts in step, of equal length or not.
 
 A prompt is prefilled beside prompts of exactly its own length. Decoding costs a call for each new token,
 however few rows are left, so prompts of many lengths wait for each other and are decoded together: shorter
-ones get a cache with empty places on the left, which a mask hides. Models that take no mask or no positions,
-or have layers that forget (sliding windows, recurrent states), decode each length by itself.
+ones get a cache that is padded on the left, which a mask hides. Models that take no mask or no positions, or
+whose cache drops or folds in old tokens (sliding windows, recurrent states), decode each length by itself.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,51 +17,42 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicLayer
 
-from .requests import Asked
-
-
-def share_structure(cache: Any) -> Any:
-    """A second handle on a key-value cache: growing it, or picking rows, leaves the first as it is.
-
-    transformers' dynamic layers never write in place (they concatenate), so copying the handles is enough.
-    """
-    twin = copy.copy(cache)
-    twin.layers = [copy.copy(layer) for layer in cache.layers]
-    return twin
+from .forward import share_structure
+from .requests import PromptRequests
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Prompts of one length that wait to be decoded: the argmax (B,) behind each, and their cache."""
 
-    asked: Sequence[Asked]
+    requests: Sequence[PromptRequests]
     first: Tensor
     cache: Any
 
     @property
     def length(self) -> int:
         """Tokens of each prompt."""
-        return len(self.asked[0].prompt)
+        return len(self.requests[0].prompt)
 
 
 def fits(model: nn.Module, waiting: Sequence[Waiting], max_tokens: int) -> bool:
     """Whether these can be decoded in step: lengths mix where the model can, up to the size of a batch."""
-    rows, width = sum(len(part.asked) for part in waiting), max(part.length for part in waiting)
+    rows, width = sum(len(part.requests) for part in waiting), max(part.length for part in waiting)
     return len(waiting) == 1 or (rows * width <= max_tokens and mixable(model, waiting[0].cache))
 
 
 def mixable(model: Any, cache: Any) -> bool:
-    """Whether a mask can hide empty places in this cache, and positions can be given beside it."""
+    """Whether a mask can hide padding in this cache, and the model takes positions beside it."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # under LoRA adapters
-    takes = inspect.signature(inner.forward).parameters
-    return {"attention_mask", "position_ids"} <= set(takes) and all(
+    parameters = inspect.signature(inner.forward).parameters
+    return {"attention_mask", "position_ids"} <= set(parameters) and all(
         type(layer) is DynamicLayer for layer in cache.layers
     )
 
 
 def greedy(model: nn.Module, waiting: Sequence[Waiting], ends: Collection[int]) -> list[list[int]]:
-    """The tokens a model writes after each prompt, without the end token, up to the most asked for."""
-    limits = [max(asked.generations) for prompts in waiting for asked in prompts.asked]
+    """The tokens a model writes after each prompt, without the end token, up to the largest limit."""
+    limits = [max(prompt.generations) for prompts in waiting for prompt in prompts.requests]
     written: list[list[int]] = [[] for _ in limits]
     rows = list(range(len(limits)))
     last = torch.cat([prompts.first for prompts in waiting])
@@ -82,15 +72,17 @@ def greedy(model: nn.Module, waiting: Sequence[Waiting], ends: Collection[int]) 
             cache.batch_select_indices(kept)
             rows, last, mask = [rows[i] for i in keep], last[kept], mask[kept]
         mask = nn.functional.pad(mask, (0, 1), value=True)
-        told = {} if mask.all() else {"attention_mask": mask, "position_ids": mask.sum(-1, keepdim=True) - 1}
+        hidden = (
+            {} if mask.all() else {"attention_mask": mask, "position_ids": mask.sum(-1, keepdim=True) - 1}
+        )
         logits = model(
-            input_ids=last[:, None], past_key_values=cache, use_cache=True, logits_to_keep=1, **told
+            input_ids=last[:, None], past_key_values=cache, use_cache=True, logits_to_keep=1, **hidden
         ).logits
         last = logits[:, -1].argmax(dim=-1)
 
 
 def joined(waiting: Sequence[Waiting]) -> tuple[Any, Tensor]:
-    """One cache of all rows, empty on the left of shorter ones, and the mask (B, S) of what is not empty."""
+    """One cache of all rows, padded on the left, and the mask (B, S) of what is no padding."""
     width = max(prompts.length for prompts in waiting)
     cache = share_structure(waiting[0].cache)
     for i, layer in enumerate(cache.layers if len(waiting) > 1 else ()):
@@ -100,6 +92,6 @@ def joined(waiting: Sequence[Waiting]) -> tuple[Any, Tensor]:
                 for prompts in waiting
             ]
             setattr(layer, name, torch.cat(states))
-    lengths = torch.tensor([prompts.length for prompts in waiting for _ in prompts.asked])
+    lengths = torch.tensor([prompts.length for prompts in waiting for _ in prompts.requests])
     mask = torch.arange(width) >= width - lengths[:, None]
     return cache, mask.to(waiting[0].first.device)

@@ -1,8 +1,8 @@
-"""Membership inference: can it be told from the model's answers that it was trained on the forget set?
+"""Membership inference: scores of single texts, their AUC on forget and holdout set, and PrivLeak.
 
-A score for each text, lower for what a model was trained on; how well a score tells forget from holdout
-texts (AUC); and that against the retain twin (PrivLeak). Definitions are those of OpenUnlearning (2506.12618)
-and MUSE (2407.06460). None of it exists without a holdout: texts like the forget set that no model saw.
+A score is lower for a text that the model was trained on; the AUC says how well it separates the forget set
+from the holdout; PrivLeak compares that with the retain twin. Definitions are those of OpenUnlearning
+(2506.12618) and MUSE (2407.06460). All of it needs a holdout: texts like the forget set that no model saw.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from ..core.formulas import formula
 from ..core.types import TokenScores
-from .metrics import mean_loss
+from .metrics.likelihood import mean_loss
 
 K = 0.4
 """Share of a text's tokens that min-k% and min-k%++ look at: MUSE's."""
 
 LEAST_VARIANCE = 1e-6
-"""Below it min-k%++ would divide by nothing: a model that is certain of the next token."""
+"""Lower bound of the variance in min-k%++, for a model that is certain of the next token."""
 
 MEMBER = ("as the twin's", "alike on forget and holdout")
 
@@ -85,21 +85,21 @@ def auc(forget: Sequence[float], holdout: Sequence[float]) -> float:
     """
     if not len(forget) or not len(holdout):
         raise ValueError("an AUC needs texts of both kinds")
-    from scipy.stats import rankdata
+    from scipy.stats import mannwhitneyu
 
-    ranks = rankdata([*forget, *holdout])[len(forget) :]
-    above = float(ranks.sum()) - len(holdout) * (len(holdout) + 1) / 2
-    return above / (len(forget) * len(holdout))
+    # U counts the pairs in which the holdout text has the higher score; the p-value is not used.
+    u = mannwhitneyu(holdout, forget, method="asymptotic").statistic
+    return float(u) / (len(forget) * len(holdout))
 
 
 @formula(
     "100 ((1 - AUC) - (1 - AUC_twin)) / (1 - AUC_twin), AUC of min-k%", -100, math.inf, "nearer to 0", "0"
 )
-def privleak(own: float, twin: float) -> float:
+def privleak(model: float, twin: float) -> float:
     """PrivLeak (MUSE, 2407.06460): below 0 it is still known, above 0 it was pushed away too far.
 
     Takes two :func:`auc`. Raises ValueError where the twin's is 1: there is then no scale.
     """
     if twin == 1:
         raise ValueError("PrivLeak has no scale where the twin's AUC is 1")
-    return 100 * (twin - own) / (1 - twin)
+    return 100 * (twin - model) / (1 - twin)

@@ -1,4 +1,4 @@
-"""What is asked of a model, by prompt: duplicates dropped, answers that contain others found, batches cut."""
+"""Group requests by prompt, drop duplicates, and cut batches of equal prompt length."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from dataclasses import dataclass, field
 from ..core.types import Generate, LogLikelihood, Request
 from ..model.tokens import PromptTokenizer
 
+Continuations = dict[tuple[int, ...], list[tuple[LogLikelihood, int]]]
+"""By token ids of a continuation, the requests it answers, each with how many of the tokens it is about."""
+
 
 @dataclass(slots=True)
-class Asked:
-    """Everything that is asked about one prompt.
+class PromptRequests:
+    """All requests about one prompt.
 
-    Of each continuation, the requests with how many of its tokens they are about: one that another begins
-    with is answered by the beginning of that one's answer.
+    A continuation that another one begins with is not kept: its requests are answered by the first tokens of
+    the longer one. ``generations`` are by the most new tokens they allow.
     """
 
     prompt: tuple[int, ...]
-    continuations: dict[tuple[int, ...], list[tuple[LogLikelihood, int]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    continuations: Continuations = field(default_factory=lambda: defaultdict(list))
     generations: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
 
 
-def collect(tokens: PromptTokenizer, requests: Iterable[Request]) -> list[Asked]:
+def group_by_prompt(tokens: PromptTokenizer, requests: Iterable[Request]) -> list[PromptRequests]:
     """Requests by prompt, each distinct continuation once, sorted so that batches are alike in length."""
     distinct = list(dict.fromkeys(requests))
     pairs = [(r.prompt, r.continuation if isinstance(r, LogLikelihood) else "") for r in distinct]
-    asked: dict[tuple[int, ...], Asked] = {}
+    groups: dict[tuple[int, ...], PromptRequests] = {}
     for request, (prompt, continuation) in zip(distinct, tokens.encode(pairs), strict=True):
-        entry = asked.setdefault(prompt, Asked(prompt))
+        group = groups.setdefault(prompt, PromptRequests(prompt))
         if isinstance(request, Generate):
-            entry.generations[request.max_new_tokens].append(request)
+            group.generations[request.max_new_tokens].append(request)
         else:
             ids = (*continuation, tokens.end) if request.end else continuation
-            entry.continuations[ids].append((request, len(ids)))
-    for entry in asked.values():
-        merge_beginnings(entry.continuations)
-    return sorted(asked.values(), key=lambda entry: (len(entry.prompt), entry.prompt))
+            group.continuations[ids].append((request, len(ids)))
+    for group in groups.values():
+        merge_prefixes(group.continuations)
+    return sorted(groups.values(), key=lambda group: (len(group.prompt), group.prompt))
 
 
-def merge_beginnings(continuations: dict[tuple[int, ...], list[tuple[LogLikelihood, int]]]) -> None:
-    """Ask the longer one for what a shorter one asks, wherever it begins with that."""
+def merge_prefixes(continuations: Continuations) -> None:
+    """Move the requests of each continuation that is a prefix of another to the longer one."""
     for short in sorted(continuations, key=len):
         for longer in continuations:
             if len(longer) > len(short) and longer[: len(short)] == short:
@@ -51,14 +52,14 @@ def merge_beginnings(continuations: dict[tuple[int, ...], list[tuple[LogLikeliho
                 break
 
 
-def batches(asked: Sequence[Asked], max_tokens: int) -> Iterator[list[Asked]]:
+def batches(groups: Sequence[PromptRequests], max_tokens: int) -> Iterator[list[PromptRequests]]:
     """Runs of prompts of equal length, up to ``max_tokens`` prompt tokens each."""
-    batch: list[Asked] = []
-    for entry in asked:
-        full = batch and (len(batch) + 1) * len(entry.prompt) > max_tokens
-        if batch and (full or len(entry.prompt) != len(batch[0].prompt)):
+    batch: list[PromptRequests] = []
+    for group in groups:
+        full = batch and (len(batch) + 1) * len(group.prompt) > max_tokens
+        if batch and (full or len(group.prompt) != len(batch[0].prompt)):
             yield batch
             batch = []
-        batch.append(entry)
+        batch.append(group)
     if batch:
         yield batch

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StoreError
+from .schema import cell_name
 from .store import Store
 
 NAMED = 5
@@ -68,5 +69,4 @@ def _same(one: Store, other: Store, key: str) -> bool:
 def _name(store: Store, key: str) -> str:
     """A cell for people: the beginning of its key, what it is, and its seed."""
     (row,) = store.cell(key).to_pylist()
-    names = (row[name] for name in ("benchmark", "method", "attack", "variant"))
-    return f"{key[:12]} ({' '.join(filter(None, names))} seed {row['seed']})"
+    return f"{key[:12]} ({cell_name(row)})"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1"
+from ..core.names import EVALUATION, NO_ATTACK, UTILITY
+
+SCHEMA_VERSION = "2"
 """Of the tables: raised when a column is added, renamed or changes its meaning."""
 
 PROTOCOL = "1"
@@ -42,12 +44,21 @@ class CellRow:
     method: str = _column(pa.string(), "name of the method")
     method_plugin: str = _column(pa.string(), "distribution and version the method comes from")
     method_config: str = _column(pa.string(), "resolved settings of the method, canonical JSON", default="{}")
-    attack: str = _column(pa.string(), "name of the attack, or 'none' before any attack", default="none")
+    stage: str = _column(
+        pa.string(),
+        "what was done with the unlearned model: 'evaluation', 'utility' (by lm-eval) or 'attack'",
+        default=EVALUATION,
+    )
+    attack: str = _column(pa.string(), "name of the attack, or 'none' before any attack", default=NO_ATTACK)
     variant: str = _column(pa.string(), "published setting of the attack, e.g. 'p=0.1', or ''", default="")
     attack_plugin: str = _column(
-        pa.string(), "distribution and version the attack comes from, or ''", default=""
+        pa.string(),
+        "distribution and version the attack comes from (lm-eval for 'utility'), or ''",
+        default="",
     )
-    attack_config: str = _column(pa.string(), "resolved settings of the attack, canonical JSON", default="{}")
+    attack_config: str = _column(
+        pa.string(), "resolved settings of the attack (the tasks for 'utility'), canonical JSON", default="{}"
+    )
     seed: int = _column(pa.int64(), "the cell's seed, from which one per axis is derived")
     dtype: str = _column(pa.string(), "number format of the weights, e.g. 'bfloat16'")
     status: str = _column(pa.string(), "'ok' or 'failed'", default="ok")
@@ -63,11 +74,10 @@ class CellRow:
     provenance: str = _column(pa.string(), "commit, versions and hardware as JSON", default="{}")
 
 
-BENCHMARK = ("benchmark", "benchmark_plugin", "benchmark_config")
-TARGET = (*BENCHMARK, "data_fingerprint", "model", "target_key", "dtype")
-METHOD = ("method", "method_plugin", "method_config")
-ATTACK = ("attack", "variant", "attack_plugin", "attack_config")
-"""The columns of ``cells`` that say what was measured, apart from the seed."""
+def cell_name(row: Mapping[str, Any]) -> str:
+    """A cell for people: benchmark, method, what was done with the unlearned model, and seed."""
+    what = (UTILITY,) if row["stage"] == UTILITY else (row["attack"], row["variant"])
+    return " ".join(filter(None, (row["benchmark"], row["method"], *what, f"seed {row['seed']}")))
 
 
 def _schema(columns: Iterable[tuple[str, pa.DataType, str, str]]) -> pa.Schema:
@@ -95,6 +105,10 @@ METRICS = _schema(
         ("n", pa.int64(), "facts behind the value", "facts"),
         ("step", pa.int64(), "optimiser step of a point of a curve; null for a final value", "steps"),
         ("learning_rate", pa.float64(), "learning rate of that curve; null for a final value", ""),
+        ("low_bound", pa.float64(), "least value the metric can take; null where nobody said", ""),
+        ("high_bound", pa.float64(), "highest value it can take; null where nobody said", ""),
+        ("definition", pa.string(), "what the metric is, in a line; null where nobody said", ""),
+        ("at_most", pa.string(), "metric of the same split that it never exceeds, or null", ""),
     ]
 )
 SAMPLES = _schema(

@@ -1,21 +1,23 @@
-"""Does a plugin do what the harness relies on? A conformance suite for methods, attacks and benchmarks.
+"""Conformance suite for methods, attacks and benchmarks: the rules that the harness relies on.
 
     from harness.testing import check_method
 
     def test_mine_conforms():
         check_method(Mine)
 
-`harness check NAME` shows the same as a table. Needs no pytest, no network and no GPU.
+`harness check NAME` prints the same. Needs no pytest, no network and no GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..core.base import Attack, Benchmark, Method, Plugin
-from ..plugins.contract import BASES
-from .rules import STATIC, ConformanceError, Result
+from ..plugins.kinds import Kind
+from . import classes
+from .rules import ConformanceError, Result, results
 
 __all__ = ["ConformanceError", "Result", "check_attack", "check_benchmark", "check_method", "examine"]
 
@@ -31,36 +33,52 @@ def check_attack(cls: type[Attack], **settings: Any) -> list[Result]:
 
 
 def check_benchmark(cls: type[Benchmark], data: Path | str | None = None, **settings: Any) -> list[Result]:
-    """Raise ConformanceError with every rule that a benchmark breaks; ``data`` is where its files are."""
+    """Raise ConformanceError with every rule that a benchmark breaks; ``data`` is the directory of its files.
+
+    ``settings`` are of its Config.
+    """
     return _check(Benchmark, cls, settings, None if data is None else Path(data))
 
 
 def _check(base: type[Plugin], cls: Any, settings: dict[str, Any], data: Path | None = None) -> list[Result]:
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is no class derived from harness.{base.__name__}")
-    results = examine(cls, settings, data)
-    if any(result.status == "failed" for result in results):
-        raise ConformanceError(f"{cls.__module__}:{cls.__qualname__}", results)
-    return results
+    outcomes = list(examine(cls, settings, data))
+    if any(result.status == "failed" for result in outcomes):
+        raise ConformanceError(f"{cls.__module__}:{cls.__qualname__}", outcomes)
+    return outcomes
 
 
 def examine(
     cls: type[Plugin], settings: dict[str, Any] | None = None, data: Path | None = None
-) -> list[Result]:
-    """What became of each rule for plugins of its kind. One that breaks its contract is not run."""
-    from .attacks import ATTACKS, AttackTrial
-    from .benchmark_trial import BenchmarkTrial
-    from .benchmarks import BENCHMARKS
-    from .methods import METHODS, MethodTrial
+) -> Iterator[Result]:
+    """The result of each rule for plugins of its kind, as soon as there is one.
 
-    kind = next(kind for kind, base in BASES.items() if issubclass(cls, base))
-    results = STATIC.results((kind, cls), cls)
-    if any(result.status == "failed" and result.rule in ("name", "contract") for result in results):
-        return results
-    given = settings or {}
+    A plugin that breaks its contract is not run.
+    """
+    kind = next(kind for kind in Kind if issubclass(cls, kind.base))
+    sound = True
+    for result in results(classes.RULES, (kind, cls), cls):
+        sound = sound and not (result.status == "failed" and result.rule in ("name", "contract"))
+        yield result
+    if sound:
+        yield from _try(cls, settings or {}, data)
+
+
+def _try(cls: type[Plugin], settings: dict[str, Any], data: Path | None) -> Iterator[Result]:
+    """The rules for which a plugin has to run. What they import takes seconds."""
     if issubclass(cls, Method):
-        return results + METHODS.results(MethodTrial(cls, given), cls)
+        from . import methods
+        from .method_trial import MethodTrial
+
+        return results(methods.RULES, MethodTrial(cls, settings), cls)
     if issubclass(cls, Attack):
-        return results + ATTACKS.results(AttackTrial(cls, given), cls)
+        from . import attacks
+        from .attack_trial import AttackTrial
+
+        return results(attacks.RULES, AttackTrial(cls, settings), cls)
     assert issubclass(cls, Benchmark)
-    return results + BENCHMARKS.results(BenchmarkTrial(cls, given, data), cls)
+    from . import benchmarks
+    from .benchmark_trial import BenchmarkTrial
+
+    return results(benchmarks.RULES, BenchmarkTrial(cls, settings, data), cls)

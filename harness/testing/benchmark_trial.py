@@ -1,7 +1,8 @@
-"""A benchmark under trial: its facts, and what two-layer models get on a few of them."""
+"""A benchmark on trial: its facts, and the samples of two-layer models on a few of them."""
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,21 +11,26 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..core.base import Benchmark
+from ..core.base import Benchmark, Method
 from ..core.formulas import Formula, described
 from ..core.hub import Hub
 from ..core.types import Generate, Measure, Sample, Splits
+from ..engine.protocol import with_protocol
+from ..engine.under_test import ModelUnderTest
+from ..engine.unlearning import unlearn
 from ..errors import HarnessError
+from ..model import loading
 from ..model.embedded import word_tokenizer
 from ..model.tokens import PromptTokenizer
 from ..scoring.scorer import Scorer
 from . import sandbox
-from .rules import Broken, Skipped
+from .observe import Watch
+from .rules import Skipped, Violation
 
-FEW = 3
-"""Facts of each split that a model is asked about."""
+N_FACTS = 3
+"""Facts of each split that a model is scored on."""
 
-SLACK = 1e-6
+ROUNDING = 1e-6
 """How far rounding may carry a value out of its range."""
 
 
@@ -37,41 +43,42 @@ class NoHub(Hub):
 
 @dataclass
 class BenchmarkTrial:
-    """A benchmark under trial, with its facts and what two models got on a few of them."""
+    """A benchmark on trial."""
 
     cls: type[Benchmark]
-    given: dict[str, Any]
+    settings: dict[str, Any]
     data: Path | None = None
 
     def make(self) -> Benchmark:
         """A fresh instance."""
-        made = self.cls(self.cls.Config(**self.given))
-        made.data = self.data
-        if not made.needs_data:
-            made.hub = NoHub()
-        return made
+        benchmark = self.cls(self.cls.Config(**self.settings))
+        benchmark.data = self.data
+        if not benchmark.needs_data:
+            benchmark.hub = NoHub()
+        return benchmark
 
     @cached_property
-    def _loaded(self) -> tuple[Benchmark, Splits] | Exception:
-        made = self.make()
+    def attempt(self) -> tuple[Benchmark, Splits] | Exception:
+        """An instance and the facts it loaded, or what was raised."""
+        benchmark = self.make()
         try:
-            with sandbox.Watch().watching(1):
-                return made, made.load()
+            with Watch().watching(1):
+                return benchmark, benchmark.load()
         except Exception as error:
             return error
 
     @cached_property
     def benchmark(self) -> Benchmark:
         """An instance whose facts are loaded; rules other than the first are skipped where that fails."""
-        if isinstance(self._loaded, Exception):
+        if isinstance(self.attempt, Exception):
             raise Skipped("it does not load")
-        return self._loaded[0]
+        return self.attempt[0]
 
     @property
     def splits(self) -> Splits:
         """Its facts."""
         assert self.benchmark
-        return self._loaded[1]  # type: ignore[index]
+        return self.attempt[1]  # type: ignore[index]
 
     @cached_property
     def measures(self) -> list[Measure]:
@@ -79,37 +86,51 @@ class BenchmarkTrial:
         return list(self.benchmark.measures(self.splits))
 
     @cached_property
-    def asked(self) -> list[Measure]:
-        """All measures of a few facts, so that each metric of each split is among them."""
-        few = {(name, fact.id) for name in self.splits for fact in self.splits[name][:FEW]}
-        times: Counter[tuple[str, str]] = Counter()
+    def few_measures(self) -> list[Measure]:
+        """All measures of a few facts of each split, and some of each metric of each split."""
+        few = {(name, fact.id) for name in self.splits for fact in self.splits[name][:N_FACTS]}
+        counts: Counter[tuple[str, str]] = Counter()
         chosen = []
         for measure in self.measures:
             of = measure.split, measure.metric
-            if (measure.split, measure.fact_id) in few or times[of] < FEW - 1:
-                times[of] += 1
+            if (measure.split, measure.fact_id) in few or counts[of] < N_FACTS - 1:
+                counts[of] += 1
                 chosen.append(measure)
         return chosen
 
     @cached_property
     def tokenizer(self) -> Any:
-        """One that knows every word of what is asked."""
-        texts = []
-        for request in (request for measure in self.asked for request in measure.requests):
+        """A tokenizer that knows the words of the few measures, of the few facts and of a refusal."""
+        texts = [f"{fact.question} {fact.answer}" for facts in self.few_facts.values() for fact in facts]
+        for request in (request for measure in self.few_measures for request in measure.requests):
             texts += [request.prompt.text, "" if isinstance(request, Generate) else request.continuation]
-        return word_tokenizer(("Question: Answer:", *texts))
-
-    def samples(self, family: str = "llama", dtype: str = "float32", seed: int = 0) -> list[Sample]:
-        """What a random model gets."""
-        from ..model import loading
-
-        model = sandbox.tiny_model(self.tokenizer, family, seed).to(loading.DTYPES[dtype])
-        return Scorer(model, PromptTokenizer(self.tokenizer)).measure(self.asked)
+        return word_tokenizer((*sandbox.FRAME, *texts))
 
     @cached_property
-    def own(self) -> list[Sample]:
-        """What the model under test gets."""
-        return self.samples()
+    def few_facts(self) -> Splits:
+        """A few facts of each split."""
+        return Splits({name: facts[:N_FACTS] for name, facts in self.splits.items()})
+
+    def samples_of(self, family: str = "llama", dtype: str = "float32", seed: int = 0) -> list[Sample]:
+        """The samples of a random model."""
+        model = sandbox.tiny_model(self.tokenizer, family, seed).to(loading.DTYPES[dtype])
+        return Scorer(model, PromptTokenizer(self.tokenizer)).measure(self.few_measures)
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """The samples of the model that most rules look at."""
+        return self.samples_of()
+
+    def unlearn(self, method: type[Method]) -> None:
+        """Let a method unlearn a few facts; the twin is another random model."""
+        tokens = PromptTokenizer(self.tokenizer)
+        config = with_protocol(method, sandbox.small(method, {}), sandbox.PROTOCOL)
+        with tempfile.TemporaryDirectory(prefix="harness-check-") as folder, sandbox.quiet():
+            twin = Path(folder) / "twin"
+            loading.save(sandbox.tiny_model(self.tokenizer, seed=1), self.tokenizer, twin, {})
+            model = sandbox.tiny_model(self.tokenizer)
+            subject = ModelUnderTest(model, tokens, self.benchmark, self.few_facts, sandbox.PROTOCOL, twin)
+            unlearn(subject, method(config), seed=0)
 
     def formula(self, split: str, metric: str) -> Formula | None:
         """How a metric is described, or None where it is not declared."""
@@ -118,15 +139,15 @@ class BenchmarkTrial:
                 return described(reported.formula)
         return None
 
-    def judge(self, values: Iterator[tuple[str, str, float]]) -> None:
-        """Raise Broken for a number that is not declared, not finite, or outside its range."""
+    def check_range(self, values: Iterator[tuple[str, str, float]]) -> None:
+        """Raise Violation for a number that is not declared, not finite, or outside its range."""
         for split, metric, value in values:
             name = metric if split == "all" else f"{split}.{metric}"
             if not (isinstance(value, float | int) and isfinite(value)):
-                raise Broken(f"{name} is {value!r}")
+                raise Violation(f"{name} is {value!r}")
             if not self.benchmark.reports:
-                continue  # that it declares nothing is told by a rule of its own
-            if (found := self.formula(split, metric)) is None:
-                raise Broken(f"{name} is not among its `reports`")
-            if not found.low - SLACK <= value <= found.high + SLACK:
-                raise Broken(f"{name} is {value:g}, and {metric} lies in {found.range}")
+                continue  # a rule of its own says that it declares nothing
+            if (formula := self.formula(split, metric)) is None:
+                raise Violation(f"{name} is not among its `reports`")
+            if not formula.low - ROUNDING <= value <= formula.high + ROUNDING:
+                raise Violation(f"{name} is {value:g}, and {metric} lies in {formula.range}")

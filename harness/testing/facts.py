@@ -1,4 +1,4 @@
-"""Facts in a few words and a benchmark about them: what the conformance suite and our own tests run on."""
+"""Toy facts and a toy benchmark, for the conformance suite and for tests."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ SPLITS = Splits(
 )
 
 
-def told_in_full(split: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """The same facts with other wordings, false options and false answers, as a plugin may ask for."""
-    told = []
+def with_all_fields(split: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """The same facts with paraphrases, false options and false answers, which a plugin may read."""
+    facts = []
     for i, fact in enumerate(split):
         wrong = tuple(split[(i + step) % len(split)].answer for step in (1, 2))
         again = Question(f"Tell me : {fact.question}", fact.answer, wrong)
-        told.append(
+        facts.append(
             replace(
                 fact,
                 options=wrong,
@@ -51,19 +51,19 @@ def told_in_full(split: tuple[Fact, ...]) -> tuple[Fact, ...]:
                 perturbed_answers=wrong,
             )
         )
-    return tuple(told)
+    return tuple(facts)
 
 
 def splits_with(*names: str) -> Splits:
-    """The facts in full, with a split of each further name."""
-    found = dict(SPLITS)
+    """The toy facts with all fields, and a split of each further name."""
+    splits = dict(SPLITS)
     for name in names:
-        found.setdefault(name, facts(name, f"Which {name} food does {{}} cook ?", FOODS))
-    return Splits({name: told_in_full(split) for name, split in found.items()})
+        splits.setdefault(name, facts(name, f"Which {name} food does {{}} cook ?", FOODS))
+    return Splits({name: with_all_fields(split) for name, split in splits.items()})
 
 
 class Toy(Benchmark):
-    """Twelve facts in each split. ``value`` replaces what the model says by whatever a test wants."""
+    """Twelve facts in each split. ``value(split, metric, fact)`` replaces the measured values."""
 
     name = "toy"
     forget_metric = "exact_match"
@@ -85,16 +85,16 @@ class Toy(Benchmark):
     def ask(self, split: str, fact: Fact) -> Iterator[Measure]:
         for metric in self.curve_metrics:
             if self.value:
-                known = self.value(split, metric, fact)
-                yield Measure(split, metric, fact.id, (), lambda known=known: known)
+                number = self.value(split, metric, fact)
+                yield Measure(split, metric, fact.id, (), lambda number=number: number)
             elif metric == "exact_match":
                 request = Generate(Prompt(fact.question), 4)
                 yield Measure(
                     split, metric, fact.id, (request,), lambda said, fact=fact: float(said == fact.answer)
                 )
             else:
-                told = LogLikelihood(Prompt(fact.question), fact.answer)
-                yield Measure(split, metric, fact.id, (told,), probability)
+                answer = LogLikelihood(Prompt(fact.question), fact.answer)
+                yield Measure(split, metric, fact.id, (answer,), probability)
 
     def threshold(self, splits: Splits) -> float:
         return self.stop

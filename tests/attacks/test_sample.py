@@ -10,8 +10,8 @@ from harness.core.types import Generate, LogLikelihood, Measure, Prompt
 from harness.engine.attacking import run_attack
 from harness.errors import HarnessError
 from harness.model import models
+from harness.scoring import sampling
 from harness.scoring.metrics import rouge_l_recall
-from harness.scoring.scorer import Scorer
 
 
 def sample(**settings):
@@ -51,12 +51,12 @@ def say(monkeypatch, tokens):
     """Let a model's samples be what a test says: texts by question, one for each of N."""
 
     def say(texts, n):
-        def draw(self, prompts, count, max_new_tokens, seed, temperature):
+        def sampled(model, tokens, prompts, count, *others):
             assert count == n
             said = [texts(p.text) for p in prompts]
             return [[tuple(ids) for ids in tokens.tokenizer(list(each)).input_ids] for each in said]
 
-        monkeypatch.setattr(Scorer, "draw", draw)
+        monkeypatch.setattr(sampling, "sample", sampled)
 
     return say
 
@@ -114,8 +114,8 @@ def test_a_benchmark_without_generated_text_is_refused(make_subject, rouge):
 
 def test_the_samples_are_those_of_the_cell_s_seed_and_temperature(make_subject, toy_benchmark, monkeypatch):
     drawn = []
-    draw = Scorer.draw
-    monkeypatch.setattr(Scorer, "draw", lambda self, *given: drawn.append(draw(self, *given)) or drawn[-1])
+    plain = sampling.sample
+    monkeypatch.setattr(sampling, "sample", lambda *given: drawn.append(plain(*given)) or drawn[-1])
     subject = make_subject(toy_benchmark())
     for seed, temperature in ((0, 1.0), (0, 1.0), (1, 1.0), (0, 0.01)):
         attack_of(subject, sample(n=4, temperature=temperature), seed)

@@ -10,8 +10,8 @@ from statistics import fmean, harmonic_mean
 
 import pytest
 import torch
+from harness.benchmarks.choices import option_prompt
 from harness.benchmarks.faithun import FaithUn, FaithUnMini
-from harness.benchmarks.faithun.choices import option_prompt
 from pydantic import ValidationError
 
 from harness.core.types import Fact, Generate, LogLikelihood, Question, Sample, Splits

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import harness.cli.gate
+import harness.api
 from harness.core.keys import key
 from harness.core.types import Metric, Outcome, Sample
 from harness.store.schema import CellRow
@@ -218,23 +218,23 @@ class TestRegenerate:
         """What was asked of the run."""
         asked = []
 
-        def run(wanted):
-            asked.append(wanted)
-            assert not wanted.cache.exists()
-            assert not wanted.results.exists()
-            fill(wanted.results, wanted.methods.split(","), ("none", *wanted.attacks.split(",")), more)
+        def run(options):
+            asked.append(options)
+            assert not options.cache.exists()
+            assert not options.results.exists()
+            fill(options.results, options.methods, ("none", *options.attacks), more)
 
-        monkeypatch.setattr(harness.cli.gate.command, "run", run)
+        monkeypatch.setattr(harness.api, "carry_out", run)
         return asked
 
     def test_a_drawn_part_is_run_from_nothing_and_agrees(self, board, ran):
         ended = leaderboard("regenerate", "--committed", board)
         assert (ended.code, ended.err) == (0, "")
-        [wanted] = ran
-        assert (wanted.benchmarks, wanted.attacks, wanted.seeds) == ("world", "noise", 3)
-        assert not wanted.controls
-        assert wanted.cache.parent == wanted.results.parent
-        assert not wanted.results.parent.exists()
+        [options] = ran
+        assert (options.benchmarks, options.attacks, options.seeds) == (("world",), ("noise",), 3)
+        assert not options.controls
+        assert options.cache.parent == options.results.parent
+        assert not options.results.parent.exists()
         assert "They agree." in ended.out
         seed = re.search(r"drawn with --seed (\d+): world", ended.out)[1]
         again = leaderboard("regenerate", "--committed", board, "--seed", seed)
@@ -254,7 +254,7 @@ class TestRegenerate:
 
     def test_rows_that_were_drawn_and_not_made_are_no_agreement(self, board, monkeypatch):
         monkeypatch.setattr(
-            harness.cli.gate.command, "run", lambda wanted: fill(wanted.results, ("gd",), ("none",))
+            harness.api, "carry_out", lambda options: fill(options.results, ("gd",), ("none",))
         )
         ended = leaderboard("regenerate", "--committed", board, "--seed", 1)
         assert ended.code == 1

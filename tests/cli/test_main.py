@@ -15,7 +15,9 @@ from harness.core.base import Attack, Benchmark, Method
 from harness.core.config import Config, MethodConfig
 from harness.core.formulas import formula
 from harness.core.types import Reported
-from harness.plugins.discovery import BrokenPlugin, Plugins, Registration
+from harness.plugins.discovery import BrokenPlugin, Plugins
+from harness.plugins.entry import Entry
+from harness.plugins.kinds import Kind
 
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "pyarrow", "scipy")
 
@@ -83,7 +85,7 @@ def run(monkeypatch, capsys):
     """Run ``harness`` with stub plugins in a pipe of 80 columns: exit code, stdout, stderr."""
     classes = [("method", "mine", Mine), ("attack", "probe", Probe), ("benchmark", "mine", Facts)]
     plugins = Plugins(
-        [Registration(kind, name, cls, "stub-dist", "4.2") for kind, name, cls in classes],
+        [Entry(Kind(kind), name, cls, "stub-dist", "4.2") for kind, name, cls in classes],
         [BrokenPlugin("bad", "bad-dist", "0.9", "ImportError: no [x] here")],
     )
     monkeypatch.setattr(harness.plugins.registry, "load_plugins", lambda: plugins)
@@ -93,7 +95,7 @@ def run(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["harness", *arguments])
         with pytest.raises(SystemExit) as stopped:
-            harness.cli.main()
+            harness.cli.main.main()
         return (stopped.value.code or 0, *capsys.readouterr())
 
     return run
@@ -206,7 +208,7 @@ def test_help_and_list_import_nothing_heavy(argument):
         "import sys, atexit, harness.cli.main\n"
         f"atexit.register(lambda: print('HEAVY', sorted(set({HEAVY}) & set(sys.modules))))\n"
         f"sys.argv = ['harness', {argument!r}]\n"
-        "harness.cli.main()\n"
+        "harness.cli.main.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"

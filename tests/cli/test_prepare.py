@@ -22,14 +22,14 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from harness.core import hub
 from harness.core.hub import Hub
 from harness.errors import DataError, HarnessError
-from harness.runner.command import Wanted, prepare
+from harness.runner.options import RunOptions
+from harness.runner.resolve import resolved
 from support.command import harness_cli
 from support.saved import save_model
 
 TOFU, ALPACA, MODEL = "locuslab/TOFU", "tatsu-lab/alpaca", "some-org/some-model"
 PROGRAM = """
 import json, socket, sys
-from pathlib import Path
 
 def refuse(*args, **kwargs):
     raise OSError(101, "Network is unreachable")
@@ -37,16 +37,17 @@ def refuse(*args, **kwargs):
 if sys.argv[1] == "offline":
     socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 
-from harness import command, models
+from harness.model import loading
+from harness.runner.options import RunOptions
+from harness.runner.prepare import prepare
+from harness.runner.resolve import resolved
 
-options = json.loads(sys.argv[2])
-places = {name: Path(options[name]) for name in ("cache", "results")}
-wanted = command.Wanted(**(options | places))
+options = RunOptions.of(json.loads(sys.argv[2]))
 if sys.argv[1] == "prepare":
-    command.fetch(wanted)
+    prepare(options)
 else:
-    plan, _ = command.prepare(wanted)
-    model, tokenizer = models.load(plan.source.local())
+    plan = resolved(options).plan
+    model, tokenizer = loading.load(plan.source.local())
     print(json.dumps([sorted(cell.key for cell in plan.cells), type(model).__name__]))
 """
 
@@ -140,8 +141,8 @@ def arguments(cache: Path, *more: object) -> list[object]:
 
 
 def keys(cache: Path, results: Path, **more) -> set[str]:
-    plan, _ = prepare(Wanted(methods="gd", results=results, seeds=1, **options(cache, **more)))
-    return {cell.key for cell in plan.cells}
+    given = options(cache, methods="gd", results=results, seeds=1, **more)
+    return {cell.key for cell in resolved(RunOptions.of(given)).plan.cells}
 
 
 # --- with a stand-in for the hub's client
@@ -249,7 +250,7 @@ def test_a_changed_file_of_the_users_changes_the_keys_of_the_cells(client, tmp_p
         (tmp_path / name).write_bytes(content)
 
     def found():
-        return keys(tmp_path, tmp_path / "results", data=[str(tmp_path)])
+        return keys(tmp_path, tmp_path / "results", data=tmp_path)
 
     before = found()
     assert found() == before

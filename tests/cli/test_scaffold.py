@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import scaffold
-from harness.plugins.files import read, registrations
+from harness.plugins.files import read
 from harness.testing import examine
 from support.command import harness_cli
 
@@ -53,9 +53,10 @@ def test_what_is_written_is_in_order(kind, name, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_keeps_the_rules(kind, tmp_path):
     files, _ = written(kind, f"my_{kind}", tmp_path)
-    [registration] = registrations(*read([files[f"src/my_{kind}/{kind}.py"]]))
-    assert (registration.kind, registration.name) == (kind, f"my_{kind}")
-    assert [str(r) for r in examine(registration.target) if r.status != "ok"] == []
+    [file] = read([files[f"src/my_{kind}/{kind}.py"]])
+    [entry] = file.entries()
+    assert (entry.kind, entry.name) == (kind, f"my_{kind}")
+    assert [str(r) for r in examine(entry.target) if r.status != "ok"] == []
 
 
 def test_its_own_test_checks_it_and_its_hook_names_it(tmp_path):

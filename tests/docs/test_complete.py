@@ -12,11 +12,13 @@ import typer
 from pydantic import Field
 
 import harness
-from harness.core.base import Attack, Benchmark, Method
+from harness.core.base import Benchmark, Method
 from harness.core.config import Config
 from harness.core.types import Reported
-from harness.plugins.discovery import DISTRIBUTION, Plugins, Registration
+from harness.plugins.discovery import DISTRIBUTION, Plugins
+from harness.plugins.entry import Entry
 from harness.plugins.hookspecs import hookspec
+from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
 
 
@@ -29,12 +31,11 @@ def undocumented(generator) -> Callable[..., list[str]]:
 def registry(*classes: type) -> Registry:
     """The built-in plugins and these, as if they were built in, too."""
     entries = Registry()
-    own = [Registration(e.kind, e.name, e.target, e.distribution, e.version)
+    own = [Entry(e.kind, e.name, e.target, e.distribution, e.version)
            for kind in entries.kinds.values() for e in kind.values()]  # fmt: skip
-    kinds = {Method: "method", Attack: "attack", Benchmark: "benchmark"}
     for cls in classes:
-        kind = next(kind for base, kind in kinds.items() if issubclass(cls, base))
-        own.append(Registration(kind, cls.name, cls, DISTRIBUTION, "1"))
+        kind = next(kind for kind in Kind if issubclass(cls, kind.base))
+        own.append(Entry(kind, cls.name, cls, DISTRIBUTION, "1"))
     return Registry(Plugins(own))
 
 
@@ -78,7 +79,7 @@ def test_a_plugin_without_a_page_and_a_setting_without_a_description_are_named(u
 
 
 def test_a_strangers_plugin_needs_no_page(undocumented):
-    plugins = Plugins([Registration("method", "unwritten", Unwritten, "somebody-else", "1")])
+    plugins = Plugins([Entry(Kind.METHOD, "unwritten", Unwritten, "somebody-else", "1")])
     assert not any("unwritten" in problem for problem in undocumented(Registry(plugins)))
 
 

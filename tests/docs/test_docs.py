@@ -18,7 +18,8 @@ from filelock import FileLock
 import harness
 from harness.core.base import Attack, Benchmark, Method
 from harness.plugins import hookspecs
-from harness.plugins.discovery import DISTRIBUTION, HOOKS
+from harness.plugins.discovery import DISTRIBUTION
+from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
 from harness.plugins.settings import settings_of
 
@@ -163,7 +164,7 @@ def test_two_metrics_never_share_an_anchor(generator):
 def test_every_hook_is_in_the_reference_with_its_signature(pages):
     page = pages["reference/hooks.html"]
     hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
-    assert set(HOOKS.values()) == set(hooks) <= page.ids
+    assert {kind.hook for kind in Kind} == set(hooks) <= page.ids
     for name in hooks:
         assert f"{name}(register" in page.text
         assert getattr(hookspecs, name).__doc__.split("``")[0] in page.text

@@ -21,7 +21,8 @@ import harness.cli.main
 from harness.errors import DataError
 from harness.leaderboard import columns
 from harness.plugins.registry import Registry
-from harness.plugins.settings import parse
+from harness.plugins.selection import select, split
+from harness.plugins.settings import assignments, check
 from support.command import harness_cli
 from support.paths import ROOT
 from support.results import rows
@@ -69,8 +70,9 @@ def test_a_command_of_the_documentation_is_one(line):
         command = command.commands[word]
     given = command.make_context(command.name, list(words)).params
     if command.name == "run" and "--plugin" not in words and not WRITTEN & set(words):
-        selection = Registry().select(given["methods"], given["attacks"], given["benchmarks"])
-        parse(given["settings"] or [], selection, Registry())
+        names = [split(given[kind]) for kind in ("methods", "attacks", "benchmarks")]
+        settings = assignments(given["settings"] or [])
+        check(settings.items(), select(Registry(), *names), Registry())
 
 
 # --- plugins in one file

@@ -7,8 +7,8 @@ import pytest
 from harness.core.keys import key
 from harness.core.types import Metric, Outcome, Sample
 from harness.errors import StoreError
-from harness.leaderboard import board as leaderboard
 from harness.leaderboard import stats
+from harness.leaderboard.groups import grouped
 from harness.leaderboard.labels import guarded
 from harness.report.markdown import markdown
 from harness.store.store import Store
@@ -262,7 +262,7 @@ def test_two_protocols_are_never_mixed(tmp_path):
     for row, outcome in (cell("gd"), cell("npo", protocol="0")):
         store.commit(row, outcome)
     with pytest.raises(StoreError, match="protocols 0 and 1"):
-        leaderboard.build(store.cells(), store.metrics(), store.samples())
+        grouped(store.cells(), store.metrics(), store.samples())
 
 
 def test_no_results_are_one_sentence(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from harness.leaderboard import stats
 from harness.leaderboard.columns import COLUMNS
-from harness.leaderboard.compare import LEAST, MEANT, Findings, compare, margins
+from harness.leaderboard.compare import ADVICE, LEAST_MARGIN, Comparison, compare, margins
 
 METHODS, ATTACKS, TABLES = 14, 12, 100
 SEEDS, FACTS = 3, 90
@@ -106,8 +106,8 @@ def test_what_drifted_is_named(reruns):
 def test_the_limit_is_bonferronis_over_unlearned_models():
     z = NormalDist().inv_cdf
     for models in (1, 2, 30):
-        assert Findings(models=models).limit == pytest.approx(z(1 - 0.025 / models) / z(0.975))
-    assert Findings(models=1).limit == 1
+        assert Comparison(models=models).limit == pytest.approx(z(1 - 0.025 / models) / z(0.975))
+    assert Comparison(models=1).limit == 1
 
 
 def test_the_margin_is_made_of_the_arms_that_face_each_other():
@@ -119,7 +119,7 @@ def test_without_an_interval_the_others_stands_for_both_or_the_least():
     low, high = row(**scored(0.5, None, None)), row(**scored(0.6, 0.56, 1.0))
     assert margins(low, high, "score") == pytest.approx(0.1 / (0.04 * 2**0.5))
     none = row(**scored(0.6, None, None))
-    assert margins(low, none, "score") == pytest.approx(0.1 / (LEAST * 2**0.5))
+    assert margins(low, none, "score") == pytest.approx(0.1 / (LEAST_MARGIN * 2**0.5))
     assert margins(low, none, "score", 0.2) == pytest.approx(0.1 / (0.2 * 2**0.5))
 
 
@@ -150,18 +150,18 @@ def test_a_number_without_interval_may_move_with_its_seeds():
 @pytest.mark.parametrize(
     ("changes", "what", "todo"),
     [
-        (scored(0.9, 0.85, 0.95), "score 0.500, now 0.900", MEANT),
-        ({"score": None}, "score 0.500, now not measured", MEANT),
+        (scored(0.9, 0.85, 0.95), "score 0.500, now 0.900", ADVICE),
+        ({"score": None}, "score 0.500, now not measured", ADVICE),
         (
             {"failed": 1, "seeds": 2, "errors": ["seed 1: E: no\nroom"]},
             "1 failed: seed 1: E: no room",
             "run again",
         ),
-        ({"protocol": "2"}, "protocol 1, now 2", MEANT),
-        ({"data": "e" * 64}, "data dddddddddddd, now eeeeeeeeeeee", MEANT),
-        ({"forget_metric": "rouge_l"}, "forget_metric accuracy, now rouge_l", MEANT),
-        ({"seeds": 2}, "seeds 3, now 2", MEANT),
-        ({"n_scored": 80}, "90 facts scored, now 80", MEANT),
+        ({"protocol": "2"}, "protocol 1, now 2", ADVICE),
+        ({"data": "e" * 64}, "data dddddddddddd, now eeeeeeeeeeee", ADVICE),
+        ({"forget_metric": "rouge_l"}, "forget_metric accuracy, now rouge_l", ADVICE),
+        ({"seeds": 2}, "seeds 3, now 2", ADVICE),
+        ({"n_scored": 80}, "90 facts scored, now 80", ADVICE),
     ],
 )
 def test_what_differs_is_told_with_what_to_do(changes, what, todo):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.leaderboard.controls import judge
+from harness.leaderboard.controls import check
 
 CHANCE = 1 / 3
 ATTACKS = (("private-data", "p=0.1"), ("instruction", ""))
@@ -47,11 +47,11 @@ def change(rows, method, attack, **values):
 
 
 def failing(rows):
-    return [finding.claim for finding in judge(rows) if not finding.holds]
+    return [found.name for found in check(rows) if not found.passed]
 
 
-def test_good_controls_pass_with_a_finding_for_each_claim(good):
-    assert [(finding.claim, finding.holds) for finding in judge(good)] == [
+def test_good_controls_pass_with_a_check_for_each_claim(good):
+    assert [(found.name, found.passed) for found in check(good)] == [
         ("the original knows the forget set", True),
         ("retrain is not above chance, before any attack", True),
         ("retrain is not above chance, under private-data p=0.1", True),
@@ -63,7 +63,7 @@ def test_good_controls_pass_with_a_finding_for_each_claim(good):
 
 
 def test_the_order_of_rows_does_not_matter(good):
-    assert all(finding.holds for finding in judge(good[::-1]))
+    assert all(found.passed for found in check(good[::-1]))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_control_that_is_missing_altogether_never_passes(good, method):
 
 def test_without_a_twin_the_other_claims_are_judged(good):
     """Some benchmarks cannot train one; the plan says so."""
-    assert [finding.claim for finding in judge([row for row in good if row["method"] != "retrain"])] == [
+    assert [found.name for found in check([row for row in good if row["method"] != "retrain"])] == [
         "the original knows the forget set",
         "attacks recover what the refusal control hides",
     ]
@@ -160,8 +160,8 @@ def test_an_attack_without_a_chance_level_is_judged_by_its_controls_alone(good):
     """The best of many answers lies above the chance of one, and still tells original from twin."""
     rows = change(good, "retrain", "instruction", chance=None, score=0.6, score_low=0.55, score_high=0.65)
     assert failing(rows) == []
-    assert "retrain is not above chance, under instruction" not in [f.claim for f in judge(rows)]
-    assert "original and retrain differ, under instruction" in [f.claim for f in judge(rows)]
+    assert "retrain is not above chance, under instruction" not in [f.name for f in check(rows)]
+    assert "original and retrain differ, under instruction" in [f.name for f in check(rows)]
 
 
 @pytest.mark.parametrize("method", ["none", "retrain"])
@@ -174,8 +174,8 @@ def test_nothing_at_all_never_passes():
     assert failing([]) != []
 
 
-def test_a_finding_shows_its_numbers(good):
-    [knows, *_] = judge(good)
-    assert knows.seen == "0.980, chance 0.333"
-    [knows, *_] = judge(change(good, "none", "none", forget_before=None))
-    assert knows.seen == "not measured, chance 0.333"
+def test_a_check_shows_its_numbers(good):
+    [knows, *_] = check(good)
+    assert knows.detail == "0.980, chance 0.333"
+    [knows, *_] = check(change(good, "none", "none", forget_before=None))
+    assert knows.detail == "not measured, chance 0.333"

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from harness.core import intervals
 from harness.core.types import Metric, Outcome
 from harness.leaderboard import board as leaderboard
-from harness.leaderboard import curves, stats
+from harness.leaderboard import curves
+from harness.leaderboard.groups import grouped
 from harness.store.store import Store
 from support.cells import cell
 
@@ -43,8 +43,9 @@ def built(tmp_path, cells):
     for row, outcome in cells:
         store.commit(row, outcome)
     found = store.cells(), store.metrics(), store.samples()
-    board = leaderboard.build(*found)
-    return board, curves.build(board, *found[:2]), found
+    groups = grouped(*found)
+    board = leaderboard.build(groups)
+    return board, curves.build(board, groups), found
 
 
 def test_a_curve_is_the_mean_over_seeds_of_each_seeds_counted_rate(tmp_path):
@@ -94,48 +95,5 @@ def test_a_step_that_one_seed_lacks_is_the_mean_of_the_others(tmp_path):
 def test_the_order_of_rows_changes_nothing(tmp_path):
     cells = [attacked(m, s, random_values(s), 1e-4) for m in ("gd", "npo") for s in range(3)]
     board, made, found = built(tmp_path, cells)
-    turned = [t.take(list(range(t.num_rows))[::-1]) for t in found[:2]]
-    assert curves.build(board, *turned).equals(made)
-
-
-def points(worlds):
-    """What ``metrics`` holds of values by seed and fact."""
-    return [
-        {
-            "value": sum(x) / len(x),
-            "n": len(x),
-            **dict(zip(("low", "high"), intervals.mean_interval(x), strict=True)),
-        }
-        for x in worlds
-    ]
-
-
-def test_the_band_is_that_of_facts_and_seeds_where_facts_fare_alike_under_each_seed():
-    facts = [0.3 + 0.02 * i for i in range(20)]
-    worlds = [[x + shift for x in facts] for shift in (0.0, 0.03, -0.05)]
-    exact = stats.two_level_interval({s: dict(enumerate(map(float, x))) for s, x in enumerate(worlds)})
-    assert curves.interval(points(worlds)) == pytest.approx((exact.low, exact.high))
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_band_is_never_narrower_than_the_interval_that_knows_each_fact(seed):
-    drawn = random.Random(seed)
-    common = [drawn.uniform(0.4, 0.5) for _ in range(30)]
-    worlds = [[x + drawn.uniform(-0.1, 0.1) for x in common] for _ in range(3)]
-    exact = stats.two_level_interval({s: dict(enumerate(x)) for s, x in enumerate(worlds)})
-    low, high = curves.interval(points(worlds))
-    assert low <= exact.low + 1e-9
-    assert high >= exact.high - 1e-9
-
-
-def test_there_is_no_band_where_a_seed_has_no_interval():
-    known = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 20}
-    assert curves.interval([known, known | {"low": None, "high": None}]) == (None, None)
-    assert curves.interval([known | {"n": 1}]) == (None, None)
-
-
-def test_a_band_of_shares_stays_a_share():
-    zero = {"value": 0.0, "low": 0.0, "high": 0.16, "n": 20}
-    low, high = curves.interval([zero, zero])
-    assert low == 0
-    assert 0 < high < 0.3
+    turned = [t.take(list(range(t.num_rows))[::-1]) for t in found]
+    assert curves.build(board, grouped(*turned)).equals(made)

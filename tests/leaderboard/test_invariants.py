@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from harness.core.formulas import described
 from harness.core.keys import key
+from harness.core.names import ATTACK, EVALUATION
 from harness.core.types import Metric, Outcome, Sample
 from harness.errors import StoreError
-from harness.leaderboard import board
-from harness.leaderboard.invariants import bounds
-from harness.plugins.registry import Registry
+from harness.leaderboard.groups import grouped
 from harness.store.schema import CellRow
 from harness.store.store import Store
 
@@ -24,6 +24,7 @@ def cell(method="gd", attack="none", seed=0, **changes):
         "target_weights": "w",
         "method": method,
         "method_plugin": "unlearning-harness 0.1.0",
+        "stage": EVALUATION if attack == "none" else ATTACK,
         "attack": attack,
         "seed": seed,
         "dtype": "float32",
@@ -38,13 +39,16 @@ def tables(folder, *committed):
     return store.cells(), store.metrics(), store.samples()
 
 
+SHARE = {"low_bound": 0.0, "high_bound": 1.0}
+
+
 def final(name, value, split="forget", **where):
-    return Outcome([Metric(split, name, value, **where)])
+    return Outcome([Metric(split, name, value, **SHARE | where)])
 
 
 def stopped(*found):
     with pytest.raises(StoreError) as error:
-        board.build(*found)
+        grouped(*found)
     assert str(error.value).startswith("No leaderboard from these results: ")
     return str(error.value)
 
@@ -61,8 +65,10 @@ def test_a_value_that_is_no_number(tmp_path):
 
 
 def test_a_fact_outside_the_range(tmp_path):
-    outcome = Outcome([], [Sample("retain", "rouge_l", "f1", -0.1), Sample("retain", "rouge_l", "f2", 0.1)])
-    said = stopped(*tables(tmp_path, (cell(), outcome)))
+    samples = [Sample("retain", "rouge_l", "f1", -0.1), Sample("retain", "rouge_l", "f2", 0.1)]
+    mean = Metric("retain", "rouge_l", 0.0, **SHARE)
+    said = stopped(*tables(tmp_path, (cell(), Outcome([mean], samples))))
+    assert "rouge_l lies in [0, 1]" in said
     assert "retain.rouge_l -0.1" in said
     assert said.count("gd") == 1
 
@@ -72,28 +78,28 @@ def test_a_point_of_a_curve_outside_the_range(tmp_path):
     assert "accuracy lies in [0, 1]" in stopped(*tables(tmp_path, (cell(), point)))
 
 
-def test_rounding_and_names_of_strangers_are_no_violation(tmp_path):
+def test_rounding_and_metrics_without_a_range_are_no_violation(tmp_path):
     found = tables(
         tmp_path,
         (cell(seed=0), final("probability", 1 + 1e-9)),
-        (cell(seed=1), final("elo", 1700.0)),
-        (cell(seed=2), final("log10_forget_quality", -239.0, "all")),
+        (cell(seed=1), final("elo", 1700.0, low_bound=None, high_bound=None)),
+        (cell(seed=2), final("log10_p", -239.0, "all", low_bound=-math.inf, high_bound=0.0)),
     )
-    assert board.build(*found).num_rows == 1
+    assert len(grouped(*found)) == 1
 
 
 @pytest.mark.parametrize("where", [{}, {"step": 5, "learning_rate": 1e-5}])
-def test_exact_match_above_rouge(tmp_path, where):
-    metrics = [Metric("forget", name, v, **where) for name, v in (("exact_match", 0.5), ("rouge_l", 0.4))]
+def test_a_metric_above_one_that_it_never_exceeds(tmp_path, where):
+    metrics = [Metric("forget", "all", 0.5, at_most="some", **where), Metric("forget", "some", 0.4, **where)]
     said = stopped(*tables(tmp_path, (cell(), Outcome(metrics))))
-    assert "exact match is at most ROUGE-L recall" in said
-    assert "forget.exact_match 0.5, rouge_l 0.4" in said
+    assert "all is at most some" in said
+    assert "forget.all 0.5, some 0.4" in said
 
 
-def test_exact_match_and_rouge_at_other_points_do_not_meet(tmp_path):
-    metrics = [Metric("forget", "exact_match", 0.5, step=5), Metric("forget", "rouge_l", 0.4, step=0)]
-    metrics += [Metric("forget", "exact_match", 0.5), Metric("retain", "rouge_l", 0.4)]
-    assert board.build(*tables(tmp_path, (cell(), Outcome(metrics)))).num_rows == 1
+def test_metrics_at_other_points_and_splits_do_not_meet(tmp_path):
+    metrics = [Metric("forget", "all", 0.5, step=5, at_most="some"), Metric("forget", "some", 0.4, step=0)]
+    metrics += [Metric("forget", "all", 0.5, at_most="some"), Metric("retain", "some", 0.4)]
+    assert len(grouped(*tables(tmp_path, (cell(), Outcome(metrics))))) == 1
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"provenance": '{"started_at":"2030-01-01"}'}])
@@ -116,7 +122,7 @@ def test_an_original_may_differ_by_noise_between_targets_and_after_attacks(tmp_p
         (cell("none", attack="noise", seed=1), final("accuracy", 0.3)),
         (cell("gd"), final("accuracy", 0.1)),
     )
-    assert board.build(*found).num_rows == 4
+    assert len(grouped(*found)) == 4
 
 
 def test_mixed_protocols(tmp_path):
@@ -147,13 +153,3 @@ def test_only_the_first_rows_are_told(tmp_path):
     said = stopped(*tables(tmp_path, *rows))
     assert said.count("forget.probability 2") == 5
     assert "and 3 more" in said
-
-
-def test_every_metric_of_every_benchmark_here_has_its_range():
-    """By name alone, because the leaderboard asks no plugin; where a name has two formulas, of both."""
-    shipped = [entry.load() for entry in Registry().kinds["benchmark"].values()]
-    reported = [each for cls in shipped for each in cls().reports]
-    assert len({each.metric for each in reported}) > 30
-    for each in reported:
-        formula = described(each.formula)
-        assert bounds(each.metric) == (formula.low, formula.high), each.metric

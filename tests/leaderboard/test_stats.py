@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations
 
 import numpy as np
@@ -239,3 +240,39 @@ def test_there_is_no_recovery_where_there_was_nothing_to_recover():
     assert stats.recovery(binary(rng, 0.5), binary(rng, 0.3), binary(rng, 0.3)) is None
     same = binary(rng, 0.3)
     assert stats.recovery(same, same, same) is None
+
+
+def seed_means(worlds):
+    """The mean of each seed, and its interval over facts."""
+    return [stats.SeedMean(sum(x) / len(x), *intervals.mean_interval(x), len(x)) for x in worlds]
+
+
+def test_the_band_is_that_of_facts_and_seeds_where_facts_fare_alike_under_each_seed():
+    facts = [0.3 + 0.02 * i for i in range(20)]
+    worlds = [[x + shift for x in facts] for shift in (0.0, 0.03, -0.05)]
+    exact = stats.two_level_interval({s: dict(enumerate(map(float, x))) for s, x in enumerate(worlds)})
+    assert stats.interval_of_means(seed_means(worlds)) == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_band_is_never_narrower_than_the_interval_that_knows_each_fact(seed):
+    drawn = random.Random(seed)
+    common = [drawn.uniform(0.4, 0.5) for _ in range(30)]
+    worlds = [[x + drawn.uniform(-0.1, 0.1) for x in common] for _ in range(3)]
+    exact = stats.two_level_interval({s: dict(enumerate(x)) for s, x in enumerate(worlds)})
+    low, high = stats.interval_of_means(seed_means(worlds))
+    assert low <= exact.low + 1e-9
+    assert high >= exact.high - 1e-9
+
+
+def test_there_is_no_band_where_a_seed_has_no_interval():
+    known = stats.SeedMean(0.5, 0.4, 0.6, 20)
+    assert stats.interval_of_means([known, stats.SeedMean(0.5, None, None, 20)]) == (None, None)
+    assert stats.interval_of_means([stats.SeedMean(0.5, 0.4, 0.6, 1)]) == (None, None)
+
+
+def test_a_band_of_shares_stays_a_share():
+    zero = stats.SeedMean(0.0, 0.0, 0.16, 20)
+    low, high = stats.interval_of_means([zero, zero])
+    assert low == 0
+    assert 0 < high < 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import StoreError
-from harness.leaderboard.subset import JOBS, SETUP, draw
+from harness.leaderboard.subset import JOBS, SETUP, pick
 
 SECONDS = {"none": 10.0, "noise": 1.0, "lora": 5.0, "rtt": 20.0}
 
@@ -34,15 +34,15 @@ def places(part):
 
 
 def test_a_seed_draws_the_same_part_whatever_the_order_of_rows():
-    assert draw(rows(), 400, 7) == draw(rows()[::-1], 400, 7)
-    assert len({draw(rows(), 400, seed) for seed in range(20)}) > 10
+    assert pick(rows(), 400, 7) == pick(rows()[::-1], 400, 7)
+    assert len({pick(rows(), 400, seed) for seed in range(20)}) > 10
 
 
 def test_no_part_is_above_the_budget_and_all_rows_that_fit_are_drawn():
     budget = SETUP + 2 * 60
     drawn = set()
     for seed in range(300):
-        part = draw(rows(), budget, seed)
+        part = pick(rows(), budget, seed)
         assert SETUP < part.seconds <= budget
         drawn |= places(part)
     # Three models on two cores: one of them makes two, of (10 + attack) n seconds each.
@@ -52,12 +52,12 @@ def test_no_part_is_above_the_budget_and_all_rows_that_fit_are_drawn():
         if row["attack"] != "none" and 2 * (row["seconds"] + 10 * int(row["method"][1])) <= 2 * 60
     }
     assert drawn == fit
-    assert part.drawable == len(fit)
+    assert part.eligible == len(fit)
 
 
 def test_the_cost_is_that_of_the_busiest_core():
     assert JOBS == 2
-    part = draw(
+    part = pick(
         [row for row in rows() if row["method"] == "m1" and row["attack"] in ("none", "noise")], 1e3, 0
     )
     assert (part.methods, part.attacks, part.seeds) == (("m1",), ("noise",), 3)
@@ -65,19 +65,19 @@ def test_the_cost_is_that_of_the_busiest_core():
 
 
 def test_a_generous_budget_draws_a_whole_benchmark():
-    part = draw(rows(), 1e6, 0)
+    part = pick(rows(), 1e6, 0)
     assert (part.methods, part.attacks) == (("m1", "m2", "m3", "m4"), ("lora", "noise", "rtt"))
 
 
 def test_an_attack_is_named_with_its_variant():
-    part = draw([row | {"variant": "std=0.2" * (row["attack"] == "noise")} for row in rows()], 1e6, 0)
+    part = pick([row | {"variant": "std=0.2" * (row["attack"] == "noise")} for row in rows()], 1e6, 0)
     assert part.attacks == ("lora", "noise:std=0.2", "rtt")
 
 
 def test_an_attack_that_one_method_lacks_is_not_drawn_for_both():
     lacking = [row for row in rows() if (row["method"], row["attack"]) != ("m2", "rtt")]
     for seed in range(50):
-        assert not {"m2", "rtt"} <= {*draw(lacking, 1e6, seed).methods, *draw(lacking, 1e6, seed).attacks}
+        assert not {"m2", "rtt"} <= {*pick(lacking, 1e6, seed).methods, *pick(lacking, 1e6, seed).attacks}
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_an_attack_that_one_method_lacks_is_not_drawn_for_both():
 )
 def test_rows_that_a_plain_run_does_not_make_are_not_drawn(changes):
     with pytest.raises(StoreError, match="No row of this leaderboard can be made again in 10 minutes"):
-        draw(rows(**changes), 600, 0)
+        pick(rows(**changes), 600, 0)
 
 
 def test_nothing_fits_into_no_time():
     with pytest.raises(StoreError, match="give more --minutes"):
-        draw(rows(), SETUP, 0)
+        pick(rows(), SETUP, 0)

@@ -27,7 +27,8 @@ from harness.engine.targets import fit
 from harness.model.embedded import Tiny, tiny_model, word_tokenizer
 from harness.model.tokens import PromptTokenizer
 from harness.plugins.registry import Registry
-from harness.scoring.scorer import Scorer, log_softmax, spread
+from harness.scoring.continuations import log_softmax, spread
+from harness.scoring.scorer import Scorer
 
 BATCH = 32
 

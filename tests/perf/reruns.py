@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from harness.core import intervals
+from harness.core.names import ATTACK
 from harness.leaderboard import stats
 from harness.leaderboard.columns import COLUMNS
-from harness.leaderboard.compare import Findings, compare
+from harness.leaderboard.compare import Comparison, compare
 from harness.leaderboard.groups import grouped
 from harness.store.store import Store, tables
 
@@ -53,15 +54,14 @@ def simulated(results: Path) -> dict[tuple[str, str, str], dict[str, np.ndarray]
     shifts: dict[tuple, np.ndarray] = defaultdict(lambda: rng.standard_normal((2 * PAIRS, 3)))
     same_attack: dict[tuple, dict[str, stats.BySeed]] = defaultdict(dict)
     found: dict[tuple, dict[str, np.ndarray]] = defaultdict(dict)
-    for (target, method, attack), seeds in grouped(*tables([Store(results)])).items():
-        if attack[0] != "none":
-            benchmark, label = target[0], " ".join(attack[:2])
-            same_attack[benchmark, label][method[0]] = seeds.ok().facts(
-                ("forget", seeds.note("forget_metric"))
-            )
+    for which, seeds in grouped(*tables([Store(results)])).items():
+        if which.stage == ATTACK:
+            benchmark, method = which.target.benchmark, which.method.method
+            label = f"{which.attack.attack} {which.attack.variant}"
+            same_attack[benchmark, label][method] = seeds.ok().facts(("forget", seeds.note("forget_metric")))
             (exact,) = stats.aligned(seeds.ok().facts(("forget", "exact_match")))
-            made = drawn(exact, shifts[benchmark, method[0]], rng)
-            found[benchmark, method[0], label]["exact_match"] = numbers(exact, made)
+            made = drawn(exact, shifts[benchmark, method], rng)
+            found[benchmark, method, label]["exact_match"] = numbers(exact, made)
     for (benchmark, label), methods in same_attack.items():
         y = dict(zip(methods, stats.aligned(*methods.values()), strict=True))
         scored = {name: drawn(own, shifts[benchmark, name], rng) for name, own in y.items()}
@@ -113,7 +113,7 @@ def main() -> None:
     compared = [compare(*pair) for pair in pairs]
     agree = np.mean([not each.differences for each in compared])
     print(f"{len(found)} rows of {compared[0].models} models; of {PAIRS} reruns {agree:.1%} agree")
-    limits = {"whole tables": compared[0].limit, "parts of two models": Findings(models=2).limit}
+    limits = {"whole tables": compared[0].limit, "parts of two models": Comparison(models=2).limit}
     for drift in DRIFTS:
         apart = [furthest(first, drifted(second, drift)) for first, second in pairs]
         for what, limit in limits.items():

@@ -39,7 +39,7 @@ def install(tmp_path, monkeypatch):
 
 
 def registered(plugins, distribution):
-    return [(r.kind, r.name, r.target) for r in plugins.registrations if r.distribution == distribution]
+    return [(r.kind, r.name, r.target) for r in plugins.entries if r.distribution == distribution]
 
 
 def error_of(plugins, distribution):
@@ -50,7 +50,7 @@ def error_of(plugins, distribution):
 
 def test_a_registration_knows_which_distribution_and_version_it_came_from(install):
     install("good_plugin", GOOD, version="2.3")
-    [found] = [r for r in load_plugins().registrations if r.distribution == "dist-good_plugin"]
+    [found] = [r for r in load_plugins().entries if r.distribution == "dist-good_plugin"]
     assert (found.kind, found.name, found.target, found.version) == (
         "method",
         "mine",
@@ -96,7 +96,7 @@ def test_a_plugin_that_breaks_in_its_second_hook_registers_nothing(install):
 def test_plugins_are_asked_in_an_order_that_does_not_depend_on_their_installation(install):
     for module in ("zz_plugin", "aa_plugin"):
         install(module, GOOD)
-    owners = [r.distribution for r in load_plugins().registrations]
+    owners = [r.distribution for r in load_plugins().entries]
     own = [owner for owner in owners if owner == harness.plugins.discovery.DISTRIBUTION]
     assert owners[: len(own)] == own
     assert owners[len(own) :].index("dist-aa_plugin") < owners[len(own) :].index("dist-zz_plugin")
@@ -111,4 +111,4 @@ def test_two_plugins_may_use_the_same_entry_point_name(install):
 
 
 def test_without_plugins_there_is_nothing():
-    assert load_plugins([]).registrations == []
+    assert load_plugins([]).entries == []

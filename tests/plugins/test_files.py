@@ -8,7 +8,7 @@ import pytest
 
 from harness.core.fingerprint import source_fingerprint
 from harness.errors import PluginError
-from harness.plugins import files
+from harness.plugins import files, uninstalled
 from support.command import harness_cli
 from support.results import rows
 
@@ -78,7 +78,7 @@ def file(tmp_path):
 
 
 def registry(*paths):
-    return files.registry(files.read(paths))
+    return uninstalled.registry(files.read(paths))
 
 
 def test_every_class_with_a_name_is_registered(file):
@@ -110,7 +110,7 @@ def test_a_file_that_changes_after_the_command_began_is_refused(file):
     read = files.read([path])
     file(SCALE.replace("0.5", "0.7"))
     with pytest.raises(PluginError, match="changed after this run began"):
-        files.registry(read)
+        uninstalled.registry(read)
 
 
 @pytest.mark.parametrize(

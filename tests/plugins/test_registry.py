@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from harness.core.base import Method
 from harness.errors import PluginError
+from harness.plugins.selection import select_methods
 from support.registries import Abstract, Mine, Probe, names, registry
 
 
@@ -69,9 +70,9 @@ class BadVariants(Probe):
         ("method", Silent, ["no docstring", "manual"]),
         ("method", Misnamed, ["'other'", "must equal the registered name"]),
         ("method", Nameless, ["None", "neither loss() nor unlearn()"]),
-        ("method", Loose, ["harness.core.config.Config"]),
-        ("method", Probe, ["derived from harness.core.base.Method"]),
-        ("method", dict, ["derived from harness.core.base.Method"]),
+        ("method", Loose, ["harness.Config"]),
+        ("method", Probe, ["derived from harness.Method"]),
+        ("method", dict, ["derived from harness.Method"]),
         ("method", "no_such_module:Mine", ["cannot be imported", "ModuleNotFoundError", "no_such_module"]),
         ("method", f"{__name__}:Nothing", ["cannot be imported", "AttributeError", "Nothing"]),
         ("benchmark", Abstract, ["does not implement chance, load, measures, threshold"]),
@@ -113,7 +114,7 @@ def test_a_target_that_is_neither_class_nor_path_is_refused(target):
 
 
 def test_none_is_a_method_but_no_attack():
-    assert names(registry(("none", Mine)).select_methods("none")) == ["none"]
+    assert names(select_methods(registry(("none", Mine)), ["none"])) == ["none"]
     assert not registry(("none", Probe), kind="attack").attacks
 
 

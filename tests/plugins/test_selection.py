@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugins.registry import AttackChoice
+from harness.plugins import selection
+from harness.plugins.selection import AttackChoice, select, split
 from support.registries import Abstract, Mine, Probe, names, registry
 
 
@@ -32,7 +33,7 @@ def full():
     ],
 )
 def test_methods_are_selected_in_the_order_asked_for_each_once(full, text, expected):
-    assert names(full.select_methods(text)) == expected
+    assert names(selection.select_methods(full, split(text))) == expected
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_methods_are_selected_in_the_order_asked_for_each_once(full, text, expec
     ],
 )
 def test_an_attack_is_selected_with_all_its_variants_or_with_one(full, text, expected):
-    choices: list[AttackChoice] = full.select_attacks(text)
+    choices: list[AttackChoice] = selection.select_attacks(full, split(text))
     assert [(choice.entry.name, choice.variant) for choice in choices] == expected
 
 
@@ -67,16 +68,16 @@ def test_an_attack_is_selected_with_all_its_variants_or_with_one(full, text, exp
 )
 def test_a_selection_that_cannot_be_says_why_and_suggests_the_nearest(full, select, text, words):
     with pytest.raises(HarnessError) as raised:
-        getattr(full, select)(text)
+        getattr(selection, select)(full, split(text))
     assert all(word in str(raised.value) for word in words), raised.value
 
 
 def test_everything_wrong_in_a_selection_is_said_at_once(full):
     with pytest.raises(HarnessError) as raised:
-        full.select("gaa,zz", "prob", "")
+        select(full, ["gaa", "zz"], ["prob"], [])
     assert len(str(raised.value).splitlines()) == 4
 
 
 def test_a_selection_lists_its_plugins_once(full):
-    selection = full.select("all", "probe:p=0.1,probe:p=0.5", "facts")
-    assert names(selection.entries()) == ["facts", "ga", "mine", "probe"]
+    chosen = select(full, ["all"], ["probe:p=0.1", "probe:p=0.5"], ["facts"])
+    assert names(chosen.entries()) == ["facts", "ga", "mine", "probe"]

@@ -11,9 +11,19 @@ from pydantic import Field, model_validator
 from harness.core.base import Attack, Method
 from harness.core.config import Config, MethodConfig
 from harness.errors import ConfigError, PluginError
-from harness.plugins.discovery import Plugins, Registration
+from harness.plugins.discovery import Plugins
+from harness.plugins.entry import Entry
+from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
-from harness.plugins.settings import parse, resolve, resolve_variants, settings_of
+from harness.plugins.selection import select, split
+from harness.plugins.settings import (
+    assignments,
+    check,
+    flat,
+    resolve,
+    resolve_variants,
+    settings_of,
+)
 
 
 class Colour(Enum):
@@ -81,16 +91,17 @@ class Strict(Method):
 @pytest.fixture
 def registry():
     classes = [("method", Mine), ("method", Strict), ("attack", Simple)]
-    return Registry(Plugins([Registration(kind, cls.name, cls, "d", "1") for kind, cls in classes]))
+    return Registry(Plugins([Entry(Kind(kind), cls.name, cls, "d", "1") for kind, cls in classes]))
 
 
 @pytest.fixture
 def read(registry):
-    """Parse assignments for a run of ``mine`` and ``simple``."""
+    """Read texts of a shell, or a mapping, for a run of ``mine`` and ``simple``."""
 
-    def read(*assignments, methods="mine", attacks="simple"):
-        selection = registry.select(methods, attacks, "all")
-        return {entry.name: given for entry, given in parse(assignments, selection, registry).items()}
+    def read(*texts, methods="mine", attacks="simple", **given):
+        selection = select(registry, split(methods), split(attacks), ["all"])
+        items = [*assignments(texts).items(), *flat(given).items()]
+        return {entry.name: values for entry, values in check(items, selection, registry).items()}
 
     return read
 
@@ -154,10 +165,36 @@ def test_what_cannot_be_set_is_explained_in_one_sentence(read, text, words):
 
 
 def test_all_that_is_wrong_is_said_at_once_and_once(read):
-    wrong = ["mine.epochs=0", "mine.epoch=1", "mine.kind=x", "mien.x=1", "nonsense", "simple.p=-1"]
+    wrong = ["mine.epochs=0", "mine.epoch=1", "mine.kind=x", "mien.x=1", "simple.p=-1"]
     with pytest.raises(ConfigError) as raised:
         read(*wrong, attacks="simple:p=0.1,simple:p=0.5")
     assert len(str(raised.value).splitlines()) == len(wrong) + 1  # simple.p also fights the chosen variants
+
+
+def test_all_that_is_no_assignment_is_said_at_once():
+    with pytest.raises(ConfigError) as raised:
+        assignments(["nonsense", "mine.epochs", "a.b=1", "a.b=2", "a.c=1"])
+    assert str(raised.value).splitlines() == [
+        "--set nonsense: write NAME.setting=value, for example ga.epochs=3.",
+        "--set mine.epochs: write NAME.setting=value, for example ga.epochs=3.",
+        "--set a.b=2: a.b is already set to 1.",
+    ]
+
+
+def test_values_of_a_mapping_are_what_they_are(read):
+    """Nothing of them is read as the text of a shell would be."""
+    values = {"label": "none", "where": "none", "layers": [3, 4], "lambda_": 0.5, "share": None}
+    found = read(mine=values)["mine"]
+    assert found == {"label": "none", "where": "none", "layers": [3, 4], "lambda": 0.5, "share": None}
+    assert read(**{"mine.where": "none"})["mine"] == {"where": "none"}
+    assert resolve(Mine, found).where == "none"
+    with pytest.raises(ConfigError, match=r"mine\.layers=3,4 is not allowed: .* Allowed: list of integer"):
+        read(mine={"layers": "3,4"})
+
+
+def test_a_setting_without_a_plugin_is_refused():
+    with pytest.raises(ConfigError, match="--set epochs: name the plugin and its setting"):
+        flat({"epochs": 3})
 
 
 def test_a_setting_given_twice_must_agree(read):
@@ -219,6 +256,6 @@ def test_every_default_as_it_is_shown_can_be_set(read):
 
 
 def test_a_plugin_that_cannot_be_loaded_is_reported_as_itself():
-    broken = Registry(Plugins([Registration("method", "gone", "no_such_module:X", "d", "1")]))
+    broken = Registry(Plugins([Entry(Kind.METHOD, "gone", "no_such_module:X", "d", "1")]))
     with pytest.raises(PluginError, match="no_such_module"):
-        parse(["gone.x=1"], broken.select("gone", "none", "all"), broken)
+        check([("gone.x", 1)], select(broken, ["gone"], ["none"], ["all"]), broken)

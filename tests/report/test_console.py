@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.core.types import Event
 from harness.report import console
 from harness.report.console import Level
-from harness.report.progress import Shown
+from harness.report.progress import RunProgress
 from support.child import Child
 from support.command import harness_cli
 from support.results import rows
@@ -68,7 +68,7 @@ def on_terminal(monkeypatch):
 
 def show(level=Level.NORMAL, events=EVENTS):
     """A run of two cells, one of which fails."""
-    with console.telling(level), Shown(2) as shown:
+    with console.telling(level), RunProgress(2) as shown:
         for event in events:
             shown(event)
             shown.progress.refresh()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.leaderboard import curves
+from harness.leaderboard.groups import grouped
 from harness.report import files
 from harness.store.store import Store
 from support.cells import board, world
@@ -22,7 +23,7 @@ def test_building_twice_gives_the_same_bytes_whatever_the_order_of_rows(tmp_path
     tables = [store.cells(), store.metrics(), store.samples()]
     for folder, step in (("1", 1), ("2", -1)):
         turned = [t.take(list(range(t.num_rows))[::step]) for t in tables]
-        files.write(files.build(*turned).files(), tmp_path / folder)
+        files.write(files.build(grouped(*turned)).files(), tmp_path / folder)
     for name in ("leaderboard.parquet", "curves.parquet", "README.md", "index.html"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 

@@ -8,9 +8,9 @@ import webbrowser
 
 import pytest
 
-from harness.core.formulas import FORMULAS
 from harness.report import files, markdown, page
 from support.boards import EVIL, made
+from support.cells import SHARE
 from support.command import harness_cli
 
 
@@ -73,7 +73,7 @@ def test_every_column_says_what_it_means(tables):
 
 
 def test_the_guide_is_that_of_the_readme(tables):
-    html, (_, _, guide) = page.html(*tables), markdown.INTRO.partition("How to read the tables:")
+    html, guide = page.html(*tables), "\n" + markdown.reading()
     assert html.count("<li>") == guide.count("\n- ") > 5
     assert "<strong>recovery</strong> is what the attack brought back" in html
 
@@ -81,7 +81,7 @@ def test_the_guide_is_that_of_the_readme(tables):
 def test_what_stands_above_a_table_is_said_of_its_target(tables):
     second, first = held(page.html(*tables))["targets"]
     assert (first["benchmark"], first["metric"], first["chances"]) == ("world", "accuracy", [0.25])
-    assert (first["definition"], first["range"]) == (FORMULAS["option_correct"].definition, "[0, 1]")
+    assert (first["definition"], first["range"]) == (SHARE["definition"], "[0, 1]")
     assert "gd has no rank: retain 89 % of the original's." in first["compared"]
     assert (second["benchmark"], second["failed"]) == ("other", [])
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from harness.core.names import ATTACK, EVALUATION
 from harness.errors import ConfigError, HarnessError
 from harness.report import plots
 from harness.report.results import Results
@@ -28,6 +29,7 @@ def cell(method, attack, seed, **changes):
         **{"key": identity, "benchmark": "world", "data_fingerprint": "d", "model": "m", "target_key": "t"},
         **{"target_weights": "w", "method": method, "method_plugin": "p 1", "attack": attack, "seed": seed},
         **{"dtype": "float32", "notes": json.dumps(NOTES), "attack_plugin": "a 1"},
+        stage=EVALUATION if attack == "none" else ATTACK,
         provenance=json.dumps({"started_at": "2026-01-01"}),
     )
     return dataclasses.asdict(dataclasses.replace(row, **changes))

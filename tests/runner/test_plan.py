@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
 import harness.engine.targets
 import harness.runner.planner
 from harness.core.fingerprint import HARNESS, engine_fingerprint
-from harness.runner.command import Wanted, prepare
+from harness.runner.options import RunOptions
+from harness.runner.resolve import resolved
 from support.site import install, on_path
 from support.stub import TOWNS
 
@@ -50,21 +50,31 @@ def wanted(world):
     folder = world.folder / "towns"
     folder.mkdir()
     (folder / "facts.json").write_text(json.dumps(TOWNS))
-    return Wanted(
-        methods="gd,npo",
-        attacks="private-data,instruction",
-        benchmarks="stub,stub-files",
-        model=str(world.model),
-        seeds=2,
-        data=[str(folder)],
-        results=world.folder / "results",
-        cache=world.folder / "cache",
-    )
+    return {
+        "methods": "gd,npo",
+        "attacks": "private-data,instruction",
+        "benchmarks": "stub,stub-files",
+        "model": world.model,
+        "seeds": 2,
+        "data": folder,
+        "results": world.folder / "results",
+        "cache": world.folder / "cache",
+    }
+
+
+def plan_of(wanted):
+    """What is to be done."""
+    return resolved(RunOptions.of(wanted)).plan
+
+
+def replace(wanted, **options):
+    """The same run with other options."""
+    return {**wanted, **options}
 
 
 def keys(wanted):
     """By name, the key of every cell."""
-    plan, _ = prepare(wanted)
+    plan = plan_of(wanted)
     found = {
         (
             group.benchmark.name,
@@ -92,7 +102,7 @@ def only(before, *parts):
 
 
 def test_a_cell_for_each_method_attack_variant_and_seed(wanted):
-    plan, _ = prepare(wanted)
+    plan = plan_of(wanted)
     methods, attacks, seeds, benchmarks = 5, 1 + 2 + 1, 2, 2
     assert len(plan.cells) == methods * attacks * seeds * benchmarks
     unseeded, seeded = 2, 3
@@ -100,7 +110,7 @@ def test_a_cell_for_each_method_attack_variant_and_seed(wanted):
 
 
 def test_all_seeds_of_a_method_without_a_seed_share_one_model(wanted):
-    plan, _ = prepare(wanted)
+    plan = plan_of(wanted)
     seeds = {
         (group.benchmark.name, group.method.name, group.seed): {cell.seed for cell in group.cells}
         for group in plan.groups
@@ -177,7 +187,7 @@ def test_the_source_of_the_engine_is_in_every_key(wanted, world, monkeypatch, na
 @pytest.mark.parametrize(("kind", "name", "cls"), [("method", "mine", "Mine"), ("attack", "probe", "Probe")])
 def test_the_source_of_a_plugin_is_in_its_own_keys_and_in_no_other(wanted, world, kind, name, cls):
     source = MINE.format(kind=kind, name=name, cls=cls)
-    wanted = replace(wanted, **{f"{kind}s": f"{getattr(wanted, f'{kind}s')},{name}"})
+    wanted = replace(wanted, **{f"{kind}s": f"{wanted[f'{kind}s']},{name}"})
     found = []
     for version, text in enumerate([source, source, source + "# a comment counts, too\n"]):
         with on_path(install(world.folder / f"site{version}", text, "mine_plugin")):
@@ -229,26 +239,26 @@ def test_no_key_depends_on_a_place(wanted, world, monkeypatch):
 
 def test_planning_makes_nothing(wanted, world):
     before = sorted(world.folder.rglob("*"))
-    prepare(wanted)
+    plan_of(wanted)
     assert sorted(world.folder.rglob("*")) == before
 
 
 def test_benchmarks_that_train_alike_share_their_targets(wanted):
-    plan, _ = prepare(replace(wanted, benchmarks="stub,stub-two", data=[]))
+    plan = plan_of(replace(wanted, benchmarks="stub,stub-two", data=[]))
     assert {group.benchmark.name for group in plan.groups} == {"stub", "stub-two"}
     assert len({group.target for group in plan.groups}) == 1
     assert sorted(role for _, role in plan.recipes.values()) == ["original", "retrain"]
 
 
 def test_another_training_makes_other_targets(wanted):
-    plan, _ = prepare(
+    plan = plan_of(
         replace(wanted, benchmarks="stub,stub-two", data=[], settings=["stub-two.epochs=3"]),
     )
     assert len(plan.recipes) == 4
 
 
 def test_what_cannot_be_run_is_left_out_with_a_sentence(wanted):
-    plan, _ = prepare(replace(wanted, benchmarks="stub-bare", data=[]))
+    plan = plan_of(replace(wanted, benchmarks="stub-bare", data=[]))
     assert plan.left_out == [
         "instruction on stub-bare: the benchmark has no split 'instruct'.",
         "retrain on stub-bare: no model can be trained without its forget set.",
@@ -259,13 +269,13 @@ def test_what_cannot_be_run_is_left_out_with_a_sentence(wanted):
 
 
 def test_a_variant_that_lacks_something_is_left_out_alone(wanted):
-    plan, _ = prepare(replace(wanted, benchmarks="stub", data=[], attacks="prompt"))
+    plan = plan_of(replace(wanted, benchmarks="stub", data=[], attacks="prompt"))
     assert plan.left_out == ["prompt paraphrase on stub: no forget fact has a paraphrase."]
     assert {cell.variant for cell in plan.cells if cell.attack} == {"prefix", "in-context"}
 
 
 def test_only_a_method_that_reads_the_twin_waits_for_it(wanted):
-    plan, _ = prepare(wanted)
+    plan = plan_of(wanted)
     assert {group.method.name for group in plan.groups if group.twin} == {"retrain"}
 
 
@@ -277,8 +287,8 @@ def test_only_a_method_that_reads_the_twin_waits_for_it(wanted):
     ],
 )
 def test_settings_left_open_are_those_of_the_models_size(wanted, model, benchmark, unlearn, attack):
-    chosen = replace(wanted, model=model or wanted.model, benchmarks=benchmark, data=[])
-    plan, _ = prepare(replace(chosen, methods="gd", attacks="private-data:p=0.1"))
+    chosen = replace(wanted, model=model or wanted["model"], benchmarks=benchmark, data=[])
+    plan = plan_of(replace(chosen, methods="gd", attacks="private-data:p=0.1"))
     [group, *_] = [group for group in plan.groups if group.method.name == "gd"]
     config = json.loads(group.method.config)
     assert config["learning_rates"] == list(unlearn.learning_rates)
@@ -295,7 +305,7 @@ def compared(wanted):
 
 def reference(wanted):
     """The reference of all groups of the benchmark that compares."""
-    plan, _ = prepare(wanted)
+    plan = plan_of(wanted)
     assert {group.reference for group in plan.groups if group.benchmark.name == "stub"} == {None}
     [found] = {group.reference for group in plan.groups if group.benchmark.name == "stub-compared"}
     return found
@@ -339,7 +349,7 @@ def test_an_evaluation_is_keyed_by_what_it_is_compared_with_and_an_attack_is_not
 
 
 def test_only_what_evaluates_waits_for_the_twin_it_is_compared_with(compared):
-    plan, _ = prepare(compared)
+    plan = plan_of(compared)
     mine = [group for group in plan.groups if group.benchmark.name == "stub-compared"]
     twin = mine[0].reference.target
     assert all(twin in group.models for group in mine)
@@ -350,7 +360,7 @@ def test_only_what_evaluates_waits_for_the_twin_it_is_compared_with(compared):
 
 
 def test_what_is_left_to_do_keeps_the_rest_of_its_group(wanted):
-    plan, _ = prepare(replace(wanted, benchmarks="stub", data=[]))
+    plan = plan_of(replace(wanted, benchmarks="stub", data=[]))
     done = {cell.key for group in plan.groups for cell in group.cells[:2]}
     left = plan.missing(done)
     assert {cell.key for group in left for cell in group.cells} == {c.key for c in plan.cells} - done

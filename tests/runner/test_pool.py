@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import harness.engine.evaluation
-import harness.runner.command
+import harness.api
+import harness.engine.cell
 from support.results import committed, numbers, rows, total
 
 TABLES = ("cells", "metrics", "samples")
@@ -58,7 +58,7 @@ def test_two_runs_find_what_one_run_finds(undisturbed, world):
 def test_a_second_run_computes_nothing(world, monkeypatch):
     first = world.run("gd", "nudge", controls=False)
     kept = committed(world.path())
-    monkeypatch.setattr(harness.runner.command, "execute", None)  # calling it would raise
+    monkeypatch.setattr(harness.api, "execute", None)  # calling it would raise
     second = world.run("gd", "nudge", controls=False)
     assert second.code == 0
     assert total(second.out) == (6, 6)
@@ -70,11 +70,11 @@ def test_a_second_run_computes_nothing(world, monkeypatch):
 def test_a_method_without_a_seed_is_evaluated_once_for_all_seeds(world, monkeypatch):
     evaluated = []
 
-    def evaluate(subject, real=harness.engine.evaluation.evaluate):
+    def evaluate(subject, real=harness.engine.cell.evaluate):
         evaluated.append(subject)
         return real(subject)
 
-    monkeypatch.setattr(harness.engine.evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(harness.engine.cell, "evaluate", evaluate)
     assert world.run("none", "none", controls=False, seeds=3).code == 0
     assert len(evaluated) == 1
     kept = numbers(world.path())

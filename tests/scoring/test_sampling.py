@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harness.core.types import Generate, Prompt
+from harness.scoring.sampling import sample, uniforms
 from harness.scoring.scorer import Scorer
 
 
@@ -19,19 +20,16 @@ def prompts(toy_splits):
 
 
 def test_a_seed_draws_the_same_again_and_another_seed_something_else(model, tokens, prompts):
-    scorer = Scorer(model, tokens)
-    first = scorer.draw(prompts, 3, 5, seed=7)
+    first = sample(model, tokens, prompts, 3, 5, seed=7)
     torch.manual_seed(1)
     torch.rand(3)
-    assert scorer.draw(prompts, 3, 5, seed=7) == first
-    assert scorer.draw(prompts, 3, 5, seed=8) != first
+    assert sample(model, tokens, prompts, 3, 5, seed=7) == first
+    assert sample(model, tokens, prompts, 3, 5, seed=8) != first
     assert [len(answers) for answers in first] == [3] * len(prompts)
     assert len(set(first[0])) > 1
 
 
 def test_each_prompt_has_random_numbers_of_its_own(prompts):
-    from harness.scoring.sampling import uniforms
-
     streams = {tuple(uniforms(0, prompt, 2, 3).flatten().tolist()) for prompt in prompts}
     assert len(streams) == len(prompts)
     assert all(0 <= u < 1 for stream in streams for u in stream)
@@ -39,26 +37,24 @@ def test_each_prompt_has_random_numbers_of_its_own(prompts):
 
 def test_drawing_leaves_the_global_random_state_alone(model, tokens, prompts):
     before = torch.get_rng_state()
-    Scorer(model, tokens).draw(prompts[:2], 2, 3, seed=0)
+    sample(model, tokens, prompts[:2], 2, 3, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text"])
 def test_what_is_drawn_does_not_depend_on_what_else_is_asked(family, tiny, tokens, prompts):
     model = tiny(family).double()
-    together = Scorer(model, tokens).draw(prompts, 3, 5, seed=0)
-    assert [Scorer(model, tokens).draw([p], 3, 5, seed=0)[0] for p in prompts] == together
-    turned = Scorer(model, tokens).draw(prompts[::-1], 3, 5, seed=0)
+    together = sample(model, tokens, prompts, 3, 5, seed=0)
+    assert [sample(model, tokens, [p], 3, 5, seed=0)[0] for p in prompts] == together
+    turned = sample(model, tokens, prompts[::-1], 3, 5, seed=0)
     assert turned[::-1] == together
-    assert Scorer(model, tokens, max_tokens=1).draw(prompts, 3, 5, seed=0) == together
-    assert Scorer(model, tokens, max_tokens=40).draw(prompts, 3, 5, seed=0) == together
+    assert sample(model, tokens, prompts, 3, 5, seed=0, max_tokens=1) == together
+    assert sample(model, tokens, prompts, 3, 5, seed=0, max_tokens=40) == together
 
 
 def test_an_answer_is_drawn_from_what_the_model_says_behind_what_is_written(model, tokens, prompts):
     """Each token is where the cumulative distribution of a plain forward pass meets its random number."""
-    from harness.scoring.sampling import uniforms
-
-    for prompt, answers in zip(prompts[:4], Scorer(model, tokens).draw(prompts[:4], 4, 5, 3), strict=True):
+    for prompt, answers in zip(prompts[:4], sample(model, tokens, prompts[:4], 4, 5, 3), strict=True):
         [(head, _)] = tokens.encode([(prompt, "")])
         for numbers, answer in zip(uniforms(3, prompt, 4, 5).tolist(), answers, strict=True):
             for i, u in enumerate(numbers[: len(answer) + 1]):
@@ -70,8 +66,7 @@ def test_an_answer_is_drawn_from_what_the_model_says_behind_what_is_written(mode
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
 def test_samples_are_distributed_as_the_model_says(temperature, model, tokens, prompts):
     n = 20_000
-    scorer = Scorer(model, tokens)
-    [answers] = scorer.draw(prompts[:1], n, 1, seed=0, temperature=temperature)
+    [answers] = sample(model, tokens, prompts[:1], n, 1, seed=0, temperature=temperature)
     [(head, _)] = tokens.encode([(prompts[0], "")])
     pi = (model(torch.tensor([head])).logits[0, -1] / temperature).softmax(dim=-1)
     found = torch.zeros_like(pi)
@@ -91,12 +86,11 @@ def test_samples_are_distributed_as_the_model_says(temperature, model, tokens, p
 
 def test_an_answer_stops_at_an_end_token_and_does_not_hold_it(tiny, tokens, prompts):
     model = tiny().double()
-    scorer = Scorer(model, tokens)
-    free = scorer.draw(prompts, 4, 6, seed=0)
+    free = sample(model, tokens, prompts, 4, 6, seed=0)
     common = Counter(token for answers in free for answer in answers for token in answer[1:])
     stop = common.most_common(1)[0][0]
     model.generation_config.eos_token_id = [tokens.end, stop]
-    cut = Scorer(model, tokens).draw(prompts, 4, 6, seed=0)
+    cut = sample(model, tokens, prompts, 4, 6, seed=0)
     expected = [
         [answer[: answer.index(stop)] if stop in answer else answer for answer in answers] for answers in free
     ]
@@ -106,13 +100,15 @@ def test_an_answer_stops_at_an_end_token_and_does_not_hold_it(tiny, tokens, prom
 
 def test_an_answer_is_no_longer_than_asked(model, tokens, prompts):
     for most in (1, 2, 6):
-        answers = Scorer(model, tokens).draw(prompts, 5, most, seed=0)
+        answers = sample(model, tokens, prompts, 5, most, seed=0)
         assert max(len(answer) for each in answers for answer in each) == most
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_near_no_temperature_every_sample_is_the_greedy_answer(family, tiny, tokens, prompts):
-    scorer = Scorer(tiny(family).double(), tokens)
-    greedy = scorer.answer([Generate(prompt, 5) for prompt in prompts])
-    for prompt, answers in zip(prompts, scorer.draw(prompts, 2, 5, 0, temperature=1e-6), strict=True):
+    model = tiny(family).double()
+    greedy = Scorer(model, tokens).answer([Generate(prompt, 5) for prompt in prompts])
+    for prompt, answers in zip(
+        prompts, sample(model, tokens, prompts, 2, 5, 0, temperature=1e-6), strict=True
+    ):
         assert [tokens.decode(answer) for answer in answers] == [greedy[Generate(prompt, 5)]] * 2

@@ -15,9 +15,12 @@ from harness.model.losses import cross_entropy
 from harness.model.steps import plain_steps
 from harness.model.tokens import PromptTokenizer
 from harness.model.train import train
+from harness.scoring.continuations import spread
 from harness.scoring.decode import Waiting, greedy
-from harness.scoring.requests import Asked, collect
-from harness.scoring.scorer import SHARED_PREFIX, Scorer, spread, summarise
+from harness.scoring.forward import SHARED_PREFIX
+from harness.scoring.metrics import summarise
+from harness.scoring.requests import PromptRequests, group_by_prompt
+from harness.scoring.scorer import Scorer
 
 FAMILIES = {
     "llama": {},
@@ -153,7 +156,7 @@ def test_every_token_of_what_a_model_says_by_itself_is_a_hit(family, tiny, token
 
 
 def test_the_prompts_of_these_tests_share_a_beginning_longer_than_the_windows(tokens):
-    asked = [entry.prompt for entry in collect(tokens, everything())]
+    asked = [entry.prompt for entry in group_by_prompt(tokens, everything())]
     longest = [prompt for prompt in asked if len(prompt) == max(map(len, asked))]
     assert len(longest) > 1
     assert len(set(map(len, asked))) > 3
@@ -248,7 +251,7 @@ def test_a_continuation_that_another_begins_with_is_not_run(model, tokens):
         for text in ("Oslo", "Oslo Rome Lima", "Oslo Rome", "Bonn Kiev")
         for end in (True, False)
     ]
-    [entry] = collect(tokens, asked)
+    [entry] = group_by_prompt(tokens, asked)
     words = {ids: tokens.decode(ids) for ids in entry.continuations}
     assert sorted(words.values()) == ["Bonn Kiev", "Oslo", "Oslo Rome", "Oslo Rome Lima"]
     assert {r for found in entry.continuations.values() for r, _ in found} == set(asked)
@@ -341,7 +344,7 @@ def test_decoding_in_step_keeps_the_caches_it_was_given(model, tokens):
     caches = []
     for ids in ([[1, 2, 3], [3, 2, 1]], [[2, 3, 1, 1, 2]]):
         output = model(input_ids=torch.tensor(ids), use_cache=True)
-        asked = [Asked(tuple(row), generations={4: []}) for row in ids]
+        asked = [PromptRequests(tuple(row), generations={4: []}) for row in ids]
         caches.append(Waiting(asked, output.logits[:, -1].argmax(-1), output.past_key_values))
     before = [(c.cache.layers[0].keys.clone(), c.cache.layers[1].values.clone()) for c in caches]
     with torch.inference_mode():
@@ -358,7 +361,7 @@ def test_continuations_of_unlike_lengths_are_not_padded_to_the_longest(model, to
     texts += [" ".join([town] * 9) for town in ("Bonn", "Kiev", "Riga")]
     asked = [LogLikelihood(prompt, text, end=False) for text in texts]
     assert rows_run(model, tokens, asked)[1:] == [(6, 8)]
-    monkeypatch.setattr("harness.scoring.scorer.PADDING", 6)
+    monkeypatch.setattr("harness.scoring.continuations.PADDING", 6)
     assert rows_run(model, tokens, asked)[1:] == [(3, 1), (3, 8)]
 
 
@@ -421,13 +424,6 @@ def test_dropout_is_off_while_scoring(tiny, tokens):
     model = tiny("gpt2", resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5).train()
     first, second = (Scorer(model, tokens).answer(everything()) for _ in range(2))
     assert_same(first, second, tolerance=0)
-
-
-def test_progress_counts_every_prompt_once(model, tokens):
-    done = []
-    Scorer(model, tokens, 40).answer(everything(), done.append)
-    assert sum(done) == len(PROMPTS)
-    assert len(done) > 1
 
 
 def test_a_summary_is_the_mean_over_facts_of_each_metric_on_each_split():

@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.types import Metric, Outcome, Sample
 from harness.errors import StoreError
-from harness.store import atomic
+from harness.store import store as store_module
 from harness.store.merge import Merged, merge
 from harness.store.schema import CellRow
 from harness.store.store import Store
@@ -119,7 +119,7 @@ def test_a_merge_that_was_stopped_is_finished_by_the_same_command(places, monkey
     a, b, out = places
     commit(a, "a", 0.1)
     commit(b, "b", 0.2)
-    write = atomic.write_atomically
+    write = store_module.write_atomically
     for last in range(6):
         writes = iter(range(6))
 
@@ -129,7 +129,7 @@ def test_a_merge_that_was_stopped_is_finished_by_the_same_command(places, monkey
             write(path, content)
 
         with monkeypatch.context() as patched:
-            patched.setattr(atomic, "write_atomically", stopping)
+            patched.setattr(store_module, "write_atomically", stopping)
             with pytest.raises(KeyboardInterrupt):
                 merge(out.with_name(f"out{last}"), [a, b])
         found = values(out.with_name(f"out{last}"))

@@ -16,7 +16,7 @@ from harness.core.types import Metric, Outcome, Sample, as_row
 from harness.errors import StoreError
 from harness.store import atomic, store
 from harness.store import schema as schema_module
-from harness.store.schema import CellRow
+from harness.store.schema import PROTOCOL, SCHEMA_VERSION, CellRow
 from harness.store.store import Store
 
 A, B = "a" * 64, "b" * 64
@@ -168,13 +168,13 @@ def test_a_damaged_table_is_named_with_the_cell_to_run_again(tmp_path, table):
         getattr(Store(tmp_path), table)()
 
 
-@pytest.mark.parametrize("name", ["protocol", "schema_version"])
-def test_what_another_version_wrote_is_refused_with_both_versions(tmp_path, name):
+@pytest.mark.parametrize(("name", "ours"), [("protocol", PROTOCOL), ("schema_version", SCHEMA_VERSION)])
+def test_what_another_version_wrote_is_refused_with_both_versions(tmp_path, name, ours):
     Store(tmp_path).commit(row(), outcome())
     path = tmp_path / "cells" / f"{A}.parquet"
     table = pq.ParquetFile(path).read()
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, name.encode(): b"0"}), path)
-    with pytest.raises(StoreError, match=rf"{name} 0 and this is 1; use another --results"):
+    with pytest.raises(StoreError, match=rf"{name} 0 and this is {ours}; use another --results"):
         Store(tmp_path)
     assert path.exists()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from harness.core.types import Metric, Outcome
 from harness.leaderboard import board as leaderboard
 from harness.leaderboard import curves
+from harness.leaderboard.groups import grouped
 from harness.store.store import Store
 from support.cells import cell
 
@@ -32,9 +33,9 @@ def made(place):
     store = Store(place)
     for row, outcome in (*first(), *second()):
         store.commit(row, outcome)
-    found = store.cells(), store.metrics(), store.samples()
-    board = leaderboard.build(*found)
-    return board, curves.build(board, *found[:2])
+    groups = grouped(store.cells(), store.metrics(), store.samples())
+    board = leaderboard.build(groups)
+    return board, curves.build(board, groups)
 
 
 def first():

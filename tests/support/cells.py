@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 
 from harness.core.keys import key
+from harness.core.names import ATTACK, EVALUATION
 from harness.core.types import Metric, Outcome, Sample
 from harness.leaderboard import board as leaderboard
+from harness.leaderboard.groups import grouped
 from harness.store.schema import CellRow
 from harness.store.store import Store
+
+SHARE = {"low_bound": 0.0, "high_bound": 1.0, "definition": "share of right answers"}
+"""What is stored with a metric of this world."""
 
 FACTS = [f"f{i}" for i in range(20)]
 
@@ -31,6 +36,7 @@ def cell(method, attack="none", seed=0, known=0, notes=None, **changes):
         "target_weights": "w" * 64,
         "method": method,
         "method_plugin": "unlearning-harness 0.1.0",
+        "stage": EVALUATION if attack == "none" else ATTACK,
         "attack": attack,
         "variant": "" if attack == "none" else "p=0.1",
         "seed": seed,
@@ -42,7 +48,7 @@ def cell(method, attack="none", seed=0, known=0, notes=None, **changes):
     } | changes
     row = CellRow(key=key([fields, known]), **fields)
     share = known / len(FACTS)
-    finals = [Metric("forget", metric, share, n=20) for metric in ("accuracy", "exact_match")]
+    finals = [Metric("forget", metric, share, n=20, **SHARE) for metric in ("accuracy", "exact_match")]
     if attack == "none":
         finals += [Metric("retain", "accuracy", 0.9), Metric("all", "utility", 0.6)]
     curve = [Metric("forget", "accuracy", 0.99, step=5, learning_rate=1e-5)]
@@ -59,7 +65,7 @@ def board(tmp_path, cells):
     store = Store(tmp_path)
     for row, outcome in cells:
         store.commit(row, outcome)
-    return leaderboard.build(store.cells(), store.metrics(), store.samples())
+    return leaderboard.build(grouped(store.cells(), store.metrics(), store.samples()))
 
 
 AFTER = {"none": 20, "retrain": 2, "ssiuu": 3, "gd": 14, "npo": 13}

@@ -46,7 +46,7 @@ class Child:
             if not spawn:
                 harness.runner.pool.get_context = lambda kind: multiprocessing.get_context("fork")
             sys.argv = ["harness", *arguments]
-            harness.cli.main()
+            harness.cli.main.main()
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)

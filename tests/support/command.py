@@ -30,7 +30,7 @@ def harness_cli(*arguments: object) -> Ended:
     sys.argv = ["harness", *map(str, arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            harness.cli.main()
+            harness.cli.main.main()
     except SystemExit as ended:
         code = int(ended.code or 0)
     finally:

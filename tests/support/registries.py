@@ -8,7 +8,9 @@ from pydantic import Field
 
 from harness.core.base import Attack, Benchmark, Method
 from harness.core.config import Config
-from harness.plugins.discovery import Plugins, Registration
+from harness.plugins.discovery import Plugins
+from harness.plugins.entry import Entry
+from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
 
 
@@ -38,7 +40,7 @@ class Probe(Attack):
 def registry(*registered, kind="method"):
     """A registry of (name, target) or (kind, name, target, distribution)."""
     full = [r if len(r) == 4 else (kind, *r, "dist-a") for r in registered]
-    return Registry(Plugins([Registration(*r, "1.0") for r in full]))
+    return Registry(Plugins([Entry(Kind(of), *rest, "1.0") for of, *rest in full]))
 
 
 def names(entries):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import pickle
 import subprocess
 import sys
 import textwrap
@@ -14,13 +13,15 @@ import pytest
 import typer
 
 import harness
+import harness.api
 import harness.cli.main
-import harness.runner.command
 from harness.errors import ConfigError, HarnessError, StoreError
+from harness.plugins.settings import Typed
+from harness.runner.options import Lora, RunOptions
 from support.results import committed
 from support.stub import SETTINGS
 
-GD = {f"gd.{name}": value for name, value in SETTINGS["gd"].items()}
+GD = {"gd.epochs": 3, "gd.batch_size": 4, "gd.learning_rates": [1e-4, 1e-2]}
 
 
 @pytest.fixture
@@ -36,49 +37,8 @@ def stub(world):
     return run
 
 
-FORMS = {
-    "import harness; run = harness.run",
-    "import harness; import harness.runner.pool; run = harness.run",
-    "import harness.run; run = harness.run",
-    "import harness.run as run",
-    "from harness import run",
-    "from harness.run import ModelUnderTest; import harness; run = harness.run",
-    "import sys, harness.run; run = sys.modules['harness.run']",
-    "import importlib; run = importlib.import_module('harness.run')",
-    "import harness; first = harness.run; import harness.run as run; assert first is run",
-}
-
-FRESH = """
-import os, sys
-import torch, pyarrow, transformers, lm_eval, scipy.stats, rich.progress  # what takes long, once
-for form in {forms!r}:
-    if os.fork() == 0:
-        scope = {{}}
-        exec(form, scope)
-        assert scope["run"].UnlearningJob.__module__ == "harness.run"
-        try:
-            scope["run"](methods="gdd")
-        except Exception as error:
-            print(form, "->", str(error)[:30], flush=True)
-        os._exit(0)
-    os.wait()
-"""
-
-
 class TestNames:
-    """``harness.run`` is a module of the engine and can be called, in whatever form it is imported."""
-
-    def test_it_can_be_called_and_holds_the_engine(self):
-        code = FRESH.format(forms=sorted(FORMS))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.stdout.splitlines() == [
-            f"{f} -> There is no method 'gdd'. Did " for f in sorted(FORMS)
-        ], done
-
-    def test_what_is_defined_in_it_can_be_sent_to_a_worker(self):
-        assert (
-            pickle.loads(pickle.dumps(harness.engine.unlearning.unlearn)) is harness.engine.unlearning.unlearn
-        )
+    """``harness.run`` is a function, loaded when it is first used."""
 
     def test_importing_the_package_loads_nothing_heavy(self):
         heavy = "{'torch', 'transformers', 'pyarrow', 'pandas', 'matplotlib', 'scipy', 'rich', 'typer'}"
@@ -89,20 +49,26 @@ class TestNames:
     def test_it_shows_its_arguments_and_nothing_else_is_made_up(self):
         assert list(inspect.signature(harness.run).parameters)[:3] == ["methods", "attacks", "benchmarks"]
         assert {"run", "load", "Results", "hookimpl"} <= set(dir(harness))
-        with pytest.raises(AttributeError, match="has no attribute 'runs'"):
+        with pytest.raises(AttributeError, match="No harness attribute runs"):
             harness.runs  # noqa: B018
 
 
-def test_arguments_are_the_options_of_the_command_line_with_their_defaults():
+def test_the_command_line_and_python_have_the_options_of_a_run_and_their_defaults():
     command = typer.main.get_command(harness.cli.main.app).commands["run"]
-    options = {next(o for o in p.opts if o.startswith("--"))[2:].replace("-", "_"): p for p in command.params}
-    options["settings"], options["plugins"] = options.pop("set"), options.pop("plugin")
-    options.pop("help", None)
+    options = {option.name: option for option in command.params}
     arguments = inspect.signature(harness.run).parameters
-    assert set(arguments) == {*options, "progress"}
-    for name, option in options.items():
-        if name not in ("settings", "data", "plugins"):  # repeatable: none at all by default
-            assert str(arguments[name].default) == str(option.default), name
+    assert (
+        set(options) - {"config"} == set(RunOptions.model_fields) == set(arguments) - {"config", "progress"}
+    )
+    for name, field in RunOptions.model_fields.items():
+        default = arguments[name].default
+        assert default == field.default, name
+        shell = {"settings": "--set", "plugins": "--plugin"}.get(name, f"--{name.replace('_', '-')}")
+        assert options[name].opts == [shell]
+        assert options[name].help == field.description
+        typed = ",".join(default) if isinstance(default, tuple) else default
+        assert options[name].default == (typed or None if name in ("settings", "data", "plugins") else typed)
+    assert arguments["config"].default is options["config"].default is None
 
 
 def test_a_run_returns_tables(stub):
@@ -119,7 +85,7 @@ def test_a_run_returns_tables(stub):
 def test_a_second_run_computes_nothing_and_returns_the_same(stub, world, monkeypatch):
     first = stub()
     kept = committed(world.path())
-    monkeypatch.setattr(harness.runner.command, "execute", None)  # calling it would raise
+    monkeypatch.setattr(harness.api, "execute", None)  # calling it would raise
     assert stub().leaderboard.equals(first.leaderboard)
     assert committed(world.path()) == kept
 
@@ -137,20 +103,24 @@ def test_lists_and_comma_lists_mean_the_same(stub):
     a = stub(
         ["none", "gd"], ["nudge:small", "instruction"], settings=GD | {"instruction.steps": 4}, dry_run=True
     )
-    texts = [f"{name}={value}" for name, value in GD.items()]
+    texts = [f"gd.{name}={value}" for name, value in SETTINGS["gd"].items()]
     b = stub("none,gd", "nudge:small,instruction", settings=[*texts, "instruction.steps=4"], dry_run=True)
     assert a._planned == b._planned == 6
 
 
-def test_values_become_what_set_would_take(stub, world, monkeypatch):
+def test_values_reach_the_run_as_they_are(stub, world, monkeypatch):
     seen = []
-    monkeypatch.setattr(harness.runner.command, "run", seen.append)
-    settings = {"gd.learning_rates": [1e-3, 1e-5], "a.b": None, "a.c": True}
+    monkeypatch.setattr(harness.api, "carry_out", lambda options, classes: seen.append(options))
+    settings = {"gd": {"learning_rates": [1e-3, 1e-5]}, "a.b": None, "a.c": True}
     stub(settings=settings, data={"tofu": world.folder}, lora={"r": 16, "alpha": 32}, utility=["a", "b"])
-    [wanted] = seen
-    assert wanted.settings == ["gd.learning_rates=0.001,1e-05", "a.b=none", "a.c=true"]
-    assert wanted.data == [f"tofu={world.folder}"]
-    assert (wanted.lora, wanted.utility) == ("r=16,alpha=32", "a,b")
+    stub("none,gd", settings=["a.b=none"], data=str(world.folder), lora="r=16", utility="none")
+    typed, text = seen
+    assert typed.methods == text.methods == ("none", "gd")
+    assert typed.settings == {"gd.learning_rates": [1e-3, 1e-5], "a.b": None, "a.c": True}
+    assert text.settings == {"a.b": Typed("none")}
+    assert (typed.data, text.data) == ({"tofu": world.folder}, {"": world.folder})
+    assert (typed.lora, text.lora) == (Lora(r=16, alpha=32), Lora(r=16))
+    assert (typed.utility, text.utility) == (("a", "b"), ())
 
 
 @pytest.mark.parametrize(
@@ -165,7 +135,15 @@ def test_values_become_what_set_would_take(stub, world, monkeypatch):
         ({"micro_batch": 0}, ConfigError, "--micro-batch 0: it must be a whole number from 1 on."),
         ({"dtype": "int4"}, ConfigError, "--dtype int4: it must be one of "),
         ({"lora": {"rank": 4}}, ConfigError, "--lora rank=4: write r=16"),
-        ({"methods": []}, HarnessError, "No method is named in ''"),
+        ({"lora": {"r": 0}}, ConfigError, "--lora r=0: write r=16"),
+        ({"trust_remote_code": "yes"}, ConfigError, "--trust-remote-code yes: it must be true or false."),
+        ({"jbos": 2}, ConfigError, "There is no option named 'jbos'. Did you mean 'jobs'?"),
+        (
+            {"methods": [dict]},
+            HarnessError,
+            "builtins.dict is no method: it must derive from ",
+        ),
+        ({"methods": []}, HarnessError, "No method is named: "),
     ],
 )
 def test_what_is_wrong_is_refused_as_on_the_command_line(stub, world, options, error, sentence):
@@ -173,6 +151,12 @@ def test_what_is_wrong_is_refused_as_on_the_command_line(stub, world, options, e
         stub(**options)
     assert str(refused.value).startswith(sentence)
     assert not world.path().exists()
+
+
+def test_all_that_is_wrong_with_the_options_is_said_at_once(stub):
+    with pytest.raises(ConfigError) as refused:
+        stub(seeds=0, dtype="int4", settings="gamma=2", jbos=1)
+    assert len(str(refused.value).splitlines()) == 4
 
 
 def test_a_failed_cell_is_in_the_results_and_tried_again(stub, world, capsys):

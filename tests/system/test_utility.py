@@ -10,7 +10,8 @@ import pytest
 
 from harness.leaderboard import board as board_module
 from harness.leaderboard import columns
-from harness.runner import command
+from harness.leaderboard.groups import grouped
+from harness.report.markdown import markdown
 from harness.store import store
 from harness.store.store import Store
 from support.command import harness_cli
@@ -24,7 +25,7 @@ def test_each_model_has_a_row_of_utility_and_the_original_is_measured_once(world
     ended = world.run("gd", "nudge", "stub", "--utility-tasks", local, "--utility-limit", 4)
     assert ended.code == 0, ended.err
     assert "utility: say, where (lm_eval " in ended.out
-    found = rows(world.path(), variant="utility")
+    found = rows(world.path(), stage="utility")
     assert sorted((row["method"], row["seed"]) for row in found) == sorted(
         (method, seed) for method in ("none", "retrain", "refusal", "gd") for seed in (0, 1)
     )
@@ -44,14 +45,14 @@ def test_each_model_has_a_row_of_utility_and_the_original_is_measured_once(world
         parts = values[row["key"], "say/exact_match"], values[row["key"], "where/acc"]
         assert values[row["key"], "utility_lm_eval"] == pytest.approx(sum(parts) / 2)
 
-    board = board_module.build(*store.tables([Store(world.path())])).to_pylist()
+    board = board_module.build(grouped(*store.tables([Store(world.path())]))).to_pylist()
     before = {row["method"]: row for row in board if row["attack"] == "none"}
     score = values[original[0]["key"], "utility_lm_eval"]
     assert {row["lm_eval_original"] for row in before.values()} == {score}
     assert before["none"]["lm_eval"] == score
     assert {row["lm_eval"] for row in board if row["attack"] != "none"} == {None}
     schema = columns.SCHEMA
-    shown = command.markdown.markdown(pa.Table.from_pylist(board, schema=schema))
+    shown = markdown(pa.Table.from_pylist(board, schema=schema))
     assert f"{score:.3f} (100%)" in shown
     assert "where v3 0-shot 4 items" in shown
 
@@ -69,12 +70,12 @@ def test_a_failing_task_fails_its_own_cell_and_is_run_again_alone(world, local):
     ended = world.run(*options, controls=False)
     assert ended.code == 1, ended.err
     failed = rows(world.path(), status="failed")
-    assert {row["variant"] for row in failed} == {"utility"}
+    assert {row["stage"] for row in failed} == {"utility"}
     assert "no" in failed[0]["error_message"]
-    assert rows(world.path(), attack="none", variant="", status="ok")
+    assert rows(world.path(), stage="evaluation", status="ok")
     assert rows(world.path(), attack="nudge", status="ok")
     before = committed(world.path())
-    board = board_module.build(*store.tables([Store(world.path())])).to_pylist()
+    board = board_module.build(grouped(*store.tables([Store(world.path())]))).to_pylist()
     [row] = [row for row in board if row["attack"] == "none"]
     assert (row["seeds"], row["failed"], row["lm_eval"]) == (2, 2, None)
     assert "seed 0, utility: RuntimeError: no" in row["errors"][0]

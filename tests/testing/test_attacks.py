@@ -249,5 +249,5 @@ def test_an_attack_of_each_form_is_fine(cls):
 def test_each_rule_finds_the_attack_that_breaks_it(cls, rule, words):
     found = {r.rule: r for r in examine(cls) if r.status == "failed"}
     assert rule in found, found
-    assert all(word in found[rule].seen for word in words), found[rule].seen
+    assert all(word in found[rule].detail for word in words), found[rule].detail
     assert len(found) == 1, found

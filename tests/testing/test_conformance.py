@@ -18,7 +18,7 @@ BUILT_IN = {
 @pytest.mark.parametrize(("kind", "name"), BUILT_IN, ids=" ".join)
 def test_a_built_in_plugin_keeps_every_rule(kind, name):
     cls = BUILT_IN[kind, name].load()
-    results = examine(cls)
+    results = list(examine(cls))
     assert [str(result) for result in results if result.status == "failed"] == []
     skipped = [result for result in results if result.status == "skipped"]
     assert bool(skipped) == (kind == "benchmark" and cls.needs_data), skipped

@@ -8,11 +8,10 @@ import pytest
 import torch
 from pydantic import BaseModel, Field
 
-import harness.core.base
 from harness.core.base import Method
 from harness.core.config import Config, MethodConfig
 from harness.model import models
-from harness.model.losses import cross_entropy
+from harness.model.losses import cross_entropy, nll
 from harness.testing import ConformanceError, check_attack, check_benchmark, check_method, examine
 
 
@@ -287,6 +286,33 @@ class Seedless(Halved):
         next(job.model.parameters()).mul_(1 + job.seed)
 
 
+class Averages(Method):
+    """Averages its loss over the batch at hand."""
+
+    name = "averages"
+
+    def loss(self, model, batch):
+        return -nll(model, batch.forget).mean()
+
+
+class Returns(Fine):
+    """Forgets to return its loss."""
+
+    name = "returns"
+
+    def loss(self, model, batch):
+        cross_entropy(model, batch.forget)
+
+
+class Vector(Fine):
+    """Returns the loss of each text."""
+
+    name = "vector"
+
+    def loss(self, model, batch):
+        yield nll(model, batch.forget)
+
+
 class Notes(Halved):
     """Notes a tensor."""
 
@@ -321,6 +347,9 @@ def test_a_method_of_each_form_is_fine(cls):
         (TakesTwin, "reads the forget and the retain set, and the twin only if it says so", ["needs_twin"]),
         (Grows, "leaves a plain, trainable model", ["more was absent"]),
         (NotFinite, "leaves a finite model", ["embed"]),
+        (Averages, "a step in micro-batches equals the whole step", ["differs by", "%"]),
+        (Returns, "runs on a two-layer Llama", ["Returns.loss (test_methods.py, line", "gave None"]),
+        (Vector, "runs on a two-layer Llama", ["Vector.loss (test_methods.py, line", "shape (3,)"]),
         (Frozen, "leaves a plain, trainable model", ["requires_grad", "was True and is False"]),
         (Hooked, "leaves a plain, trainable model", ["hooks", "model.layers.0"]),
         (Wakes, "leaves a plain, trainable model", ["training mode"]),
@@ -340,9 +369,9 @@ def test_each_rule_finds_the_method_that_breaks_it_and_no_other_rule_does(cls, r
         check_method(cls)
     [found] = raised.value.results
     assert found.rule == rule
-    assert found.mend
-    assert all(word in found.seen for word in words), found.seen
-    assert found.seen in str(raised.value)
+    assert found.fix
+    assert all(word in found.detail for word in words), found.detail
+    assert found.detail in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -361,15 +390,31 @@ def test_a_fault_that_touches_several_rules_is_told_by_one_of_them(cls, rules):
 def test_the_check_itself_leaves_global_state_alone():
     before = torch.get_rng_state(), random.getstate(), torch.is_grad_enabled()
     for cls in (Reseeds, NoGrad, Raises):
-        examine(cls)
+        list(examine(cls))
     after = torch.get_rng_state(), random.getstate(), torch.is_grad_enabled()
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
 
 
+def test_what_a_mean_over_the_batch_breaks_is_put_in_a_sentence():
+    [violation] = broken(examine(Averages)).values()
+    assert str(violation) == (
+        "a step in micro-batches equals the whole step: cut into micro-batches, the gradient of a step "
+        f"{violation.detail.partition('of a step ')[2]}. Normalise by step_items or step_tokens of the "
+        "batch, which count the whole optimisation step; a mean over the batch itself changes with "
+        "--micro-batch."
+    )
+
+
+def test_results_come_one_by_one_and_those_of_the_class_before_anything_runs():
+    results = examine(Raises)
+    assert [next(results).rule for _ in range(4)] == ["name", "docstring", "contract", "settings"]
+    assert next(results).status == "failed"
+
+
 def test_settings_can_be_given():
     results = {result.rule: result for result in check_method(Fine, epochs=1)}
-    assert results["keeps to its budget"].seen == "8 of 8 optimiser steps"
+    assert results["keeps to its budget"].detail == "8 of 8 optimiser steps"
 
 
 @pytest.mark.parametrize("check", [check_attack, check_benchmark])
@@ -384,5 +429,4 @@ def test_a_config_that_lets_anything_through_breaks_the_contract():
 
         Config = BaseModel
 
-    assert "harness.core.config.Config" in broken(examine(Loose))["contract"].seen
-    assert harness.core.config.Config
+    assert "harness.Config" in broken(examine(Loose))["contract"].detail

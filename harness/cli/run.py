@@ -1,0 +1,56 @@
+"""`harness run` and `harness check-benchmark`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.names import CONTROLS
+from ..report.console import note, say
+from ..runner.options import RunOptions
+from .completion import named
+from .options import run_options
+
+
+@run_options(*RunOptions.model_fields)
+def run(
+    options: RunOptions,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with these options by name; what is typed wins over it."),
+    ] = None,
+) -> None:
+    """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed."""
+    from .. import api
+    from ..report import terminal
+    from ..runner import config as configurations
+
+    if config is not None:
+        options = options.over(configurations.read(config))
+    results = api.carry_out(options)
+    if options.dry_run:
+        return
+    terminal.show_results(results.leaderboard.to_pylist())
+    note(f"The cells are in {options.results}: cells/, metrics/ and samples/ hold a Parquet file for each.")
+    if results.failed.num_rows:
+        raise typer.Exit(1)
+
+
+@run_options("results", "cache", "model", "settings", "data", "seeds", "jobs", "plugins")
+def check_benchmark(
+    options: RunOptions,
+    name: Annotated[str, typer.Argument(help="A benchmark.", autocompletion=named("benchmark"))],
+) -> None:
+    """Check that a benchmark tells its controls apart; exits with 1 where it does not."""
+    from .. import api
+    from ..leaderboard import controls
+
+    fixed = RunOptions.of({"methods": CONTROLS, "benchmarks": [name], "utility": "none"})
+    rows = api.carry_out(fixed.over(options)).leaderboard.to_pylist()
+    checks = controls.check(rows)
+    for result in checks:
+        say(f"{'ok  ' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
+    if not all(result.passed for result in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,86 @@
+"""Identities of a target, a method and an attack: the columns of ``cells`` that say what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+
+class Settings(NamedTuple):
+    """Where a plugin comes from, and its resolved settings: what may differ between rows of one name."""
+
+    plugin: str
+    config: str
+
+
+class TargetId(NamedTuple):
+    """A benchmark and the model that unlearns on it."""
+
+    benchmark: str
+    benchmark_plugin: str
+    benchmark_config: str
+    data_fingerprint: str
+    model: str
+    target_key: str
+    dtype: str
+
+    @classmethod
+    def of(cls, cell: Mapping[str, Any]) -> Self:
+        """The identity in a row of ``cells``."""
+        return cls(*(cell[name] for name in cls._fields))
+
+    @property
+    def settings(self) -> Settings:
+        """Of the benchmark."""
+        return Settings(self.benchmark_plugin, self.benchmark_config)
+
+
+class MethodId(NamedTuple):
+    """An unlearning method with its settings."""
+
+    method: str
+    method_plugin: str
+    method_config: str
+
+    @classmethod
+    def of(cls, cell: Mapping[str, Any]) -> Self:
+        """The identity in a row of ``cells``."""
+        return cls(*(cell[name] for name in cls._fields))
+
+    @property
+    def settings(self) -> Settings:
+        """Of the method."""
+        return Settings(self.method_plugin, self.method_config)
+
+
+class AttackId(NamedTuple):
+    """An attack with its settings; before any attack, of the stage that the cell is."""
+
+    attack: str
+    variant: str
+    attack_plugin: str
+    attack_config: str
+
+    @classmethod
+    def of(cls, cell: Mapping[str, Any]) -> Self:
+        """The identity in a row of ``cells``."""
+        return cls(*(cell[name] for name in cls._fields))
+
+    @property
+    def settings(self) -> Settings:
+        """Of the attack."""
+        return Settings(self.attack_plugin, self.attack_config)
+
+
+class GroupId(NamedTuple):
+    """What cells that differ in nothing but their seed have in common."""
+
+    target: TargetId
+    method: MethodId
+    stage: str
+    attack: AttackId
+
+    @classmethod
+    def of(cls, cell: Mapping[str, Any]) -> Self:
+        """The identity in a row of ``cells``."""
+        return cls(TargetId.of(cell), MethodId.of(cell), cell["stage"], AttackId.of(cell))

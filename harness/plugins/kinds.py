@@ -1,0 +1,38 @@
+"""The kinds of plugins: method, attack, benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from ..core.base import Attack, Benchmark, Method, Plugin
+
+
+class Kind(StrEnum):
+    """A kind of plugin, with all that the kinds differ in."""
+
+    base: type[Plugin]
+    """The class that plugins of this kind derive from."""
+    reserved: frozenset[str]
+    """Words of a selection, which are no names."""
+    example: str
+    """A command that runs the plugin of the name ``{}``."""
+
+    METHOD = "method", Method, ["all"], "harness run --methods {} --attacks all"
+    # `none` is a method too (the control), but for attacks it means no attack.
+    ATTACK = "attack", Attack, ["all", "none"], "harness run --methods gd --attacks {}"
+    BENCHMARK = "benchmark", Benchmark, ["all"], "harness run --methods gd --attacks all --benchmarks {}"
+
+    def __new__(
+        cls, word: str, base: type[Plugin] = Plugin, reserved: Sequence[str] = (), example: str = ""
+    ) -> Kind:
+        """The word is the member; the rest, which every member gives, are its attributes."""
+        kind = str.__new__(cls, word)
+        kind._value_ = word
+        kind.base, kind.reserved, kind.example = base, frozenset(reserved), example
+        return kind
+
+    @property
+    def hook(self) -> str:
+        """The hook that plugins of this kind come in by."""
+        return f"register_{self.value}s"

@@ -1,0 +1,105 @@
+"""The grammar of --methods, --attacks and --benchmarks: from names to plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import HarnessError, gather, unknown
+from .entry import Entry
+from .kinds import Kind
+from .registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class AttackChoice:
+    """An attack of a selection, with all its variants (None) or with one."""
+
+    entry: Entry
+    variant: str | None = None
+
+    def __str__(self) -> str:
+        return self.entry.name if self.variant is None else f"{self.entry.name}:{self.variant}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is to be run, in the order it was asked for."""
+
+    methods: list[Entry]
+    attacks: list[AttackChoice]
+    benchmarks: list[Entry]
+
+    def entries(self) -> list[Entry]:
+        """Every plugin of the selection, once."""
+        attacks = [choice.entry for choice in self.attacks]
+        return list(dict.fromkeys([*self.benchmarks, *self.methods, *attacks]))
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The names of ``"a,b"``; a comma too many does no harm."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def select(
+    registry: Registry, methods: Sequence[str], attacks: Sequence[str], benchmarks: Sequence[str]
+) -> Selection:
+    """Resolve all three selections. Raises one HarnessError with everything that is wrong in them."""
+    parts: list[tuple[Callable[[Registry, Sequence[str]], Any], Sequence[str]]] = [
+        (select_methods, methods),
+        (select_attacks, attacks),
+        (select_benchmarks, benchmarks),
+    ]
+    return Selection(*gather(lambda part: part[0](registry, part[1]), parts))
+
+
+def select_methods(registry: Registry, names: Sequence[str]) -> list[Entry]:
+    """The methods of these names, or of ``all``, each once."""
+    return _select(registry, Kind.METHOD, names)
+
+
+def select_benchmarks(registry: Registry, names: Sequence[str]) -> list[Entry]:
+    """The benchmarks of these names, or of ``all``, each once."""
+    return _select(registry, Kind.BENCHMARK, names)
+
+
+def select_attacks(registry: Registry, names: Sequence[str]) -> list[AttackChoice]:
+    """The attacks of ``a`` and ``b:variant``, ``all`` or ``none``, each once.
+
+    ``a:variant`` is one variant of an attack; ``a`` is all of them, and then ``a:variant`` adds nothing.
+    """
+    names = _named(Kind.ATTACK, names)
+    if names == ["none"]:
+        return []
+    if "none" in names:
+        raise HarnessError(f"'none' means no attack and stands alone, unlike in '{','.join(names)}'.")
+    choices = gather(lambda name: _choice(registry, name), [name for name in names if name != "all"])
+    if "all" in names:
+        return [AttackChoice(entry) for entry in registry.attacks.values()]
+    whole = {choice.entry for choice in choices if choice.variant is None}
+    return [choice for choice in choices if choice.variant is None or choice.entry not in whole]
+
+
+def _choice(registry: Registry, text: str) -> AttackChoice:
+    name, colon, variant = text.partition(":")
+    entry = registry.attack(name)
+    if not colon:
+        return AttackChoice(entry)
+    variants = entry.load().variants  # type: ignore[attr-defined]
+    if variant not in variants:
+        raise HarnessError(unknown(f"variant of attack '{name}' named", variant, variants))
+    return AttackChoice(entry, variant)
+
+
+def _select(registry: Registry, kind: Kind, names: Sequence[str]) -> list[Entry]:
+    names = _named(kind, names)
+    entries = gather(lambda name: registry.get(kind, name), [name for name in names if name != "all"])
+    return list(registry.kinds[kind].values()) if "all" in names else entries
+
+
+def _named(kind: Kind, names: Sequence[str]) -> list[str]:
+    """The names, each once; none at all is an error."""
+    if not names:
+        raise HarnessError(f"No {kind} is named: give names separated by commas, or 'all'.")
+    return list(dict.fromkeys(names))

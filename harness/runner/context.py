@@ -1,0 +1,54 @@
+"""What all tasks of a run share, and how a worker loads a model under test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.types import Event, Tell
+from ..engine.source import Source
+from ..plugins.registry import Registry
+from ..plugins.uninstalled import Uninstalled
+from .plan import Spec
+from .planner import loaded
+
+if TYPE_CHECKING:
+    from ..engine.under_test import ModelUnderTest
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What all tasks of a run share."""
+
+    source: Source
+    results: Path
+    cache: Path
+    threads: int = 1
+    micro_batch: int | None = None
+    plugins: tuple[Uninstalled, ...] = ()
+    """Plugins that are not installed."""
+
+    def load(
+        self, spec: Spec, registry: Registry, path: Path, tell: Tell, task: str, twin: Path | None = None
+    ) -> ModelUnderTest:
+        """The model in ``path`` with the benchmark it is tested on; its progress is told under ``task``."""
+        from ..engine.under_test import ModelUnderTest
+        from ..model import loading
+        from ..model.tokens import PromptTokenizer
+
+        benchmark, splits = loaded(spec, registry)
+        source = self.source
+        model, tokenizer = loading.load(path, source.dtype, trust_remote_code=source.trust_remote_code)
+        return ModelUnderTest(
+            model,
+            PromptTokenizer(tokenizer),
+            benchmark,
+            splits,
+            source.protocol,
+            retrain=twin,
+            dtype=source.dtype,
+            trust_remote_code=source.trust_remote_code,
+            micro_batch=self.micro_batch,
+            advance=lambda what, done, total: tell(Event(task, what, done, total)),
+        )

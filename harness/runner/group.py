@@ -1,0 +1,148 @@
+"""The cells of one unlearned model: unlearn once, then evaluate, measure lm-eval or attack for each cell.
+
+What decides a number is in ``engine.cell``; here are the plugins and files a stage needs, failures and costs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..core.base import Attack
+from ..core.names import ATTACK, EVALUATION, UTILITY
+from ..core.types import Cost, Event, Outcome, Tell
+from ..engine.cell import UnlearnedModel
+from ..engine.targets import DONE, trained_path
+from ..engine.under_test import ModelUnderTest
+from ..errors import HarnessError
+from ..model import models
+from ..plugins.registry import Registry
+from ..store.store import Store, read_samples
+from . import utility
+from .context import WorkerContext
+from .plan import Cell, Group
+from .record import Recorder
+
+
+@dataclass
+class GroupRun:
+    """Runs the cells of one group, and commits each as it is done."""
+
+    group: Group
+    context: WorkerContext
+    registry: Registry
+    tell: Tell
+
+    def run(self) -> None:
+        """Run all cells. A failure before the first fails them all, a later one its cell alone.
+
+        Raises StoreError where the results directory cannot be used.
+        """
+        name = task_name(self.group)
+        recorder = Recorder(self.context.source, Store(self.context.results), self.tell)
+        clock = Clock()
+        self.tell(Event(name, "load", 0, 1))
+        try:
+            subject, weights = self._load(name)
+            method = self.group.method.make(self.registry)
+            model = UnlearnedModel.unlearn(subject, method, self.group.seed)
+        except Exception as error:
+            for cell in self.group.cells:
+                recorder.failed(replace(recorder.row(self.group, cell), seconds=clock.lap()), error)
+        else:
+            self._run_cells(model, recorder, weights, clock)
+        self.tell(Event(name, status="done"))
+
+    def _load(self, task: str) -> tuple[ModelUnderTest, str]:
+        """The original model, and the fingerprint of its weights."""
+        group, cache = self.group, self.context.cache
+        path = trained_path(cache, group.target) if group.trained else self.context.source.local()
+        twin = trained_path(cache, group.twin) if group.twin else None
+        subject = self.context.load(group.benchmark, self.registry, path, self.tell, task, twin)
+        return subject, weights_of(path, subject)
+
+    def _run_cells(self, model: UnlearnedModel, recorder: Recorder, weights: str, clock: Clock) -> None:
+        """Do and commit each cell. The first bears the seconds of loading and unlearning.
+
+        Seeds of a method without a seed share one unlearned model, and so what its evaluation and lm-eval
+        find: the first of them bears the cost, and the others none.
+        """
+        stages = {EVALUATION: self._evaluate, UTILITY: self._measure_utility, ATTACK: self._attack}
+        shared: dict[str, Outcome] = {}
+        for cell in self.group.cells:
+            row = recorder.row(self.group, cell, weights)
+            try:
+                if cell.stage in shared:
+                    outcome = replace(shared[cell.stage], cost=Cost())
+                    clock.lap()
+                else:
+                    outcome = stages[cell.stage](model, cell)
+                    outcome.cost.seconds = clock.lap()
+                    if cell.stage != ATTACK:
+                        shared[cell.stage] = outcome
+            except Exception as error:
+                recorder.failed(replace(row, seconds=clock.lap()), error)
+            else:
+                recorder.done(row, outcome)
+
+    def _evaluate(self, model: UnlearnedModel, cell: Cell) -> Outcome:
+        """The benchmark's own metrics. Raises HarnessError where the scores of the twin are not there."""
+        if self.group.reference is None:
+            return model.evaluate()
+        path = self.group.reference.path(self.context.cache)
+        twin = read_samples(path)
+        if twin is None:
+            raise HarnessError(
+                f"The scores of the retrain twin are not in {path}: it could not be scored, or the file "
+                "was removed. Run again to have it scored."
+            )
+        return model.evaluate(twin)
+
+    def _measure_utility(self, model: UnlearnedModel, cell: Cell) -> Outcome:
+        """lm-eval's tasks."""
+        tasks = cell.tasks
+        assert tasks is not None
+        settings = json.loads(tasks.config)
+
+        def measure(subject: ModelUnderTest) -> Outcome:
+            subject.advance("lm-eval", 0, 1)
+            own = subject.benchmark.utility_tasks
+            found = utility.load(tuple(settings["asked"]), tasks.directory, own, tasks.fingerprint)
+            tokenizer, limit = subject.tokens.tokenizer, settings["limit"]
+            return utility.measure(subject.model, tokenizer, found, limit, self.context.micro_batch)
+
+        return model.utility(measure)
+
+    def _attack(self, model: UnlearnedModel, cell: Cell) -> Outcome:
+        """One setting of one attack."""
+        assert cell.attack is not None
+        attack: Attack = cell.attack.make(self.registry)
+        return model.attack(attack, cell.seed)
+
+
+@dataclass
+class Clock:
+    """Seconds since it was made, or since the last lap, on a clock that only goes forward."""
+
+    begun: float = field(default_factory=time.perf_counter)
+
+    def lap(self) -> float:
+        """The seconds of this lap; the next begins."""
+        now = time.perf_counter()
+        seconds, self.begun = now - self.begun, now
+        return seconds
+
+
+def weights_of(path: Path, subject: ModelUnderTest) -> str:
+    """The fingerprint of a loaded model's weights: as written when it was trained, or taken now."""
+    note = path / DONE
+    if note.is_file():
+        return str(json.loads(note.read_text())["weights"])
+    return models.weights_fingerprint(subject.model)
+
+
+def task_name(group: Group) -> str:
+    """For people: which unlearned model it is."""
+    return f"{group.benchmark.name} {group.method.name} seed {group.seed}"

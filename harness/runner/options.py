@@ -1,0 +1,134 @@
+"""The options of a run: what ``harness run``, ``harness.run`` and a configuration file all build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..core.names import TINY
+from ..errors import ConfigError, unknown
+from . import written
+
+DType = Literal["float32", "bfloat16", "float16"]
+DTYPES = get_args(DType)
+SHELL = {"settings": "--set", "plugins": "--plugin"}
+"""Options with another name in a shell, where they are repeated for each value."""
+
+
+class Rule(str):
+    """What an option may be, as the end of a sentence."""
+
+    __slots__ = ()
+
+
+class Lora(BaseModel):
+    """The size of LoRA adapters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    r: int = Field(ge=1, description="rank")
+    alpha: int | None = Field(None, ge=1, description="alpha; None is twice the rank")
+
+
+COUNT = Rule("it must be a whole number from 1 on")
+Count = Annotated[int, Field(ge=1, strict=True), COUNT]
+MaybeCount = Annotated[int | None, Field(ge=1, strict=True), COUNT]
+Switch = Annotated[bool, Field(strict=True), Rule("it must be true or false")]
+Directory = Annotated[Path, Rule("it must be a path")]
+MaybeDirectory = Annotated[Path | None, Rule("it must be a path")]
+MaybeText = Annotated[str | None, Rule("it must be text")]
+NAMES = Rule("it must be names, as a list or separated by commas")
+Names = Annotated[tuple[str, ...], BeforeValidator(written.names), NAMES]
+Tasks = Annotated[tuple[str, ...] | None, BeforeValidator(written.tasks), NAMES]
+Model = Annotated[str, BeforeValidator(written.text), Rule("it must be text")]
+Settings = Annotated[
+    dict[str, Any],
+    BeforeValidator(written.settings),
+    Rule("it must be NAME.setting=value, or a mapping of NAME.setting to values"),
+]
+Data = Annotated[
+    dict[str, Path],
+    BeforeValidator(written.data),
+    Rule("it must be a directory, or a mapping of names to directories"),
+]
+Adapters = Annotated[Lora | None, BeforeValidator(written.lora), Rule("write r=16, or r=16,alpha=32")]
+Files = Annotated[
+    tuple[Path, ...], BeforeValidator(written.paths), Rule("it must be a path, or a list of paths")
+]
+
+
+class RunOptions(BaseModel):
+    """Everything that a run may be told, each with its default and description: they stand nowhere else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: Names = Field(("all",), description="Methods, separated by commas, or 'all'.")
+    attacks: Names = Field(("all",), description="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")
+    benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
+    model: Model = Field(TINY, description="'tiny' (embedded), a model directory, or a hub id.")
+    seeds: Count = Field(3, description="Number of seeds.")
+    settings: Settings = Field({}, description="NAME.setting=value, repeatable; see harness show.")
+    data: Data = Field({}, description="Directory of a benchmark's files; NAME=DIR if there are several.")
+    results: Directory = Field(Path("results"), description="Where the cells are kept.")
+    cache: MaybeDirectory = Field(None, description="Where targets are kept. [default: $HARNESS_CACHE]")
+    jobs: MaybeCount = Field(None, description="Worker processes. [default: cores; 1 on a GPU]")
+    threads: Count = Field(1, description="Threads of each worker, on a CPU.")
+    dtype: Annotated[DType, Rule(f"it must be one of {', '.join(DTYPES)}")] = Field(
+        "float32", description="float32, bfloat16 or float16."
+    )
+    revision: MaybeText = Field(None, description="Revision of a hub model.")
+    trust_remote_code: Switch = Field(False, description="Run code that comes with a model.")
+    micro_batch: MaybeCount = Field(None, description="Split steps to save memory.")
+    lora: Adapters = Field(None, description="Train LoRA adapters: r=16 or r=16,alpha=32. Needs peft.")
+    controls: Switch = Field(True, description="Add none, retrain and refusal to every table.")
+    utility: Tasks = Field(
+        None,
+        description="lm-eval tasks, separated by commas, or 'none'. "
+        "[default: all of --utility-tasks, or those of the embedded worlds]",
+    )
+    utility_limit: MaybeCount = Field(
+        None, description="Items of each lm-eval task, the first ones. [default: all]"
+    )
+    utility_tasks: MaybeDirectory = Field(None, description="Directory of your own lm-eval tasks (YAML).")
+    dry_run: Switch = Field(False, description="Show the plan and stop.")
+    plugins: Files = Field((), description="A Python file with plugins, repeatable.")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], file: Path | None = None) -> RunOptions:
+        """The options with these values. Raises ConfigError with all that is wrong, a line for each.
+
+        Where they come from a ``file`` it is named; otherwise they are called what they are in a shell.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            lines = dict.fromkeys(_sentence(problem, given, file) for problem in error.errors())
+            raise ConfigError("\n".join(lines)) from None
+
+    def over(self, base: RunOptions) -> RunOptions:
+        """These options, and ``base`` for what was not given; settings and data win one by one."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        for name in given.keys() & {"settings", "data"}:
+            given[name] = getattr(base, name) | given[name]
+        return base.model_copy(update=given)
+
+
+def in_shell(name: str) -> str:
+    """An option as it is written in a shell."""
+    return SHELL.get(name, f"--{name.replace('_', '-')}")
+
+
+def _sentence(problem: ErrorDetails, given: Mapping[str, Any], file: Path | None) -> str:
+    name = str(problem["loc"][0])
+    where = f"{file}: " if file else ""
+    if name not in RunOptions.model_fields:
+        return where + unknown("option named", name, RunOptions.model_fields)
+    if problem["type"] == written.SENTENCE:
+        return where + problem["msg"]
+    [rule] = [part for part in RunOptions.model_fields[name].metadata if isinstance(part, Rule)]
+    value = written.shown(given[name])
+    return f"{where}{f'{name}:' if file else in_shell(name)} {value}: {rule}."

@@ -1,0 +1,105 @@
+"""Committing cells: rows of the plan with what was measured or what failed, and the news of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ..core.keys import canonical
+from ..core.names import NO_ATTACK
+from ..core.types import Event, Outcome, Tell
+from ..engine.source import Source
+from ..errors import HarnessError
+from ..store import provenance
+from ..store.schema import CellRow, cell_name
+from ..store.store import Store
+from .plan import Cell, Group
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Commits the cells of groups to a results directory, and tells of each."""
+
+    source: Source
+    store: Store
+    tell: Tell
+
+    def row(self, group: Group, cell: Cell, weights: str = "") -> CellRow:
+        """The row of a cell that starts now, on a target whose weights have this fingerprint."""
+        plugin, config = "", "{}"
+        if cell.attack:
+            plugin, config = cell.attack.owner, cell.attack.config
+        elif cell.tasks:
+            plugin, config = cell.tasks.engine, cell.tasks.config
+        return CellRow(
+            key=cell.key,
+            benchmark=group.benchmark.name,
+            benchmark_plugin=group.benchmark.owner,
+            benchmark_config=group.benchmark.config,
+            data_fingerprint=group.data_fingerprint,
+            model=display_name(self.source),
+            target_key=group.target,
+            target_weights=weights,
+            method=group.method.name,
+            method_plugin=group.method.owner,
+            method_config=group.method.config,
+            stage=cell.stage,
+            attack=cell.attack.name if cell.attack else NO_ATTACK,
+            variant=cell.variant,
+            attack_plugin=plugin,
+            attack_config=config,
+            seed=cell.seed,
+            dtype=self.source.dtype,
+            provenance=json.dumps(asdict(provenance.collect(gpu_name()))),
+        )
+
+    def done(self, row: CellRow, outcome: Outcome) -> None:
+        """Commit a cell that worked."""
+        try:
+            row = replace(row, notes=canonical(outcome.notes), **asdict(outcome.cost))
+        except (TypeError, ValueError) as error:  # a plugin's notes: its cell fails, and no other
+            self.failed(row, HarnessError(f"Its notes cannot be written as JSON: {error}."))
+        else:
+            self.store.commit(row, outcome)
+            self._tell(row)
+
+    def failed(self, row: CellRow, error: Exception) -> None:
+        """Commit a cell that failed: its row alone."""
+        message = explain(error)
+        row = replace(row, status="failed", error_type=type(error).__name__, error_message=message)
+        self.store.commit(row)
+        self._tell(row, message, "".join(traceback.format_exception(error)))
+
+    def fail_rest(self, group: Group, error: Exception) -> None:
+        """Commit the cells of a group that are not done as failed."""
+        done = self.store.done()
+        for cell in group.cells:
+            if cell.key not in done:
+                self.failed(self.row(group, cell), error)
+
+    def _tell(self, row: CellRow, message: str = "", trace: str = "") -> None:
+        name = cell_name(asdict(row))
+        self.tell(Event(name, "", 0, 0, row.status, message, trace, row.seconds, cell=True))
+
+
+def explain(error: Exception) -> str:
+    """The message of an error, and for one nobody foresaw also where it was raised."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, HarnessError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else text
+
+
+def display_name(source: Source) -> str:
+    """The model's name for a table: the last part of a path, because nothing is keyed or shown by path."""
+    return Path(source.spec).name if Path(source.spec).expanduser().is_dir() else source.spec
+
+
+def gpu_name() -> str | None:
+    """Model name of the first GPU."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None

@@ -1,0 +1,160 @@
+"""From the options of a run to its plan: plugins loaded, settings checked, places found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core import hub
+from ..core.config import MethodConfig
+from ..core.names import CONTROLS, TINY
+from ..engine.source import Source
+from ..engine.targets import cache_directory
+from ..errors import ConfigError
+from ..plugins import files
+from ..plugins.classes import PluginClass
+from ..plugins.entry import Entry
+from ..plugins.registry import Registry
+from ..plugins.selection import Selection, select, select_attacks, select_benchmarks, select_methods
+from ..plugins.settings import Overrides, check, resolve
+from ..plugins.uninstalled import Uninstalled
+from ..plugins.uninstalled import registry as registry_with
+from .context import WorkerContext
+from .options import RunOptions
+from .plan import Plan, Spec, spec
+from .planner import make
+from .utility import Utility
+
+PLACES = {"results", "cache", "jobs", "dry_run"}
+"""Options about where and how a run is done here: no part of its configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRun:
+    """A run with nothing left open."""
+
+    plan: Plan
+    context: WorkerContext
+    registry: Registry
+    config: dict[str, Any]
+    """Its options as plain data, every name and default written out."""
+
+
+def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> ResolvedRun:
+    """Resolve the options of a run; ``classes`` are plugins that are in no file.
+
+    Raises HarnessError for everything that is wrong, before anything runs.
+    """
+    plugins: tuple[Uninstalled, ...] = (*files.read(options.plugins), *classes)
+    registry = registry_with(plugins)
+    methods = (*CONTROLS * options.controls, *options.methods)
+    selection = select(registry, methods, options.attacks, options.benchmarks)
+    overrides = check([*options.settings.items(), *lora_settings(options, selection)], selection, registry)
+    source = source_of(options)
+    if source.spec != TINY:
+        from ..model import loading
+
+        loading.check(source.local())
+    data = data_directories(options.data, selection.benchmarks)
+    plan = make(registry, selection, overrides, source, range(options.seeds), data, utility_of(options))
+    context = WorkerContext(
+        source, options.results, cache_of(options), options.threads, options.micro_batch, plugins
+    )
+    return ResolvedRun(plan, context, registry, configuration(options, registry, overrides, data))
+
+
+def benchmarks_of(options: RunOptions) -> tuple[list[Spec], Registry]:
+    """The benchmarks of a run, with their settings and files. Raises HarnessError for what is wrong."""
+    registry = registry_with(files.read(options.plugins))
+    selection = Selection([], [], select_benchmarks(registry, options.benchmarks))
+    overrides = check(options.settings.items(), selection, registry)
+    data = data_directories(options.data, selection.benchmarks)
+    specs = [
+        spec(entry, resolve(entry.load(), overrides.get(entry, {})), data.get(entry.name))
+        for entry in selection.benchmarks
+    ]
+    return specs, registry
+
+
+def cache_of(options: RunOptions) -> Path:
+    """Where targets are kept."""
+    return options.cache or cache_directory()
+
+
+def source_of(options: RunOptions) -> Source:
+    """Where the model comes from, with what is there of the hub."""
+    prepared = hub.recorded(cache_of(options))
+    return Source(options.model, options.dtype, options.revision, options.trust_remote_code, prepared)
+
+
+def utility_of(options: RunOptions) -> Utility:
+    """What lm-eval is to measure."""
+    return Utility(options.utility, options.utility_limit, options.utility_tasks)
+
+
+def default_jobs() -> int:
+    """One worker for each core this process may use; one in all where there is a GPU to share."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lora_settings(options: RunOptions, selection: Selection) -> Iterator[tuple[str, int]]:
+    """``lora`` as settings of every method that trains.
+
+    Raises ConfigError for methods whose definition leaves no room for LoRA.
+    """
+    if options.lora is None:
+        return
+    size = options.lora.model_dump(exclude_none=True)
+    training = [entry for entry in selection.methods if issubclass(entry.load().Config, MethodConfig)]
+    unfit = [entry.name for entry in training if not entry.load().lora]  # type: ignore[attr-defined]
+    if unfit:
+        given = ",".join(f"{name}={value}" for name, value in size.items())
+        raise ConfigError(f"--lora {given}: the definition of {', '.join(unfit)} says which weights train.")
+    yield from ((f"{entry.name}.lora_{name}", value) for entry in training for name, value in size.items())
+
+
+def data_directories(given: Mapping[str, Path], benchmarks: Sequence[Entry]) -> dict[str, Path]:
+    """The directory of each benchmark that has one; what is given without a name goes to the only one."""
+    names = [entry.name for entry in benchmarks if entry.load().needs_data]  # type: ignore[attr-defined]
+    found: dict[str, Path] = {}
+    for name, path in given.items():
+        text = f"{name}={path}" if name else str(path)
+        if not name:
+            if len(names) != 1:
+                those = (
+                    f"several do ({', '.join(names)}): write NAME=DIR" if names else "none of this run does"
+                )
+                raise ConfigError(f"--data {text}: it goes to the benchmark that reads files, and {those}.")
+            name = names[0]
+        if name not in names:
+            raise ConfigError(f"--data {text}: '{name}' is no benchmark of this run that reads files.")
+        if not path.is_dir():
+            raise ConfigError(f"--data {text}: there is no directory {path}.")
+        found[name] = path
+    return found
+
+
+def configuration(
+    options: RunOptions, registry: Registry, overrides: Overrides, data: Mapping[str, Path]
+) -> dict[str, Any]:
+    """The options as plain data: names for 'all', and settings and data by the plugin they belong to."""
+    config = options.model_dump(mode="json", exclude=PLACES | {"settings"})
+    config["methods"] = [entry.name for entry in select_methods(registry, options.methods or CONTROLS)]
+    config["attacks"] = [str(choice) for choice in select_attacks(registry, options.attacks)] or ["none"]
+    config["benchmarks"] = [entry.name for entry in select_benchmarks(registry, options.benchmarks)]
+    config["data"] = {name: str(path) for name, path in data.items()}
+    adapters = {"lora_r", "lora_alpha"} if options.lora else set()
+    config["settings"] = {
+        f"{entry.name}.{name}": value
+        for entry, given in overrides.items()
+        for name, value in resolve(entry.load(), given).model_dump(mode="json", by_alias=True).items()
+        if name in given.keys() - adapters
+    }
+    return {name: config[name] for name in RunOptions.model_fields if name in config}
