@@ -1,4 +1,4 @@
-"""What is built and installed is the package with its plugins, and nothing that only the checkout has."""
+"""What is built: a source archive that can be tested, and a wheel that holds the package and nothing else."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 import harness
 
 ROOT = Path(harness.__file__).parents[1]
-FOLDERS = {
+PACKAGES = {
     "harness": "harness",
-    "harness/testing": "harness/testing",
-    "harness/methods": "methods",
-    "harness/attacks": "attacks",
-    "harness/benchmarks": "benchmarks",
+    "methods": "harness/methods",
+    "attacks": "harness/attacks",
+    "benchmarks": "harness/benchmarks",
 }
-"""Packages in the wheel, and where they lie in the checkout."""
-TEMPLATES = ROOT / "harness" / "templates"
+"""Folders of the checkout with the packages, and where they lie in the wheel."""
+TOP = ("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "MANIFEST.in", "Makefile")
+MORE = (*TOP, "pyproject.toml", "constraints.txt")
+FOLDERS = ("docs", "examples", "leaderboard", "tests")
+"""What the source archive holds beside the packages."""
 
 pytestmark = [
     pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="no checkout to build from"),
@@ -34,40 +40,48 @@ pytestmark = [
 ]
 
 
-def python(*arguments, **options):
+def python(*arguments: object, **options: Any) -> str:
     done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Built from a copy of the tracked files: setuptools leaves folders in the place it builds."""
-    base = tmp_path_factory.mktemp("wheel")
-    source = base / "source"
-    for folder in FOLDERS.values():
-        for file in (ROOT / folder).glob("*.py*"):
-            if file.is_file():
-                (source / folder).mkdir(parents=True, exist_ok=True)
-                (source / folder / file.name).write_bytes(file.read_bytes())
-    (source / "harness" / "py.typed").touch()
-    shutil.copytree(TEMPLATES, source / "harness" / "templates")
-    for name in ("pyproject.toml", "README.md"):
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    for stray in ("tests", "docs"):
-        (source / stray).mkdir()
-        (source / stray / "__init__.py").touch()
-    python("-m", "build", "--wheel", "--no-isolation", "--outdir", base / "dist", source)
-    [built] = (base / "dist").glob("*.whl")
-    return built
+def tracked(folder: str) -> list[str]:
+    """The files of a folder that belong to the project, as paths below the checkout."""
+    files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if "__pycache__" not in path.parts and path.suffix != ".pyc"
+    ]
 
 
 @pytest.fixture(scope="module")
-def site(wheel, tmp_path_factory):
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with a source archive, and with a wheel made from what is in it."""
+    base = tmp_path_factory.mktemp("built")
+    source = base / "source"  # a copy: setuptools leaves folders where it builds
+    left_out = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in (*PACKAGES, *FOLDERS, ".ci", ".github"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=left_out)
+    for name in MORE:
+        shutil.copy(ROOT / name, source)
+    python("-m", "build", "--no-isolation", "--outdir", base / "dist", source)
+    return base / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    [path] = built.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with nothing but the wheel installed."""
-    place = tmp_path_factory.mktemp("installed") / "site"
-    python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", place, wheel)
-    return place
+    path = tmp_path_factory.mktemp("installed") / "site"
+    python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", path, wheel)
+    return path
 
 
 @pytest.fixture
@@ -77,17 +91,41 @@ def installed(site, tmp_path):
     return lambda *arguments: python(*arguments, cwd=tmp_path, env=environment)
 
 
-def test_the_wheel_holds_the_packages_and_templates_and_nothing_else(wheel):
+def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {
-        f"{package}/{file.name}"
-        for package, folder in FOLDERS.items()
-        for file in (ROOT / folder).iterdir()
-        if file.suffix == ".py"
+        target + path.removeprefix(folder) for folder, target in PACKAGES.items() for path in tracked(folder)
     }
-    templates = {f"harness/templates/{file.name}" for file in TEMPLATES.iterdir()}
-    assert set(names) == expected | templates | {"harness/py.typed"}
+    assert names == expected
+
+
+def test_the_wheel_carries_the_licence(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
+        assert archive.read(name) == (ROOT / "LICENSE").read_bytes()
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        assert "License-File: LICENSE" in archive.read(metadata).decode().splitlines()
+
+
+def test_the_source_archive_holds_what_tests_and_documentation_need(built):
+    [path] = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    expected = {path for folder in (*PACKAGES, *FOLDERS) for path in tracked(folder)}
+    assert {path for path in expected if ".egg-info/" not in path} | set(MORE) <= names
+    assert not [name for name in names if "__pycache__" in name]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("check_jsonschema") is None, reason="no check-jsonschema")
+def test_the_citation_file_follows_the_schema():
+    schema = "vendor.citation-file-format"
+    python("-m", "check_jsonschema", "--builtin-schema", schema, ROOT / "CITATION.cff")
+
+
+def test_the_version_is_the_same_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
 
 
 def test_the_installed_package_is_the_one_that_runs(installed, site):
