@@ -27,7 +27,9 @@ class Negation(Method):
         config = self.config
         steps = config.epochs * -(-len(job.forget) // config.batch_size)
         job.train(self.learn, config.learning_rate, steps, config.batch_size)
-        learned = {name: w.detach().clone() for name, w in job.model.state_dict().items()}
+        learned = {
+            name: w.detach().clone() for name, w in job.model.state_dict().items()
+        }
         threshold = job.benchmark.threshold(job.benchmark.load())
         for scale in config.scales:
             job.restore(

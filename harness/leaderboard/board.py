@@ -115,14 +115,14 @@ def _differences(which: GroupId, groups: Groups) -> dict[str, str | None]:
     }
 
 
-def _difference(own: Settings, others: set[Settings]) -> str | None:
+def _difference(chosen: Settings, others: set[Settings]) -> str | None:
     """The settings in which a plugin differs from the others of its name, as JSON; None without others."""
     if len(others) < 2:
         return None
     values = {other: {"plugin": other.plugin, **json.loads(other.config)} for other in others}
     names = sorted({name for settings in values.values() for name in settings})
     differing = [n for n in names if len({key(settings.get(n)) for settings in values.values()}) > 1]
-    return json.dumps({name: values[own].get(name) for name in differing})
+    return json.dumps({name: values[chosen].get(name) for name in differing})
 
 
 def _add_utility(row: dict[str, Any], groups: Groups, target: TargetId, method: MethodId) -> None:

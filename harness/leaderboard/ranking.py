@@ -44,13 +44,13 @@ def guard(
         reasons.append("forgetting not measured")
     elif missed := forgotten.count(False):
         reasons.append(f"not forgotten in {missed} of {len(forgotten)} seeds")
-    for name, (own, original) in kept.items():
+    for name, (value, original) in kept.items():
         if original is None or original <= 0:
             reasons.append(f"no {name} of the original's to compare with")
-        elif own is None:
+        elif value is None:
             reasons.append(f"{name} not measured")
-        elif own < LEAST_KEPT * original:
-            reasons.append(f"{name} {share(own, original)} % of the original's")
+        elif value < LEAST_KEPT * original:
+            reasons.append(f"{name} {share(value, original)} % of the original's")
     if seeds < LEAST_SEEDS:
         reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {LEAST_SEEDS} are needed")
     if lacking:
@@ -59,11 +59,11 @@ def guard(
     return "; ".join(reasons) or None
 
 
-def share(own: float, original: float) -> int:
+def share(value: float, original: float) -> int:
     """What is left of the original's, in per cent. What is not enough never looks as if it were."""
-    rounded = round(100 * own / original)
+    rounded = round(100 * value / original)
     return (
-        rounded if own >= LEAST_KEPT * original else min(rounded, round(100 * LEAST_KEPT) - 1)
+        rounded if value >= LEAST_KEPT * original else min(rounded, round(100 * LEAST_KEPT) - 1)
     )  # 89.9 is not 90
 
 
@@ -95,37 +95,37 @@ def contenders(plain: Mapping[A, stats.Interval]) -> list[A]:
     ]
 
 
-def p_better(own: np.ndarray, other: np.ndarray) -> float:
-    """One-sided p that ``own``'s worst attack scores as high as the worst of ``other``'s, or higher.
+def p_better(value: np.ndarray, other: np.ndarray) -> float:
+    """One-sided p that ``value``'s worst attack scores as high as the worst of ``other``'s, or higher.
 
-    ``own`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
+    ``value`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
     better when under every attack it scores lower than the other under these in the mean: that mean is not
-    above the other's worst. So the highest p over ``own``'s attacks counts, and nothing is chosen by luck.
+    above the other's worst. So the highest p over ``value``'s attacks counts, and nothing is chosen by luck.
     It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds.
     """
     # For each seed and fact, own's values minus the mean over those rivals that scored this fact; NaN where
     # none of them did, or own did not.
     known = ~np.isnan(other)
     times = known.sum(0)
-    difference = own - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
+    difference = value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
     shared = (~np.isnan(difference)).any(-1).sum(-1)  # seeds with at least one such fact, for each attack
     return float(np.where(shared >= LEAST_SEEDS, stats.p_below(difference), 1.0).max())
 
 
-def apart(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M], float]:
+def pairwise_p(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M], float]:
     """p of every pair of methods, two-sided and corrected for all pairs (Holm), that their worst is equal.
 
     All methods must be scored under the same attacks. Compared are the facts that both have under the same
     seed. The first of each pair is the one that comes first in ``scores``.
     """
-    flat = {(method, attack): facts for method, own in scores.items() for attack, facts in own.items()}
+    flat = {(method, attack): facts for method, value in scores.items() for attack, facts in value.items()}
     if len(scores) < 2:
         return {}
     grid = dict(zip(flat, stats.aligned(*flat.values()), strict=True))
     every, rivals = {}, {}
-    for method, own in scores.items():
-        plain = {attack: stats.two_level_interval(facts) for attack, facts in own.items()}
-        every[method] = np.stack([grid[method, attack] for attack in own])
+    for method, value in scores.items():
+        plain = {attack: stats.two_level_interval(facts) for attack, facts in value.items()}
+        every[method] = np.stack([grid[method, attack] for attack in value])
         rivals[method] = np.stack([grid[method, attack] for attack in contenders(plain)])
     pairs = list(combinations(scores, 2))
     one_sided = [(p_better(every[a], rivals[b]), p_better(every[b], rivals[a])) for a, b in pairs]

@@ -52,7 +52,7 @@ def rank(entries: Sequence[Entry], groups: Groups) -> None:
         if method.method not in CONTROLS and own[0]["guard"] is None and scores[method]
     ]
     ranked.sort(key=lambda method: (rows[method][0]["worst"], method))
-    p = ranking.apart({method: scores[method] for method in ranked})
+    p = ranking.pairwise_p({method: scores[method] for method in ranked})
     ranks = ranking.groups(ranked, p)
     for method in ranked:
         others = [other for other in ranked if ranking.differ(p, method, other)]

@@ -73,29 +73,29 @@ class Utility:
         if self.directory is not None and not self.directory.is_dir():
             raise ConfigError(f"--utility-tasks {self.directory}: there is no such directory.")
 
-    def resolve(self, own: str) -> Resolved | None:
-        """The tasks, with what decides their scores; ``own`` is a benchmark's ``utility_tasks``.
+    def resolve(self, builtin: str) -> Resolved | None:
+        """The tasks, with what decides their scores; ``builtin`` is a benchmark's ``utility_tasks``.
 
         None when there is nothing to measure. Loads the items of every task, so what cannot be had is a
         HarnessError now and not after hours of work.
         """
-        if self.tasks == () or (self.tasks is None and self.directory is None and not own):
+        if self.tasks == () or (self.tasks is None and self.directory is None and not builtin):
             return None
-        found = read(self.tasks, self.directory, own)
+        loaded_tasks = read(self.tasks, self.directory, builtin)
         described = {
             name: {
                 "version": task.VERSION,
                 "num_fewshot": task.get_config("num_fewshot") or 0,
                 "items": min(len(task.eval_docs), self.limit or len(task.eval_docs)),
             }
-            for name, task in found["tasks"].items()
+            for name, task in loaded_tasks["tasks"].items()
         }
-        config = {"asked": list(found["asked"]), "limit": self.limit, "tasks": described}
+        config = {"asked": list(loaded_tasks["asked"]), "limit": self.limit, "tasks": described}
         here = Path(__file__)
         code = [here, *self.directory.rglob("*.py")] if self.directory else [here]
-        content = [_content(task, self.limit) for task in found["tasks"].values()]
+        content = [_content(task, self.limit) for task in loaded_tasks["tasks"].values()]
         content += [
-            f"{group.child_names} {group.aggregate_metric_list}" for group in found["groups"].values()
+            f"{group.child_names} {group.aggregate_metric_list}" for group in loaded_tasks["groups"].values()
         ]
         fingerprint = key([[_without_addresses(text) for text in content], files_fingerprint(code)])
         engine = f"lm_eval {metadata.version('lm_eval')}"
@@ -103,12 +103,12 @@ class Utility:
 
 
 @lru_cache(maxsize=4)
-def load(names: tuple[str, ...], directory: Path | None, own: str, fingerprint: str) -> Tasks:
+def load(names: tuple[str, ...], directory: Path | None, builtin: str, fingerprint: str) -> Tasks:
     """As :func:`read`, once per process for the same ``fingerprint``."""
-    return read(names, directory, own)
+    return read(names, directory, builtin)
 
 
-def read(names: tuple[str, ...] | None, directory: Path | None, own: str) -> Tasks:
+def read(names: tuple[str, ...] | None, directory: Path | None, builtin: str) -> Tasks:
     """The tasks with their items.
 
     Raises HarnessError for an unknown name, for items that cannot be read or fetched, and for tasks that
@@ -120,14 +120,16 @@ def read(names: tuple[str, ...] | None, directory: Path | None, own: str) -> Tas
     if directory:
         _check_yaml(directory)
     manager = TaskManager(include_path=directory and str(directory), include_defaults=False)
-    configs = {name: c for name, c in _configs(own).items() if name not in manager.all_tasks} if own else {}
+    configs = (
+        {name: c for name, c in _configs(builtin).items() if name not in manager.all_tasks} if builtin else {}
+    )
     if names is None:
         names = tuple(manager.all_subtasks if directory else configs)
     if not names:
         raise ConfigError(f"--utility-tasks {directory}: no YAML file in it defines a task.")
     if not {*names} <= {*manager.all_tasks, *configs}:
         manager = TaskManager(include_path=directory and str(directory))  # reads 13,000 files: some seconds
-    found: Tasks = {"tasks": {}, "groups": {}, "asked": {}}
+    loaded_tasks: Tasks = {"tasks": {}, "groups": {}, "asked": {}}
     for name in names:
         if name not in manager.all_tasks and name not in configs:
             raise ConfigError(_unknown(name, [*manager.all_tasks, *configs]))
@@ -140,10 +142,10 @@ def read(names: tuple[str, ...] | None, directory: Path | None, own: str) -> Tas
                 "must be in a file or in the cache of Hugging Face, or the hub within reach."
             ) from error
         for part in ("tasks", "groups"):
-            found[part] |= loaded.get(part, {})
+            loaded_tasks[part] |= loaded.get(part, {})
         group = loaded.get("groups", {}).get(name)
-        found["asked"][name] = [name] if group and group.has_aggregation else list(loaded["tasks"])
-    for name, task in found["tasks"].items():
+        loaded_tasks["asked"][name] = [name] if group and group.has_aggregation else list(loaded["tasks"])
+    for name, task in loaded_tasks["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False) or getattr(task, "MULTIMODAL", False):
             raise HarnessError(f"The lm-eval task '{name}' runs generated code or needs more than text.")
         if not {*PRIMARY} & {*task.aggregation()}:
@@ -151,10 +153,12 @@ def read(names: tuple[str, ...] | None, directory: Path | None, own: str) -> Tas
                 f"The lm-eval task '{name}' has none of the metrics {', '.join(PRIMARY)}, "
                 "of which the utility is the mean: leave it out."
             )
-    return found
+    return loaded_tasks
 
 
-def measure(model: Any, tokenizer: Any, found: Tasks, limit: int | None, batch_size: int | None) -> Outcome:
+def measure(
+    model: Any, tokenizer: Any, loaded_tasks: Tasks, limit: int | None, batch_size: int | None
+) -> Outcome:
     """Score the model on the tasks, in memory. Metrics ``<task>/<metric>[,<filter>]`` of split ``utility``.
 
     A value is lm-eval's own, with an interval over items where it is their mean; ``SCORE`` (split ``all``)
@@ -173,15 +177,15 @@ def measure(model: Any, tokenizer: Any, found: Tasks, limit: int | None, batch_s
         random.seed(DEFAULT_RANDOM_SEED)
         np.random.seed(DEFAULT_OTHER_SEED)
         torch.manual_seed(DEFAULT_OTHER_SEED)
-        for task in found["tasks"].values():
+        for task in loaded_tasks["tasks"].values():
             task.set_config(key="num_fewshot", value=task.get_config("num_fewshot") or 0)
             task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
-        dictionary = {part: found[part] for part in ("tasks", "groups")}
+        dictionary = {part: loaded_tasks[part] for part in ("tasks", "groups")}
         results: Any = evaluate(lm, dictionary, limit=limit, bootstrap_iters=0, log_samples=True)
-    return _outcome(results, found)
+    return _outcome(results, loaded_tasks)
 
 
-def _outcome(results: Mapping[str, Any], found: Tasks) -> Outcome:
+def _outcome(results: Mapping[str, Any], loaded_tasks: Tasks) -> Outcome:
     """lm-eval's results as metrics and samples."""
     count = {task: len({item["doc_id"] for item in items}) for task, items in results["samples"].items()}
     samples = [
@@ -196,7 +200,7 @@ def _outcome(results: Mapping[str, Any], found: Tasks) -> Outcome:
         values.setdefault(sample.metric, []).append(sample.value)
     metrics, primary = [], {}
     for name, scores in results["results"].items():
-        group = found["groups"].get(name)
+        group = loaded_tasks["groups"].get(name)
         members = [task.task_name for task in group.get_all_tasks()] if group else [name]
         numbers = {
             _metric(*label.split(",", 1)): float(value)
@@ -213,7 +217,7 @@ def _outcome(results: Mapping[str, Any], found: Tasks) -> Outcome:
                 _share(scored, f"lm-eval's {metric}") if metric.split(",")[0] in PRIMARY else scored
             )
         primary[name] = next((numbers[m] for p in PRIMARY for m in numbers if m.split(",")[0] == p), None)
-    asked = [primary[name] for names in found["asked"].values() for name in names]
+    asked = [primary[name] for names in loaded_tasks["asked"].values() for name in names]
     if any(value is None for value in asked):
         raise HarnessError(f"lm-eval gave no {', '.join(PRIMARY)} for a task it was asked for.")
     score = float(np.mean(asked))  # type: ignore[arg-type]
@@ -243,14 +247,14 @@ def _without_addresses(text: str) -> str:
     return re.sub(" at 0x[0-9a-f]+", "", text)
 
 
-def _configs(place: str) -> dict[str, Any]:
+def _configs(source: str) -> dict[str, Any]:
     """By name, the task configurations that ``"module:function"`` returns."""
-    module, _, function = place.partition(":")
+    module, _, function = source.partition(":")
     try:
         return {config["task"]: config for config in getattr(importlib.import_module(module), function)()}
     except Exception as error:  # a stranger's code
         raise PluginError(
-            f"utility_tasks = '{place}' gives no tasks: {error} ({type(error).__name__})"
+            f"utility_tasks = '{source}' gives no tasks: {error} ({type(error).__name__})"
         ) from error
 
 
