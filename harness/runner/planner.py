@@ -23,7 +23,7 @@ from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
 from .plan import Cell, Group, Plan, Reference, Spec, UtilityTasks, spec
-from .utility import Utility
+from .tasks import Utility
 
 
 def make(

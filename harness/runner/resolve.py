@@ -26,7 +26,7 @@ from .context import WorkerContext
 from .options import RunOptions
 from .plan import Plan, Spec, spec
 from .planner import make
-from .utility import Utility
+from .tasks import Utility
 
 PLACES = {"results", "cache", "jobs", "dry_run"}
 """Options about where and how a run is done here: no part of its configuration."""
