@@ -33,6 +33,8 @@ from harness import (
     TokenScores,
     Training,
     UnlearningJob,
+    answer_tokens,
+    fixed_random,
     load,
     losses,
     membership,
@@ -46,7 +48,11 @@ from harness.core.base import Plugin
 from harness.core.config import TrainingConfig
 from harness.core.jobs import Job
 from harness.core.types import Cost, Metric, Outcome
+from harness.scoring.metrics import aggregates, likelihood, memorisation, samples, text, truth_ratios
 from harness.testing import check_attack, check_benchmark, check_method
+
+METRICS = (likelihood, text, memorisation, truth_ratios, aggregates, samples)
+"""The files of which ``harness.metrics`` is made."""
 
 BASES = (Plugin, Method, Attack, Benchmark)
 CONFIGS = (
@@ -69,15 +75,16 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "What is asked and answered": (Prompt, LogLikelihood, Generate, TokenScores),
         "Metrics": (Measure, Sample, Metric, Reported),
         "What a cell found": (Cost, Outcome),
-        "Texts in batches": (TokenBatch, Batch, PromptTokenizer),
+        "Texts in batches": (TokenBatch, Batch, PromptTokenizer, answer_tokens),
+        "Fixed random numbers": (fixed_random,),
         "Losses": (losses,),
         "Models": (models,),
         "Neurons": (neurons,),
-        "Formulas": (formulas, metrics, membership),
+        "Formulas": (formulas, metrics, *METRICS, membership),
         "Checks": (check_method, check_attack, check_benchmark),
     },
 }
 """A module stands for all its public functions, classes and constants."""
 
-ELSEWHERE = ("Field", "Register", "Request", "hookimpl")
-"""Public names that other pages explain, or other libraries: those of settings, types and hooks."""
+ELSEWHERE = ("Directory", "Field", "File", "Register", "Request", "hookimpl", "validator")
+"""Public names that pages explain in words of their own: those of settings, types and hooks."""

@@ -16,12 +16,15 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/tofu-data",
         "howto/faithun-data",
         "howto/own-model",
+        "howto/wrap-a-method",
         "howto/own-attack",
+        "howto/own-benchmark",
         "howto/gpu",
         "howto/offline",
         "howto/parquet",
         "howto/resume",
         "howto/compare",
+        "howto/not-ranked",
         "cli",
     ),
     "Plugins": ("methods/index", "attacks/index", "benchmarks/index"),
@@ -36,7 +39,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "reference/tables",
         "reference/errors",
     ),
-    "Inside": ("architecture", "performance"),
+    "Inside": ("architecture", "contributing", "performance"),
 }
 
 

@@ -1,6 +1,6 @@
 """A method with an ``unlearn`` of its own: the negated task vector."""
 
-from harness import Config, Field, Method, losses
+from harness import Config, Field, Method, Splits, losses, models
 
 
 class Negation(Method):
@@ -27,17 +27,11 @@ class Negation(Method):
         config = self.config
         steps = config.epochs * -(-len(job.forget) // config.batch_size)
         job.train(self.learn, config.learning_rate, steps, config.batch_size)
-        learned = {
-            name: w.detach().clone() for name, w in job.model.state_dict().items()
-        }
-        threshold = job.benchmark.threshold(job.benchmark.load())
+        learned = models.snapshot(job.model)
+        threshold = job.benchmark.threshold(Splits({"forget": job.forget}))
         for scale in config.scales:
-            job.restore(
-                {
-                    name: w - scale * (learned[name] - w)
-                    for name, w in job.original.items()
-                }
-            )
+            negated = {n: w - scale * (learned[n] - w) for n, w in job.original.items()}
+            job.restore(negated)
             job.notes["scale"] = scale
             if job.forget_score() <= threshold:
                 return

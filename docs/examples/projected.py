@@ -4,7 +4,7 @@ from harness.methods.gd import GradientDifference
 
 
 class Projected(GradientDifference):
-    """Gradient difference without the part of the ascent that works against the retain set.
+    """Gradient difference without the part of the ascent that harms the retain set.
 
     g = g_r + g_f - min(0, <g_f, g_r>) / |g_r|^2 g_r
     """
@@ -12,7 +12,7 @@ class Projected(GradientDifference):
     name = "projected-gd"
 
     def combine(self, model, gradients):
-        """Set each parameter's gradient from those of the terms ``forget`` and ``retain``."""
+        """Set each gradient from those of the terms ``forget`` and ``retain``."""
         forget, retain = gradients["forget"], gradients["retain"]
         overlap = sum((forget[p] * retain[p]).sum() for p in retain)
         length = sum(retain[p].square().sum() for p in retain)

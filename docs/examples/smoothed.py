@@ -28,7 +28,7 @@ class Smoothing(Method):
             yield from super().loss(model, batch)
 
     def after_backward(self, model):
-        """All micro-batches of a step have the same noise; the next step has another."""
+        """Micro-batches of a step share their noise; the next step has another."""
         super().after_backward(model)
         self.step += 1
 
