@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from harness.leaderboard.format import DASH
+
 HARD = "\N{NO-BREAK SPACE}"
 ROLE = re.compile(r":(?:func|class|meth|attr|mod|data):(?=`)")
 
@@ -56,7 +58,7 @@ def fenced(text: str, language: str) -> str:
 def number(value: Any, digits: int = 3) -> str:
     """A number of a table, or the dash that stands for what was not measured."""
     if not isinstance(value, float):
-        return "–" if value is None else str(value)
+        return DASH if value is None else str(value)
     return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before a zero
 
 

@@ -26,6 +26,7 @@ from ..core.intervals import CONFIDENCE
 from ..core.names import EVALUATION, SCORE, UTILITY
 from .board import signature
 from .columns import METHOD, NAMES, TARGET, UTILITY_METRIC, Estimate
+from .format import NOT_MEASURED, number
 from .groups import Groups
 from .labels import attack_label, method_label
 
@@ -110,11 +111,13 @@ def compare(
     for old, new in pairs:
         result.numbers += _numbers(old, new, spreads or {}, part, result.limit)
         result.differences += _other_differences(old, new)
-    result.numbers.sort(key=lambda number: -number.share)
+    result.numbers.sort(key=lambda compared: -compared.share)
     result.differences += [
-        Difference(number.where, f"{number.name} {number.committed:.3f}, now {number.rebuilt:.3f}")
-        for number in result.numbers
-        if number.share > 1
+        Difference(
+            found.where, f"{found.name} {number(float(found.committed))}, now {number(float(found.rebuilt))}"
+        )
+        for found in result.numbers
+        if found.share > 1
     ]
     result.differences += [Difference(label(row), "not in the committed table") for row in extra]
     if not part:
@@ -242,9 +245,8 @@ def _other_differences(old: Row, new: Row) -> Iterator[Difference]:
 
 
 def _text(value: Any) -> str:
-    return (
-        "not measured" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)[:12]
-    )
+    """A value, or the beginning of a digest."""
+    return number(value, missing=NOT_MEASURED) if isinstance(value, float | None) else str(value)[:12]
 
 
 def _standing(pairs: Iterable[tuple[Row, Row]]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from ..core.names import NO_ATTACK
 from ..leaderboard.columns import EXACT, Estimate
+from ..leaderboard.format import interval, number
 from ..leaderboard.labels import (
     attack_label,
     by_target,
@@ -19,7 +20,6 @@ from ..leaderboard.labels import (
     target_metric,
     tasks,
 )
-from .format import interval, number
 from .templating import environment
 
 TEMPLATE, READING = "README.md.j2", "reading.md.j2"

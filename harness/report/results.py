@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from ..core.names import NO_ATTACK
 from ..errors import ConfigError, unknown
 from ..leaderboard import board, curves
+from ..leaderboard.format import DASH
 from ..leaderboard.groups import Groups, grouped
 from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
-from .format import DASH
 
 if TYPE_CHECKING:
     import pandas as pd

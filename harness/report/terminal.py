@@ -10,8 +10,8 @@ from typing import Any
 
 from ..leaderboard import labels
 from ..leaderboard.compare import Comparison, Difference
+from ..leaderboard.format import number, share
 from .console import note, say, table
-from .format import number, share
 
 WIDTH = 80
 DIGITS = 2

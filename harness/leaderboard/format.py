@@ -1,0 +1,28 @@
+"""Numbers for people: digits, intervals, and what stands for a number that was not measured."""
+
+from __future__ import annotations
+
+from .columns import Estimate
+
+DASH = "–"
+"""In tables, where there is no room for words."""
+
+NOT_MEASURED = "not measured"
+
+
+def number(value: float | str | None, digits: int = 3, missing: str = DASH) -> str:
+    """A float with that many digits, ``missing`` for None, and anything else as it is."""
+    return missing if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def interval(estimate: Estimate, digits: int = 3, missing: str = DASH) -> str:
+    """``0.500 [0.400, 0.600]``, or the number alone where it has no interval."""
+    value = number(estimate.value, digits, missing)
+    if estimate.low is None:
+        return value
+    return f"{value} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+
+
+def share(value: float | None, digits: int = 0) -> str:
+    """A fraction in per cent."""
+    return DASH if value is None else f"{value:.{digits}%}"
