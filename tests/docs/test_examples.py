@@ -24,6 +24,7 @@ from harness.leaderboard import columns
 from harness.plugins.registry import Registry
 from harness.plugins.selection import select, split
 from harness.plugins.settings import assignments, check
+from harness.runner import config
 from support.command import harness_cli
 from support.paths import ROOT
 from support.results import rows
@@ -263,6 +264,12 @@ def test_the_points_of_the_unlearning_curve_are_listed(world):
     head, *points = run_example("unlearning_curve", world.folder).splitlines()
     assert head.split() == ["method", "seed", "learning_rate", "step", "value"]
     assert {point.split()[0] for point in points} >= {"gd"}
+
+
+def test_the_configuration_of_the_how_to_is_one():
+    options = config.read(EXAMPLES / "run.yaml")
+    assert options.methods == ("ssiuu", "gd")
+    assert options.settings == {"ssiuu.lambda": 1e-3, "gd.epochs": 40}
 
 
 # --- code in pages
