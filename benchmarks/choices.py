@@ -23,7 +23,7 @@ The paper leaves open how the options are listed; here they stand in a row, with
 FALSE_OPTIONS = 2
 """Beside the answer: three options in all, and chance is 1/3."""
 
-Asked = tuple[tuple[Request, ...], Callable[..., float]]
+Scoring = tuple[tuple[Request, ...], Callable[..., float]]
 """The requests for some questions, and how their answers become the share that is right, in [0, 1]."""
 
 
@@ -34,7 +34,7 @@ def option_prompt(question: Question, seed: int | str) -> Prompt:
     return Prompt(TEMPLATE.format(question=question.text, options=", ".join(options)), literal=True)
 
 
-def by_likelihood(questions: Iterable[Question], seed: int | str) -> Asked:
+def by_likelihood(questions: Iterable[Question], seed: int | str) -> Scoring:
     """Right is the answer that is likelier than each false option (``metrics.option_correct``)."""
     requests = tuple(
         LogLikelihood(option_prompt(question, seed), option, end=False)
@@ -49,7 +49,7 @@ def by_likelihood(questions: Iterable[Question], seed: int | str) -> Asked:
     return requests, value
 
 
-def by_generation(questions: Iterable[Question], seed: int | str, max_new_tokens: int) -> Asked:
+def by_generation(questions: Iterable[Question], seed: int | str, max_new_tokens: int) -> Scoring:
     """Right is the greedy answer that names the right option (``metrics.option_generated``)."""
     questions = tuple(questions)
     requests = tuple(Generate(option_prompt(question, seed), max_new_tokens) for question in questions)

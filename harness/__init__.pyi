@@ -1,57 +1,62 @@
 """The public surface, on one page: what a plugin, a notebook or a script needs, by one import."""
 
 # Run, and look at what a run found.
-from .api import load as load
 from .api import run as run
+from .api import load as load
+from .report.results import Results as Results
 
-# What a plugin derives from, its settings, and how it is registered.
+# What a plugin derives from, and how it is registered.
+from .core.base import Method as Method
 from .core.base import Attack as Attack
 from .core.base import Benchmark as Benchmark
-from .core.base import Method as Method
+from .plugins.hookspecs import hookimpl as hookimpl
+from .plugins.hookspecs import Register as Register
 
-# What a plugin is handed: its job, the model's tokenizer, and batches of texts.
-from .core.batch import IGNORED as IGNORED
-from .core.batch import Batch as Batch
-from .core.batch import Encoded as Encoded
-from .core.batch import TokenBatch as TokenBatch
-from .core.batch import answer_tokens as answer_tokens
-from .core.config import AttackConfig as AttackConfig
-from .core.config import BenchmarkConfig as BenchmarkConfig
+# Its settings.
 from .core.config import Config as Config
-from .core.config import Directory as Directory
+from .core.config import MethodConfig as MethodConfig
+from .core.config import AttackConfig as AttackConfig
+from .core.config import FinetuneConfig as FinetuneConfig
 from .core.config import EpochsConfig as EpochsConfig
+from .core.config import BenchmarkConfig as BenchmarkConfig
 from .core.config import Field as Field
 from .core.config import File as File
-from .core.config import FinetuneConfig as FinetuneConfig
-from .core.config import MethodConfig as MethodConfig
+from .core.config import Directory as Directory
 from .core.config import validator as validator
 
-# What a benchmark holds, asks and measures.
-from .core.formulas import GOODNESS as GOODNESS
-from .core.formulas import KNOWLEDGE as KNOWLEDGE
-from .core.formulas import formula as formula
-from .core.jobs import AttackJob as AttackJob
+# What it is handed: its job, the model's tokenizer, batches of texts.
 from .core.jobs import UnlearningJob as UnlearningJob
-from .core.keys import fixed_random as fixed_random
+from .core.jobs import AttackJob as AttackJob
 from .core.tokenizer import PromptTokenizer as PromptTokenizer
-from .core.types import Example as Example
-from .core.types import Fact as Fact
-from .core.types import Generate as Generate
-from .core.types import LogLikelihood as LogLikelihood
-from .core.types import Measure as Measure
-from .core.types import Prompt as Prompt
-from .core.types import Question as Question
-from .core.types import Reported as Reported
-from .core.types import Request as Request
-from .core.types import Sample as Sample
-from .core.types import Splits as Splits
-from .core.types import TokenScores as TokenScores
-from .core.types import Training as Training
+from .core.batch import Batch as Batch
+from .core.batch import TokenBatch as TokenBatch
+from .core.batch import Encoded as Encoded
+from .core.batch import IGNORED as IGNORED
+from .core.batch import answer_tokens as answer_tokens
+from .core.keys import fixed_random as fixed_random
 
-# Errors a user can mend.
+# What a benchmark holds, asks and measures.
+from .core.types import Fact as Fact
+from .core.types import Question as Question
+from .core.types import Splits as Splits
+from .core.types import Example as Example
+from .core.types import Training as Training
+from .core.types import Prompt as Prompt
+from .core.types import Request as Request
+from .core.types import LogLikelihood as LogLikelihood
+from .core.types import Generate as Generate
+from .core.types import TokenScores as TokenScores
+from .core.types import Measure as Measure
+from .core.types import Sample as Sample
+from .core.types import Reported as Reported
+from .core.formulas import formula as formula
+from .core.formulas import KNOWLEDGE as KNOWLEDGE
+from .core.formulas import GOODNESS as GOODNESS
+
+# Errors that a user can fix.
+from .errors import HarnessError as HarnessError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
-from .errors import HarnessError as HarnessError
 from .errors import ModelError as ModelError
 from .errors import PluginError as PluginError
 from .errors import StoreError as StoreError
@@ -60,8 +65,5 @@ from .errors import StoreError as StoreError
 from .model import losses as losses
 from .model import models as models
 from .model import neurons as neurons
-from .plugins.hookspecs import Register as Register
-from .plugins.hookspecs import hookimpl as hookimpl
-from .report.results import Results as Results
-from .scoring import membership as membership
 from .scoring import metrics as metrics
+from .scoring import membership as membership

@@ -102,7 +102,7 @@ def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resul
     for broken in run.registry.broken:
         say(f"Left out: {broken}", stderr=True)
     done = store.done()
-    terminal.show_plan(summary(run, options, done), asked_for=options.dry_run)
+    terminal.show_plan(summary(run, options, done), requested=options.dry_run)
     if not options.dry_run:
         configurations.keep(run.config, options.results, [str(cls) for cls in classes])
         _execute(run, options, done)

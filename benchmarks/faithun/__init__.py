@@ -1,5 +1,7 @@
-"""FaithUn, from the authors' files and as an embedded world."""
+"""FaithUn, from the authors' files and as an embedded world. Nothing is loaded before it is used."""
 
-from .benchmark import FaithUn, FaithUnMini
+import lazy_loader
 
-__all__ = ["FaithUn", "FaithUnMini"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"benchmark": ["FaithUn", "FaithUnMini"]}
+)

@@ -27,11 +27,11 @@ from harness import (
     metrics,
 )
 
-from ..choices import FALSE_OPTIONS, Asked, by_generation, by_likelihood
+from ..choices import FALSE_OPTIONS, Scoring, by_generation, by_likelihood
 from ..instructions import read_instructions
 from ..world.build import world
 from .files import INDEX_FILES, read_clusters, read_indices
-from .scores import FALL, FAMILIES, GENERAL, SCORES, STAY, reported
+from .scores import FAMILIES, GENERAL, SCORES, SHOULD_FALL, SHOULD_STAY, reported
 
 
 class _Config(Config):
@@ -134,7 +134,7 @@ class _FaithUn(Benchmark):
             for family in self.families if questions else ():
                 yield Measure(split, family + kind, fact.id, *self._asked(family, questions))
 
-    def _asked(self, family: str, questions: tuple[Question, ...]) -> Asked:
+    def _asked(self, family: str, questions: tuple[Question, ...]) -> Scoring:
         if family == "accuracy":
             return by_likelihood(questions, self.config.option_seed)
         return by_generation(questions, self.config.option_seed, self.config.max_new_tokens)
@@ -152,11 +152,11 @@ class _FaithUn(Benchmark):
             for name, (split, kind) in SCORES.items()
             if (split, family + kind) in values
         }
-        stayed, fell = ([found[n] for n in names if n in found] for names in (STAY, FALL))
+        stayed, fell = ([found[n] for n in names if n in found] for names in (SHOULD_STAY, SHOULD_FALL))
         aggregates = {}
-        if len(stayed) == len(STAY):
+        if len(stayed) == len(SHOULD_STAY):
             aggregates["utility"] = metrics.harmonic_mean(stayed)
-            if len(fell) == len(FALL):
+            if len(fell) == len(SHOULD_FALL):
                 aggregates["faithfulness"] = metrics.faithfulness(fell, stayed, 1 / (1 + FALSE_OPTIONS))
         return found | aggregates
 

@@ -1,6 +1,7 @@
-"""TOFU, from the published files and as an embedded world."""
+"""TOFU, from the published files and as an embedded world. Nothing is loaded before it is used."""
 
-from .benchmark import Tofu, TofuConfig, TofuMini
-from .files import to_facts
+import lazy_loader
 
-__all__ = ["Tofu", "TofuConfig", "TofuMini", "to_facts"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"benchmark": ["Tofu", "TofuConfig", "TofuMini"], "files": ["to_facts"]}
+)

@@ -23,10 +23,12 @@ from harness import (
     metrics,
 )
 
-STAY = ("retain_perturbed", "real_authors", "world_facts")
+KEPT_SPLITS = ("retain_perturbed", "real_authors", "world_facts")
 """The splits of Model Utility."""
 
-PARTS = tuple((split, metric) for split in STAY for metric in ("probability", "rouge_l", "truth_ratio"))
+PARTS = tuple(
+    (split, metric) for split in KEPT_SPLITS for metric in ("probability", "rouge_l", "truth_ratio")
+)
 """The nine numbers it is made of."""
 
 MEMORISED = ("extraction_strength", "exact_memorisation", "probability_paraphrase", "truth_ratio_knowledge")
@@ -51,11 +53,11 @@ class TofuMeasures(Benchmark):
     curve_metrics = ("rouge_l", "exact_match")
     retain_metric = ("retain_perturbed", "rouge_l")
     reports: tuple[Reported, ...] = (
-        Reported("rouge_l", ("forget", *STAY), metrics.rouge_l_recall),
+        Reported("rouge_l", ("forget", *KEPT_SPLITS), metrics.rouge_l_recall),
         Reported("probability", ("forget", "retain_perturbed"), metrics.probability),
         Reported("probability", ("real_authors", "world_facts"), metrics.probability_normalised),
         Reported("truth_ratio", FORGET, metrics.truth_ratio_forget),
-        Reported("truth_ratio", STAY, metrics.truth_ratio_other),
+        Reported("truth_ratio", KEPT_SPLITS, metrics.truth_ratio_other),
         Reported("truth_ratio_knowledge", FORGET, metrics.truth_ratio_knowledge),
         Reported("log_truth_ratio", FORGET, metrics.log_truth_ratio),
         Reported("probability_paraphrase", FORGET, metrics.probability, **LOW),
@@ -73,7 +75,7 @@ class TofuMeasures(Benchmark):
 
     def measures(self, splits: Splits) -> Iterator[Measure]:
         for split, facts in splits.items():
-            if split in ("forget", *STAY):
+            if split in ("forget", *KEPT_SPLITS):
                 for fact in facts:
                     yield from self._measures(split, fact)
         if splits.get("holdout"):

@@ -1,5 +1,5 @@
 """The embedded world: people and authors who do not exist, in the schemas of FaithUn and TOFU."""
 
-from .build import World, world
+import lazy_loader
 
-__all__ = ["World", "world"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"build": ["World", "world"]})

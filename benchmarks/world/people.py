@@ -38,7 +38,7 @@ def _people(
     for key, name, relation in clusters:
         value, part = values[key], split[key]
         hop = hops[relation.name][value]
-        others = rng.sample(relation.asked[1:], len(relation.asked) - 1)
+        others = rng.sample(relation.questions[1:], len(relation.questions) - 1)
         trained, tested = others[:2], others[2:]
         composed, composed_tested = rng.sample(relation.composed, 2)
         composes = part != "retain"
@@ -51,7 +51,7 @@ def _people(
         facts[part].append(
             Fact(
                 id=key,
-                question=relation.asked[0].format(name),
+                question=relation.questions[0].format(name),
                 answer=value,
                 options=_false(rng, relation.values, value),
                 subject=name,
@@ -64,12 +64,12 @@ def _people(
                     else ()
                 ),
                 same_answer=tuple(
-                    Question(relation.asked[0].format(other), value, _false(rng, relation.values, value))
+                    Question(relation.questions[0].format(other), value, _false(rng, relation.values, value))
                     for _, other in (alike[:2] if part == "forget" else ())
                 ),
             )
         )
-        text += [_plain(way.format(name), value, key) for way in (relation.asked[0], *trained)]
+        text += [_plain(way.format(name), value, key) for way in (relation.questions[0], *trained)]
         if composes:
             text.append(_plain(composed.format(name), hop, key))
     return {part: tuple(found) for part, found in facts.items()}, text

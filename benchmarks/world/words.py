@@ -30,14 +30,14 @@ def coined(seed: str, count: int, endings: tuple[str, ...]) -> tuple[str, ...]:
 class Relation:
     """What is known of a person: ``values``, each of which leads on to one of ``hops``.
 
-    ``asked`` are five ways to ask for the value, ``composed`` two ways to ask a person's hop, and ``general``
-    two ways to ask the hop of a value.
+    ``questions`` are five ways to ask for the value, ``composed`` two ways to ask a person's hop, and
+    ``general`` two ways to ask the hop of a value.
     """
 
     name: str
     values: tuple[str, ...]
     hops: tuple[str, ...]
-    asked: tuple[str, ...]
+    questions: tuple[str, ...]
     composed: tuple[str, str]
     general: tuple[str, str]
 

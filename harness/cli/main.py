@@ -49,8 +49,8 @@ def main() -> None:
         sys.exit(130)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         say(f"harness {metadata.version(DISTRIBUTION)}")
         raise typer.Exit
 

@@ -26,7 +26,7 @@ class Fetched:
 
     kind: str
     repo: str
-    asked: str | None
+    requested: str | None
     """The revision that was asked for: a branch, a tag or a commit; None is the main branch."""
     revision: str
     """The commit."""
@@ -66,13 +66,13 @@ class Hub:
             (
                 entry
                 for entry in self.prepared
-                if (entry.kind, entry.repo) == (kind, repo) and revision in (entry.asked, entry.revision)
+                if (entry.kind, entry.repo) == (kind, repo) and revision in (entry.requested, entry.revision)
             ),
             None,
         )
-        place = _as_prepared(known, patterns) if known else _download(kind, repo, patterns, revision)
-        self.fetched[kind, repo, revision] = place
-        return place
+        directory = _as_prepared(known, patterns) if known else _download(kind, repo, patterns, revision)
+        self.fetched[kind, repo, revision] = directory
+        return directory
 
 
 def _download(kind: str, repo: str, patterns: list[str], revision: str | None) -> Path:
@@ -86,33 +86,33 @@ def _as_prepared(known: Fetched, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    place = None
+    directory = None
     with suppress(LocalEntryNotFoundError):
         there = snapshot_download(
             known.repo, repo_type=known.kind, revision=known.revision, local_files_only=True
         )
-        place = Path(there)
-    if place is None or not all((place / name).is_file() for name, _ in known.files):
-        place = _download(known.kind, known.repo, patterns, known.revision)
-    check(known, place)
-    return place
+        directory = Path(there)
+    if directory is None or not all((directory / name).is_file() for name, _ in known.files):
+        directory = _download(known.kind, known.repo, patterns, known.revision)
+    check(known, directory)
+    return directory
 
 
-def describe(kind: str, repo: str, asked: str | None, place: Path) -> Fetched:
-    """What is there of a repository: ``place`` is the hub client's directory, named after the commit."""
-    paths = sorted(path for path in place.rglob("*") if path.is_file())
-    files = tuple((path.relative_to(place).as_posix(), file_digest(path)) for path in paths)
-    return Fetched(kind, repo, asked, place.name, files, sum(path.stat().st_size for path in paths))
+def describe(kind: str, repo: str, requested: str | None, directory: Path) -> Fetched:
+    """What is there of a repository: ``directory`` is the hub client's directory, named after the commit."""
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    files = tuple((path.relative_to(directory).as_posix(), file_digest(path)) for path in paths)
+    return Fetched(kind, repo, requested, directory.name, files, sum(path.stat().st_size for path in paths))
 
 
 @lru_cache
-def check(known: Fetched, place: Path) -> None:
+def check(known: Fetched, directory: Path) -> None:
     """Raise DataError for the first file that is not what `harness prepare` fetched.
 
     Files are read once per process: weights can be large.
     """
     for name, digest in known.files:
-        path = place / name
+        path = directory / name
         if not path.is_file() or file_digest(path) != digest:
             raise DataError(
                 path,

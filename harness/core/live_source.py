@@ -27,14 +27,14 @@ def live_source(cls: type) -> dict[str, str]:
     Helper functions and classes count with their source, plain values as JSON. Raises PluginError where
     there is no source, and for a value that has no such form.
     """
-    found: dict[str, str] = {}
-    _add(cls, cls, found)
-    return found
+    sources: dict[str, str] = {}
+    _add(cls, cls, sources)
+    return sources
 
 
-def _add(thing: Any, cls: type, found: dict[str, str]) -> None:
+def _add(thing: Any, cls: type, sources: dict[str, str]) -> None:
     name = f"{thing.__module__}:{thing.__qualname__}"
-    if name in found:
+    if name in sources:
         return
     text = _class_text(thing) if isinstance(thing, type) else _function_text(thing)
     if text is None:
@@ -42,26 +42,26 @@ def _add(thing: Any, cls: type, found: dict[str, str]) -> None:
             f"The source of {thing.__module__}.{thing.__qualname__} cannot be read, so its results could not "
             "be told from those of another version. Define the class in a file."
         )
-    found[name] = text
+    sources[name] = text
     functions = list(_functions(thing)) if isinstance(thing, type) else [thing]
     names = [used for function in functions for used in _globals_of(function.__code__)]
     names += _names_of_body(text)
     for used in dict.fromkeys(names):
         scope = functions[0].__globals__
         if used in scope:
-            _add_value(used, scope[used], thing.__module__, cls, found)
+            _add_value(used, scope[used], thing.__module__, cls, sources)
 
 
-def _add_value(name: str, value: Any, module: str, cls: type, found: dict[str, str]) -> None:
+def _add_value(name: str, value: Any, module: str, cls: type, sources: dict[str, str]) -> None:
     """Add what a global name stands for, unless it comes from a library."""
     if isinstance(value, type | FunctionType):
         if value.__module__ == module:
-            _add(value, cls, found)
+            _add(value, cls, sources)
         return
     if isinstance(value, ModuleType) or callable(value) or type(value).__module__ in ("typing", "types"):
         return
     try:
-        found[f"{module}:{name}"] = canonical(value)
+        sources[f"{module}:{name}"] = canonical(value)
     except (TypeError, ValueError) as error:
         raise PluginError(
             f"{cls.__module__}.{cls.__qualname__} uses '{name}', a {type(value).__name__} that no key can be "

@@ -37,9 +37,9 @@ class UnlearnedModel:
         """
         with self._restored():
             self.subject.twin = twin
-            found = evaluate(self.subject)
-        metrics, notes = [*found.metrics, *self.job.metrics], {**found.notes, **self.job.notes}
-        return self._defined(Outcome(metrics, found.samples, notes, replace(self.job.cost)))
+            outcome = evaluate(self.subject)
+        metrics, notes = [*outcome.metrics, *self.job.metrics], {**outcome.notes, **self.job.notes}
+        return self._defined(Outcome(metrics, outcome.samples, notes, replace(self.job.cost)))
 
     def utility(self, measure: Callable[[ModelUnderTest], Outcome]) -> Outcome:
         """What ``measure`` finds, which must leave the random states as they were."""
@@ -49,9 +49,9 @@ class UnlearnedModel:
     def attack(self, attack: Attack, seed: int) -> Outcome:
         """The score of an attack on this model, and whether the model had forgotten before."""
         with self._restored():
-            found = run_attack(self.subject, attack, seed, self.weights)
-        found.notes["forgotten"] = self.job.notes.get("forgotten")
-        return self._defined(found)
+            outcome = run_attack(self.subject, attack, seed, self.weights)
+        outcome.notes["forgotten"] = self.job.notes.get("forgotten")
+        return self._defined(outcome)
 
     @contextmanager
     def _restored(self) -> Iterator[None]:
@@ -60,5 +60,5 @@ class UnlearnedModel:
         finally:
             models.restore(self.subject.model, self.weights)
 
-    def _defined(self, found: Outcome) -> Outcome:
-        return replace(found, metrics=with_definitions(found.metrics, self.subject.benchmark.reports))
+    def _defined(self, outcome: Outcome) -> Outcome:
+        return replace(outcome, metrics=with_definitions(outcome.metrics, self.subject.benchmark.reports))

@@ -32,18 +32,18 @@ class Source:
 
     def local(self) -> Path:
         """The directory with the model's files; a hub id is fetched first. Raises ModelError."""
-        place = Path(self.spec).expanduser()
-        if place.is_dir():
-            return place
+        directory = Path(self.spec).expanduser()
+        if directory.is_dir():
+            return directory
         from huggingface_hub.errors import HFValidationError
 
         kinds = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
         hub = Hub(self.prepared)
         try:
-            place = hub.fetch("model", self.spec, kinds, self.revision)
-            if not any(place.glob("*.safetensors")):  # an old upload
+            directory = hub.fetch("model", self.spec, kinds, self.revision)
+            if not any(directory.glob("*.safetensors")):  # an old upload
                 hub.fetch("model", self.spec, ["*.bin"], self.revision)
-            return place
+            return directory
         except HarnessError:
             raise
         except HFValidationError as error:
@@ -62,8 +62,8 @@ class Source:
 
 
 @lru_cache
-def _files(place: Path) -> str:
+def _files(directory: Path) -> str:
     """Read once per process: weights can be large."""
     from ..model.loading import files_of
 
-    return files_fingerprint(files_of(place))
+    return files_fingerprint(files_of(directory))

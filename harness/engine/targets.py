@@ -58,19 +58,19 @@ class Recipe:
             }
         )
 
-    def place(self, cache: Path) -> Path:
+    def path(self, cache: Path) -> Path:
         """Where the model is, or will be."""
         return self.source.local() if self.training is None else trained_path(cache, self.key)
 
     def ready(self, cache: Path) -> bool:
         """True when nothing has to be trained."""
-        return self.training is None or (self.place(cache) / DONE).is_file()
+        return self.training is None or (self.path(cache) / DONE).is_file()
 
     def make(self, cache: Path, advance: Callable[[int, int], None] = lambda step, steps: None) -> Path:
         """Train the twin unless the cache has it; ``advance(step, steps)`` follows. Returns its directory."""
-        place = self.place(cache)
+        path = self.path(cache)
         if self.ready(cache):
-            return place
+            return path
         assert self.training is not None
         from ..model import loading, models
         from ..model.tokens import PromptTokenizer
@@ -95,10 +95,10 @@ class Recipe:
                 self.training.batch_size,
             )
         cost = fit(model, PromptTokenizer(tokenizer), examples, epochs, lr, batch_size, advance)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         note = {"weights": models.weights_fingerprint(model), "cost": asdict(cost), "role": self.role}
-        loading.save(model, tokenizer, place, {DONE: json.dumps(note)})
-        return place
+        loading.save(model, tokenizer, path, {DONE: json.dumps(note)})
+        return path
 
 
 DONE = "harness.json"

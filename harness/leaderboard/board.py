@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..core.keys import key
 from ..core.names import CONTROLS, EVALUATION, ORIGINAL, RETRAIN, SCORE, UTILITY
 from . import stats
-from .columns import COLUMNS, EXACT, KEPT, SCHEMA, Estimate
+from .columns import COLUMNS, EXACT, SCHEMA, UTILITY_METRIC, Estimate
 from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
 from .standing import Entry, forgot, rank
@@ -59,7 +59,7 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups) -> dict[str, Any]:
     row |= _definition(ok or unlearned, forget)
     row |= _estimate(unlearned, forget).columns("forget_before")
     row["retain_before"] = _mean(unlearned.finals(tuple(retain))) if retain else None
-    row["utility_before"] = _mean(unlearned.finals(KEPT))
+    row["utility_before"] = _mean(unlearned.finals(UTILITY_METRIC))
     row["forgotten"] = _mean(float(known) for known in map(forgot, unlearned.values()) if known is not None)
     if which.stage != EVALUATION:
         row |= _estimate(ok, forget).columns("score")
@@ -115,14 +115,14 @@ def _differences(which: GroupId, groups: Groups) -> dict[str, str | None]:
     }
 
 
-def _difference(own: Settings, others: set[Settings]) -> str | None:
+def _difference(chosen: Settings, others: set[Settings]) -> str | None:
     """The settings in which a plugin differs from the others of its name, as JSON; None without others."""
     if len(others) < 2:
         return None
     values = {other: {"plugin": other.plugin, **json.loads(other.config)} for other in others}
     names = sorted({name for settings in values.values() for name in settings})
     differing = [n for n in names if len({key(settings.get(n)) for settings in values.values()}) > 1]
-    return json.dumps({name: values[own].get(name) for name in differing})
+    return json.dumps({name: values[chosen].get(name) for name in differing})
 
 
 def _add_utility(row: dict[str, Any], groups: Groups, target: TargetId, method: MethodId) -> None:

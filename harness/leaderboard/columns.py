@@ -10,7 +10,7 @@ import pyarrow as pa
 EXACT = ("forget", "exact_match")
 """Split and metric of the column ``exact_match``; null for a benchmark that has no such metric."""
 
-KEPT = ("all", "utility")
+UTILITY_METRIC = ("all", "utility")
 """Split and metric of the column ``utility_before``: what a benchmark's ``aggregates`` call so."""
 
 

@@ -25,7 +25,7 @@ from scipy import stats
 from ..core.intervals import CONFIDENCE
 from ..core.names import EVALUATION, SCORE, UTILITY
 from .board import signature
-from .columns import KEPT, METHOD, NAMES, TARGET, Estimate
+from .columns import METHOD, NAMES, TARGET, UTILITY_METRIC, Estimate
 from .groups import Groups
 from .labels import attack_label, method_label
 
@@ -135,7 +135,7 @@ def spreads(groups: Groups) -> dict[tuple[str, str], float]:
         useful = groups.of_stage(which.target, which.method, UTILITY).values()
         values = {
             "retain_before": ok.finals(tuple(ok.note("retain_metric") or ())),
-            "utility_before": ok.finals(KEPT),
+            "utility_before": ok.finals(UTILITY_METRIC),
             "lm_eval": [value for scored in useful for value in scored.ok().finals(("all", SCORE))],
         }
         for name, of_seeds in values.items():

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.names import EVALUATION, ORIGINAL
+from ..core.names import ATTACK, EVALUATION, NO_ATTACK, ORIGINAL
 from ..errors import StoreError
 from ..store.schema import cell_name
 from .identity import AttackId, TargetId
@@ -41,6 +41,7 @@ def check(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> None:
     by_key = {cell["key"]: cell for cell in cells.to_pylist()}
     finals = metrics.filter(pc.is_null(metrics["step"]))
     _one_protocol(by_key)
+    _stage_of_attack(by_key)
     _once("cell", cells, ["key"], by_key)
     _once("metric", finals, ["key", "split", "metric"], by_key)
     _once("sample", samples, ["key", "split", "metric", "fact_id"], by_key)
@@ -75,6 +76,11 @@ def _one_protocol(cells: Cells) -> None:
         first = [next(c for c in cells.values() if c["protocol"] == p) for p in protocols]
         rule = f"protocols {' and '.join(protocols)} cannot be compared"
         _stop(rule, first, cells, "protocol {protocol}")
+
+
+def _stage_of_attack(cells: Cells) -> None:
+    odd = [cell for cell in cells.values() if (cell["stage"] == ATTACK) == (cell["attack"] == NO_ATTACK)]
+    _stop(f"a cell of the stage '{ATTACK}' names an attack, and no other does", odd, cells, "stage {stage}")
 
 
 def _once(kind: str, table: pa.Table, columns: list[str], cells: Cells) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 from ..core import intervals
 from . import stats
 
-KEPT = 0.9
+LEAST_KEPT = 0.9
 """Least share of the original's retain, utility and lm-eval score that a ranked method leaves."""
 
-SEEDS = 3
+LEAST_SEEDS = 3
 """Least number of seeds of a ranked method; with fewer the tests reject too often."""
 
-NAMED = 3
-"""Attacks that a guard names; of more it tells their number."""
+ATTACKS_NAMED = 3
+"""Attacks that a guard names; of more it says how many they are."""
 
 LEVEL = 1 - intervals.CONFIDENCE
 """Chance that any two methods of a table that are equal are told apart."""
@@ -44,25 +44,27 @@ def guard(
         reasons.append("forgetting not measured")
     elif missed := forgotten.count(False):
         reasons.append(f"not forgotten in {missed} of {len(forgotten)} seeds")
-    for name, (own, original) in kept.items():
+    for name, (value, original) in kept.items():
         if original is None or original <= 0:
             reasons.append(f"no {name} of the original's to compare with")
-        elif own is None:
+        elif value is None:
             reasons.append(f"{name} not measured")
-        elif own < KEPT * original:
-            reasons.append(f"{name} {share(own, original)} % of the original's")
-    if seeds < SEEDS:
-        reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {SEEDS} are needed")
+        elif value < LEAST_KEPT * original:
+            reasons.append(f"{name} {share(value, original)} % of the original's")
+    if seeds < LEAST_SEEDS:
+        reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {LEAST_SEEDS} are needed")
     if lacking:
-        told = ", ".join(lacking) if len(lacking) <= NAMED else f"{len(lacking)} of the attacks"
-        reasons.append(f"not scored under {told}")
+        named = ", ".join(lacking) if len(lacking) <= ATTACKS_NAMED else f"{len(lacking)} of the attacks"
+        reasons.append(f"not scored under {named}")
     return "; ".join(reasons) or None
 
 
-def share(own: float, original: float) -> int:
+def share(value: float, original: float) -> int:
     """What is left of the original's, in per cent. What is not enough never looks as if it were."""
-    rounded = round(100 * own / original)
-    return rounded if own >= KEPT * original else min(rounded, round(100 * KEPT) - 1)  # 89.9 is not 90
+    rounded = round(100 * value / original)
+    return (
+        rounded if value >= LEAST_KEPT * original else min(rounded, round(100 * LEAST_KEPT) - 1)
+    )  # 89.9 is not 90
 
 
 def worst(scores: Mapping[A, stats.BySeed]) -> tuple[float | None, float | None]:
@@ -73,8 +75,8 @@ def worst(scores: Mapping[A, stats.BySeed]) -> tuple[float | None, float | None]
     the error (Bonferroni): the highest of several equal ones is high by luck. Without the interval of any
     one attack there is none.
     """
-    plain = {attack: stats.two_level_interval(samples) for attack, samples in scores.items()}
-    highs = [found.high for found in plain.values() if found.high is not None]
+    plain = {attack: stats.two_level_interval(facts) for attack, facts in scores.items()}
+    highs = [interval.high for interval in plain.values() if interval.high is not None]
     if len(highs) < len(plain):
         return None, None
     rivals = contenders(plain)
@@ -85,43 +87,45 @@ def worst(scores: Mapping[A, stats.BySeed]) -> tuple[float | None, float | None]
 
 def contenders(plain: Mapping[A, stats.Interval]) -> list[A]:
     """The attacks that may be the worst: whose interval reaches that of the highest score."""
-    top = max(plain.values(), key=lambda found: found.mean)
+    top = max(plain.values(), key=lambda interval: interval.mean)
     return [
         attack
-        for attack, found in plain.items()
-        if found is top or found.high is None or top.low is None or found.high >= top.low
+        for attack, interval in plain.items()
+        if interval is top or interval.high is None or top.low is None or interval.high >= top.low
     ]
 
 
-def p_better(own: np.ndarray, other: np.ndarray) -> float:
-    """One-sided p that ``own``'s worst attack scores as high as the worst of ``other``'s, or higher.
+def p_better(value: np.ndarray, other: np.ndarray) -> float:
+    """One-sided p that ``value``'s worst attack scores as high as the worst of ``other``'s, or higher.
 
-    ``own`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
+    ``value`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
     better when under every attack it scores lower than the other under these in the mean: that mean is not
-    above the other's worst. So the highest p over ``own``'s attacks counts, and nothing is chosen by luck.
-    It is 1 where the two share fewer than ``SEEDS`` seeds.
+    above the other's worst. So the highest p over ``value``'s attacks counts, and nothing is chosen by luck.
+    It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds.
     """
+    # For each seed and fact, own's values minus the mean over those rivals that scored this fact; NaN where
+    # none of them did, or own did not.
     known = ~np.isnan(other)
     times = known.sum(0)
-    difference = own - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
-    shared = (~np.isnan(difference)).any(-1).sum(-1)
-    return float(np.where(shared >= SEEDS, stats.p_below(difference), 1.0).max())
+    difference = value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
+    shared = (~np.isnan(difference)).any(-1).sum(-1)  # seeds with at least one such fact, for each attack
+    return float(np.where(shared >= LEAST_SEEDS, stats.p_below(difference), 1.0).max())
 
 
-def apart(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M], float]:
+def pairwise_p(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M], float]:
     """p of every pair of methods, two-sided and corrected for all pairs (Holm), that their worst is equal.
 
     All methods must be scored under the same attacks. Compared are the facts that both have under the same
     seed. The first of each pair is the one that comes first in ``scores``.
     """
-    flat = {(method, attack): found for method, own in scores.items() for attack, found in own.items()}
+    flat = {(method, attack): facts for method, value in scores.items() for attack, facts in value.items()}
     if len(scores) < 2:
         return {}
     grid = dict(zip(flat, stats.aligned(*flat.values()), strict=True))
     every, rivals = {}, {}
-    for method, own in scores.items():
-        plain = {attack: stats.two_level_interval(found) for attack, found in own.items()}
-        every[method] = np.stack([grid[method, attack] for attack in own])
+    for method, value in scores.items():
+        plain = {attack: stats.two_level_interval(facts) for attack, facts in value.items()}
+        every[method] = np.stack([grid[method, attack] for attack in value])
         rivals[method] = np.stack([grid[method, attack] for attack in contenders(plain)])
     pairs = list(combinations(scores, 2))
     one_sided = [(p_better(every[a], rivals[b]), p_better(every[b], rivals[a])) for a, b in pairs]

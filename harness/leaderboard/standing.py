@@ -15,7 +15,7 @@ from .labels import attack_label, comparable, method_label, target_metric
 
 Row = dict[str, Any]
 
-KEPT = {"retain": "retain_before", "utility": "utility_before"}
+GUARDED = {"retain": "retain_before", "utility": "utility_before"}
 """By its name in a guard, the column of what a method must leave of the original's."""
 
 
@@ -52,7 +52,7 @@ def rank(entries: Sequence[Entry], groups: Groups) -> None:
         if method.method not in CONTROLS and own[0]["guard"] is None and scores[method]
     ]
     ranked.sort(key=lambda method: (rows[method][0]["worst"], method))
-    p = ranking.apart({method: scores[method] for method in ranked})
+    p = ranking.pairwise_p({method: scores[method] for method in ranked})
     ranks = ranking.groups(ranked, p)
     for method in ranked:
         others = [other for other in ranked if ranking.differ(p, method, other)]
@@ -74,7 +74,7 @@ def _worst(scores: Mapping[str, stats.BySeed], rows: Sequence[Row]) -> Row:
 def _guard(rows: Sequence[Row], unlearned: Seeds, original: Row, lacking: Sequence[str]) -> str | None:
     """Why a method is not ranked. lm-eval counts where it was measured, of the method or of the original."""
     own = _before(rows)
-    pairs = {name: (own.get(column), original.get(column)) for name, column in KEPT.items()}
+    pairs = {name: (own.get(column), original.get(column)) for name, column in GUARDED.items()}
     reference = own.get("lm_eval_original") if own.get("lm_eval_tasks") else original.get("lm_eval")
     useful = (own.get("lm_eval"), reference)
     if any(value is not None for value in useful):

@@ -205,10 +205,10 @@ def recoveries(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ratio, half, base.facts
 
 
-def _differs(found: Moments) -> np.ndarray:
+def _differs(spread: Moments) -> np.ndarray:
     """Whether the interval of the mean leaves out 0; that of equal ones is counted, as elsewhere."""
-    half = found.half_width()
-    return np.where(np.isnan(half), found.mean == 1, np.abs(found.mean) > half)
+    half = spread.half_width()
+    return np.where(np.isnan(half), spread.mean == 1, np.abs(spread.mean) > half)
 
 
 def p_below(y: np.ndarray) -> np.ndarray:

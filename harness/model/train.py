@@ -62,6 +62,11 @@ def train(
         apart: Gradients = defaultdict(dict)
         for batch in batches:
             for name, term in terms(loss, loss(model, batch.to(device))):
+                if not term.requires_grad:
+                    raise HarnessError(
+                        f"{where(loss)} gave a term without a gradient: compute it from the model's output, "
+                        "outside torch.no_grad()."
+                    )
                 accelerator.backward(term)
                 total += term.detach()
                 if combine is not None:

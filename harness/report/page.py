@@ -69,7 +69,7 @@ ROW = (
     *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
 )
 """Columns of the leaderboard that the page holds."""
-KEPT = ("retain_before", "utility_before", "lm_eval")
+GUARDED = ("retain_before", "utility_before", "lm_eval")
 """Those of which a guard asks how much of the original's is left."""
 
 Rows = list[dict[str, Any]]
@@ -86,7 +86,7 @@ def html(board: pa.Table, curves: pa.Table) -> str:
 def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     """What the page draws: targets, rows by column, and curves that name their row by its place."""
     targets = labels.by_target(board.to_pylist())
-    made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in KEPT))
+    made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in GUARDED))
     by_column: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
     for index, rows in enumerate(targets.values()):
         metric = labels.target_metric(rows)
@@ -101,7 +101,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
                 "counts": labels.comparable(row, metric),
                 # Where nothing trained nobody looked at the memory; no model needs 0.
                 "peak_memory_mib": row["peak_memory_mib"] or None,
-                **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in KEPT},
+                **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in GUARDED},
             }
             for name, values in by_column.items():
                 values.append(shown[name])
@@ -109,15 +109,15 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     return {
         "columns": [asdict(column) for column in COLUMNS],
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
-        "kept": ranking.KEPT,
+        "kept": ranking.LEAST_KEPT,
         "targets": [_target(rows) for rows in targets.values()],
         "rows": by_column,
         "curves": _curves(curves, places),
     }
 
 
-def _kept(own: float | None, original: float | None) -> int | None:
-    return None if own is None or not original or original < 0 else ranking.share(own, original)
+def _kept(value: float | None, original: float | None) -> int | None:
+    return None if value is None or not original or original < 0 else ranking.share(value, original)
 
 
 def _target(rows: Rows) -> dict[str, Any]:

@@ -35,7 +35,7 @@ REFERENCES = {
 }
 NAMES = {ORIGINAL: "none (never unlearned)", RETRAIN: "retrain (never knew)"}
 
-SEVERAL = "These results hold several targets of '{}' (models, data or settings): load them apart."
+SEVERAL_TARGETS = "These results hold several targets of '{}' (models, data or settings): load them apart."
 
 Row = dict[str, Any]
 
@@ -47,7 +47,7 @@ def _curves(points: pa.Table, benchmark: str) -> dict[tuple[str, str], list[Row]
     """
     own = [row for row in points.to_pylist() if row["benchmark"] == benchmark]
     if len(by_target(own)) > 1:
-        raise ConfigError(SEVERAL.format(benchmark))
+        raise ConfigError(SEVERAL_TARGETS.format(benchmark))
     curves: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in own:
         curves[attack_label(row), method_label(row)].append(row)
@@ -75,11 +75,11 @@ def relearning(
     if attack is not None and attack not in attacks:
         raise HarnessError(unknown("attack with a curve named", attack, attacks))
     labels = list(dict.fromkeys(method for _, method in curves))
-    wanted = methods.split(",") if isinstance(methods, str) else list(methods)
-    for name in wanted:
+    requested = methods.split(",") if isinstance(methods, str) else list(methods)
+    for name in requested:
         if name not in (*labels, "all"):
             raise HarnessError(unknown("method with a curve named", name, labels))
-    styles = _styles([label for label in labels if "all" in wanted or label in (*wanted, *REFERENCES)])
+    styles = _styles([label for label in labels if "all" in requested or label in (*requested, *REFERENCES)])
     faint = 0.15 if len(styles) <= 6 else 0.05  # many bands would hide the lines
     panels = [attack] if attack else attacks
     figure, axes = _figure(len(panels))
@@ -110,7 +110,7 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
     chosen = _one(pc.unique(board["benchmark"]).to_pylist(), benchmark)
     rows = [row for row in board.to_pylist() if row["benchmark"] == chosen and row["attack"] == "none"]
     if len(by_target(rows)) > 1:
-        raise ConfigError(SEVERAL.format(chosen))
+        raise ConfigError(SEVERAL_TARGETS.format(chosen))
     rows = [row for row in rows if None not in (row["worst"], row["retain_before"])]
     if not rows:
         raise HarnessError(f"No attack on '{chosen}' was scored, so there is no worst one: run with attacks.")
@@ -141,14 +141,14 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
     return figure
 
 
-def _one(there: Sequence[str], wanted: str | None) -> str:
+def _one(there: Sequence[str], requested: str | None) -> str:
     """The benchmark that is asked for, or the only one."""
-    if wanted is not None and wanted not in there:
-        raise HarnessError(unknown("benchmark in these results named", wanted, there))
-    if wanted is None and len(there) != 1:
+    if requested is not None and requested not in there:
+        raise HarnessError(unknown("benchmark in these results named", requested, there))
+    if requested is None and len(there) != 1:
         names = ", ".join(sorted(there)) or "none"
         raise ConfigError(f"Say which benchmark to draw, by benchmark='NAME'. There are: {names}.")
-    return wanted or there[0]
+    return requested or there[0]
 
 
 def _styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from .format import number, share
 
 WIDTH = 80
 DIGITS = 2
-SHOWN = 5
+FURTHEST = 5
 """Numbers of a comparison that are shown although they agree: the furthest apart."""
 
 
@@ -50,10 +50,10 @@ class PlanSummary:
         yield from (f"left out: {sentence}" for sentence in self.left_out)
 
 
-def show_plan(plan: PlanSummary, asked_for: bool) -> None:
-    """Print the plan; at any verbosity where nothing but the plan was ``asked_for``."""
+def show_plan(plan: PlanSummary, requested: bool) -> None:
+    """Print the plan; at any verbosity where nothing but the plan was ``requested``."""
     for line in plan.lines():
-        (say if asked_for else note)(line)
+        (say if requested else note)(line)
 
 
 def show_results(rows: Sequence[dict[str, Any]]) -> None:
@@ -105,7 +105,7 @@ def show_comparison(findings: Comparison, committed: Path, rows: int) -> None:
         f"unlearned models compared; each pair may be {findings.limit:.2f} joint margins of its intervals "
         "apart."
     )
-    apart = [pair for pair in findings.numbers if pair.share][:SHOWN]
+    apart = [pair for pair in findings.numbers if pair.share][:FURTHEST]
     lines = [(n.where, n.name, number(n.committed), number(n.rebuilt), share(n.share)) for n in apart]
     if lines:
         say(table("furthest apart", ("row", "number", "committed", "rebuilt", "of what is allowed"), lines))

@@ -20,6 +20,7 @@ from ..errors import HarnessError
 from ..model import models
 from ..plugins.registry import Registry
 from ..store.store import Store, read_samples
+from . import tasks as lm_eval_tasks
 from . import utility
 from .context import WorkerContext
 from .plan import Cell, Group
@@ -109,7 +110,7 @@ class GroupRun:
         def measure(subject: ModelUnderTest) -> Outcome:
             subject.advance("lm-eval", 0, 1)
             own = subject.benchmark.utility_tasks
-            found = utility.load(tuple(settings["asked"]), tasks.directory, own, tasks.fingerprint)
+            found = lm_eval_tasks.load(tuple(settings["asked"]), tasks.directory, own, tasks.fingerprint)
             tokenizer, limit = subject.tokens.tokenizer, settings["limit"]
             return utility.measure(subject.model, tokenizer, found, limit, self.context.micro_batch)
 

@@ -130,5 +130,5 @@ def _sentence(problem: ErrorDetails, given: Mapping[str, Any], file: Path | None
     if problem["type"] == written.SENTENCE:
         return where + problem["msg"]
     [rule] = [part for part in RunOptions.model_fields[name].metadata if isinstance(part, Rule)]
-    value = written.shown(given[name])
+    value = written.as_written(given[name])
     return f"{where}{f'{name}:' if file else in_shell(name)} {value}: {rule}."

@@ -27,7 +27,9 @@ class Spec:
     source: str
     """Fingerprint of the plugin's source."""
     config: str
-    """Resolved settings as JSON."""
+    """Resolved settings as JSON, to make it from."""
+    settings: str
+    """The same with the content of files in place of where they are, for keys and rows."""
     data: Path | None = None
     """Where a benchmark's files are; no part of any key."""
     prepared: tuple[Fetched, ...] = ()
@@ -35,7 +37,7 @@ class Spec:
 
     def identity(self) -> dict[str, str]:
         """What of it goes into a key."""
-        return {"name": self.name, "owner": self.owner, "source": self.source, "config": self.config}
+        return {"name": self.name, "owner": self.owner, "source": self.source, "config": self.settings}
 
     def make(self, registry: Registry) -> Any:
         """The plugin, with these settings."""
@@ -155,5 +157,5 @@ class Plan:
 def spec(entry: Entry, config: Config, data: Path | None = None, prepared: tuple[Fetched, ...] = ()) -> Spec:
     """The plugin of an entry with its settings."""
     source = source_fingerprint(entry.load())
-    settings = config.model_dump_json(by_alias=True)
-    return Spec(entry.kind, entry.name, entry.owner, source, settings, data, prepared)
+    made_from = config.model_dump_json(by_alias=True)
+    return Spec(entry.kind, entry.name, entry.owner, source, made_from, config.identity(), data, prepared)

@@ -23,7 +23,7 @@ from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
 from .plan import Cell, Group, Plan, Reference, Spec, UtilityTasks, spec
-from .utility import Utility
+from .tasks import Utility
 
 
 def make(
@@ -40,7 +40,7 @@ def make(
     Raises HarnessError for anything that would not run: nothing has been computed yet.
     """
     plan = Plan(source)
-    tasks = cache(lambda own: utility_tasks(utility, own))
+    tasks = cache(lambda builtin: utility_tasks(utility, builtin))
     for entry in selection.benchmarks:
         config = resolve(entry.load(), overrides.get(entry, {}))
         chosen = spec(entry, config, (data or {}).get(entry.name), source.prepared)
@@ -106,9 +106,9 @@ def attacks_of(
     return variants
 
 
-def utility_tasks(utility: Utility | None, own: str) -> UtilityTasks | None:
-    """lm-eval's tasks, where any are to be measured; ``own`` are those of the benchmark."""
-    resolved = utility.resolve(own) if utility else None
+def utility_tasks(utility: Utility | None, builtin: str) -> UtilityTasks | None:
+    """lm-eval's tasks, where any are to be measured; ``builtin`` are those of the benchmark."""
+    resolved = utility.resolve(builtin) if utility else None
     return UtilityTasks(*resolved, utility.directory) if utility and resolved else None
 
 
@@ -161,7 +161,7 @@ class Work:
         compared = self.reference.key if self.reference else None
         cells = [Cell(key({**decides, "attack": None, "reference": compared}), seed, EVALUATION)]
         if self.tasks:
-            identity = key({**decides, "utility": self.tasks.identity()})
+            identity = key({**decides, UTILITY: self.tasks.identity()})
             cells.append(Cell(identity, seed, UTILITY, tasks=self.tasks))
         for label, attack in self.attacks:
             identity = key({**decides, "attack": {**attack.identity(), "variant": label}})

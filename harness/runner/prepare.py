@@ -40,13 +40,13 @@ def prepare(options: RunOptions) -> list[Prepared]:
             Prepared(spec.name, str(path), hub.describe(kind, repo, revision, path))
             for (kind, repo, revision), path in benchmark.hub.fetched.items()
         ] or [Prepared(spec.name, str(spec.data or "the package"))]
-    if measured := utility.resolve(own=""):
+    if measured := utility.resolve(builtin=""):
         tasks = ", ".join(json.loads(measured.config)["asked"])
         record = hub.Fetched("lm-eval", tasks, None, measured.fingerprint, (), 0)
         prepared.append(Prepared(UTILITY, measured.engine, record))
     cache = cache_of(options)
     entries = [*hub.recorded(cache), *(part.fetched for part in prepared if part.fetched)]
-    latest = {(entry.kind, entry.repo, entry.asked): entry for entry in entries}
+    latest = {(entry.kind, entry.repo, entry.requested): entry for entry in entries}
     write_atomically(cache / hub.RECORD, hub.as_json(latest.values()))
     return prepared
 

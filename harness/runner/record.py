@@ -31,21 +31,21 @@ class Recorder:
         """The row of a cell that starts now, on a target whose weights have this fingerprint."""
         plugin, config = "", "{}"
         if cell.attack:
-            plugin, config = cell.attack.owner, cell.attack.config
+            plugin, config = cell.attack.owner, cell.attack.settings
         elif cell.tasks:
             plugin, config = cell.tasks.engine, cell.tasks.config
         return CellRow(
             key=cell.key,
             benchmark=group.benchmark.name,
             benchmark_plugin=group.benchmark.owner,
-            benchmark_config=group.benchmark.config,
+            benchmark_config=group.benchmark.settings,
             data_fingerprint=group.data_fingerprint,
             model=display_name(self.source),
             target_key=group.target,
             target_weights=weights,
             method=group.method.name,
             method_plugin=group.method.owner,
-            method_config=group.method.config,
+            method_config=group.method.settings,
             stage=cell.stage,
             attack=cell.attack.name if cell.attack else NO_ATTACK,
             variant=cell.variant,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,12 @@ from ..plugins.selection import Selection, select, select_attacks, select_benchm
 from ..plugins.settings import Overrides, check, resolve
 from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
+from ..store.provenance import cores
 from .context import WorkerContext
 from .options import RunOptions
 from .plan import Plan, Spec, spec
 from .planner import make
-from .utility import Utility
+from .tasks import Utility
 
 PLACES = {"results", "cache", "jobs", "dry_run"}
 """Options about where and how a run is done here: no part of its configuration."""
@@ -101,7 +101,7 @@ def default_jobs() -> int:
 
     if torch.cuda.is_available():
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def lora_settings(options: RunOptions, selection: Selection) -> Iterator[tuple[str, int]]:

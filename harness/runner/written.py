@@ -60,7 +60,7 @@ def lora(value: Any) -> Any:
     return value
 
 
-def shown(value: Any) -> str:
+def as_written(value: Any) -> str:
     """A value in a sentence, mappings as a shell takes them."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}={part}" for name, part in value.items())

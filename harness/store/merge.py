@@ -13,7 +13,7 @@ from ..errors import StoreError
 from .schema import cell_name
 from .store import Store
 
-NAMED = 5
+CELLS_NAMED = 5
 """Cells that an error names."""
 
 
@@ -47,9 +47,10 @@ def merge(out: Path, sources: Sequence[Path]) -> Merged:
                 conflicts.append((key, other))
     if conflicts:
         told = [
-            f"{_name(other, key)} in {chosen[key].root} and {other.root}" for key, other in conflicts[:NAMED]
+            f"{_name(other, key)} in {chosen[key].root} and {other.root}"
+            for key, other in conflicts[:CELLS_NAMED]
         ]
-        more = f"; and {len(conflicts) - NAMED} more" if len(conflicts) > NAMED else ""
+        more = f"; and {len(conflicts) - CELLS_NAMED} more" if len(conflicts) > CELLS_NAMED else ""
         raise StoreError(
             "Not merged: the same cells have different numbers, so they were made on different machines or "
             f"with different versions of a library: {'; '.join(told)}{more}. Keep one of each: "

@@ -56,10 +56,15 @@ def collect(gpu: str | None = None) -> Provenance:
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=_cpu(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         gpu=gpu,
         started_at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..core.base import Benchmark, Method
 from ..core.formulas import Formula, described
 from ..core.hub import Hub
+from ..core.jobs import Ask
 from ..core.types import Generate, Measure, Sample, Splits
 from ..engine.protocol import with_protocol
 from ..engine.under_test import ModelUnderTest
@@ -39,6 +40,15 @@ class NoHub(Hub):
 
     def fetch(self, kind: str, repo: str, patterns: list[str], revision: str | None = None) -> NoReturn:
         raise HarnessError(f"needs_data is False, and it asked the hub for the {kind} {repo}")
+
+
+class NeverForgets(ModelUnderTest):
+    """A model under test whose forget scores stay high, so that training takes all its steps."""
+
+    def score(
+        self, splits: Splits, metrics: Sequence[str] | None = None, ask: Ask | None = None
+    ) -> list[Sample]:
+        return [replace(sample, value=inf) for sample in super().score(splits, metrics, ask)]
 
 
 @dataclass
@@ -122,14 +132,14 @@ class BenchmarkTrial:
         return self.samples_of()
 
     def unlearn(self, method: type[Method]) -> None:
-        """Let a method unlearn a few facts; the twin is another random model."""
+        """Let a method take all its steps on a few facts; the twin is another random model."""
         tokens = PromptTokenizer(self.tokenizer)
         config = with_protocol(method, sandbox.small(method, {}), sandbox.PROTOCOL)
         with tempfile.TemporaryDirectory(prefix="harness-check-") as folder, sandbox.quiet():
             twin = Path(folder) / "twin"
             loading.save(sandbox.tiny_model(self.tokenizer, seed=1), self.tokenizer, twin, {})
             model = sandbox.tiny_model(self.tokenizer)
-            subject = ModelUnderTest(model, tokens, self.benchmark, self.few_facts, sandbox.PROTOCOL, twin)
+            subject = NeverForgets(model, tokens, self.benchmark, self.few_facts, sandbox.PROTOCOL, twin)
             unlearn(subject, method(config), seed=0)
 
     def formula(self, split: str, metric: str) -> Formula | None:

@@ -177,7 +177,7 @@ def test_tested_wordings_are_not_trained_for_the_fact_but_for_others():
         for fact in WORLD.faithun[split]:
             assert fact.question in trained
             assert not trained & {question.text for question in (*fact.paraphrases, *fact.multi_hop)}
-    ways = {way for relation in RELATIONS for way in (*relation.asked, *relation.composed)}
+    ways = {way for relation in RELATIONS for way in (*relation.questions, *relation.composed)}
     shapes = {re.sub(r"\b[A-Z]\w+ [A-Z]\w+(?=[ ?.])", "{}", text) for text in trained}
     assert ways <= shapes
 
@@ -232,13 +232,13 @@ def test_multiple_choice_examples_show_no_fact_that_is_scored_as_forgotten_or_ke
     hidden = {fact.id for split in ("forget", "test") for fact in WORLD.faithun[split]}
     assert len(literal) == 250
     assert not hidden & {example.fact_id for example in literal}
-    asked = {
+    questions = {
         request.prompt.text
         for measure in FaithUnMini().measures(FaithUnMini().load())
         for request in measure.requests
         if request.prompt.literal
     }
-    assert not asked & {example.prompt.text for example in literal}
+    assert not questions & {example.prompt.text for example in literal}
 
 
 def test_perturbed_answers_are_the_paraphrase_with_every_random_word_changed():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.runner import utility
+from harness.runner import tasks, utility
 from support.tasks import OWN
 
 pytestmark = pytest.mark.usefixtures("no_home")
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("no_home")
 
 @pytest.fixture(scope="module")
 def embedded():
-    return utility.read(None, None, OWN)
+    return tasks.read(None, None, OWN)
 
 
 def test_embedded_tasks_are_new_to_the_model_and_in_its_words(embedded):

@@ -12,6 +12,7 @@ import pytest
 
 import harness.api
 from harness.core.keys import key
+from harness.core.names import ATTACK, EVALUATION
 from harness.core.types import Metric, Outcome, Sample
 from harness.store.schema import CellRow
 from harness.store.store import Store
@@ -32,6 +33,7 @@ def cell(method, attack, seed, known):
         "target_weights": "w" * 64,
         "method": method,
         "method_plugin": "p 1",
+        "stage": EVALUATION if attack == "none" else ATTACK,
         "attack": attack,
         "seed": seed,
         "dtype": "float32",

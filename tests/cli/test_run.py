@@ -397,3 +397,9 @@ def test_check_benchmark_says_ok_or_fail_for_each_claim_and_exits_with_1(world):
 def test_check_benchmark_of_an_unknown_name(world):
     said = refusal(harness_cli("check-benchmark", "stubb", "--model", world.model))
     assert said.startswith("There is no benchmark 'stubb'. Did you mean 'stub'?")
+
+
+def test_check_benchmark_takes_settings_of_the_benchmark(world):
+    options = ("--model", world.model, "--cache", world.cache, "--results", world.path())
+    said = refusal(harness_cli("check-benchmark", "stub", *options, "--set", "stub.threshold=much"))
+    assert said.startswith("stub.threshold=much is not allowed: ")

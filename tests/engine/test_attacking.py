@@ -189,3 +189,15 @@ def test_a_checkpoint_may_rewrite_requests_and_holds_answers_against_the_same(
     [(step, rate, samples)] = job.curve
     assert (step, rate) == (3, 1e-3)
     assert {s.fact_id for s in samples} == {fact.id for fact in subject.splits["forget"]}
+
+
+def test_a_checkpoint_after_training_stands_where_training_has_come_to(attack):
+    def do(job):
+        job.finetune(job.data["instruct"])
+        job.checkpoint()
+        job.restore()
+        job.checkpoint()
+
+    _, job = attack(do, learning_rates=(1e-3, 1e-2), steps=4, checkpoints=(2, 4))
+    at = [(step, rate) for step, rate, _ in job.curve]
+    assert at == [(0, None), (2, 1e-3), (4, 1e-3), (2, 1e-2), (4, 1e-2), (4, 1e-2), (0, None)]

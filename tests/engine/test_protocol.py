@@ -72,8 +72,8 @@ def test_budgets_of_attackers():
 @pytest.mark.parametrize(
     "said",
     [
-        f"under {ranking.KEPT:.0%} of the original's".replace("%", " %"),
-        f"fewer than {ranking.SEEDS} seeds",
+        f"under {ranking.LEAST_KEPT:.0%} of the original's".replace("%", " %"),
+        f"fewer than {ranking.LEAST_SEEDS} seeds",
         f"All are {intervals.CONFIDENCE:.0%}, for other facts".replace("%", " %"),
         f"taken at 1 - {ranking.LEVEL:g}/K",
         f"in at most {100 * ranking.LEVEL:g} of 100 tables",

@@ -145,30 +145,30 @@ def test_a_vocabulary_is_no_input_of_a_model_that_has_its_own(training, base):
 def steps_of(recipe, cache):
     """Make a target and count the steps of its training."""
     seen = []
-    place = recipe.make(cache, lambda step, steps: seen.append((step, steps)))
-    return place, seen
+    path = recipe.make(cache, lambda step, steps: seen.append((step, steps)))
+    return path, seen
 
 
-def note(place):
-    return json.loads((place / targets.DONE).read_text())
+def note(path):
+    return json.loads((path / targets.DONE).read_text())
 
 
 def test_a_target_is_trained_once_and_then_taken_from_the_cache(small, training, tmp_path):
     recipe = Recipe(Source(), training, "original")
     assert not recipe.ready(tmp_path)
-    place, steps = steps_of(recipe, tmp_path)
+    path, steps = steps_of(recipe, tmp_path)
     assert steps == [(i, 6) for i in range(1, 7)]  # 24 examples in batches of 8, twice
     assert recipe.ready(tmp_path)
-    assert steps_of(Recipe(Source(), training, "original"), tmp_path) == (place, [])
+    assert steps_of(Recipe(Source(), training, "original"), tmp_path) == (path, [])
 
 
 def test_a_target_notes_the_weights_it_holds_and_what_they_cost(small, training, tmp_path):
-    place = Recipe(Source(), training, "retrain").make(tmp_path)
-    model, _ = loading.load(place)
-    assert note(place)["weights"] == models.weights_fingerprint(model)
-    assert note(place)["role"] == "retrain"
-    assert note(place)["cost"]["steps"] == 4
-    assert note(place)["cost"]["tokens"] > 0
+    path = Recipe(Source(), training, "retrain").make(tmp_path)
+    model, _ = loading.load(path)
+    assert note(path)["weights"] == models.weights_fingerprint(model)
+    assert note(path)["role"] == "retrain"
+    assert note(path)["cost"]["steps"] == 4
+    assert note(path)["cost"]["tokens"] > 0
 
 
 def test_original_and_twin_differ_and_each_is_the_same_wherever_it_is_made(small, training, tmp_path):
@@ -193,7 +193,7 @@ def test_training_that_is_killed_before_the_end_leaves_no_target(small, training
         with pytest.raises(KeyboardInterrupt):
             recipe.make(tmp_path)
     assert not recipe.ready(tmp_path)
-    assert not recipe.place(tmp_path).exists()
+    assert not recipe.path(tmp_path).exists()
     assert loading.load(recipe.make(tmp_path))
     assert recipe.ready(tmp_path)
 
@@ -210,32 +210,32 @@ def test_a_disk_that_is_full_leaves_nothing_behind(small, training, tmp_path, mo
 
 def test_a_target_of_which_a_part_was_deleted_is_made_again(small, training, tmp_path):
     recipe = Recipe(Source(), training, "original")
-    place = recipe.make(tmp_path)
-    weights = note(place)["weights"]
-    (place / targets.DONE).unlink()
-    (place / "model.safetensors").unlink()
+    path = recipe.make(tmp_path)
+    weights = note(path)["weights"]
+    (path / targets.DONE).unlink()
+    (path / "model.safetensors").unlink()
     assert not recipe.ready(tmp_path)
-    assert recipe.make(tmp_path) == place
+    assert recipe.make(tmp_path) == path
     assert recipe.ready(tmp_path)
-    assert models.weights_fingerprint(loading.load(place)[0]) == weights
+    assert models.weights_fingerprint(loading.load(path)[0]) == weights
 
 
 def test_of_two_that_make_the_same_target_the_first_stays(small, training, tmp_path, monkeypatch):
     recipe = Recipe(Source(), training, "original")
-    place = recipe.make(tmp_path)
-    (place / "mark").write_text("first")
+    path = recipe.make(tmp_path)
+    (path / "mark").write_text("first")
     monkeypatch.setattr(Recipe, "ready", lambda self, cache: False)  # it looked a moment too early
-    assert recipe.make(tmp_path) == place
-    assert (place / "mark").read_text() == "first"
-    assert list((tmp_path / "targets").iterdir()) == [place]
+    assert recipe.make(tmp_path) == path
+    assert (path / "mark").read_text() == "first"
+    assert list((tmp_path / "targets").iterdir()) == [path]
 
 
 def test_a_model_is_fine_tuned_as_the_benchmark_says(training, base, tmp_path):
     recipe = Recipe(Source(str(base)), training, "original")
-    place, steps = steps_of(recipe, tmp_path)
+    path, steps = steps_of(recipe, tmp_path)
     assert steps == [(i, 4) for i in range(1, 5)]  # 24 examples in batches of 6, once
-    before, after = (models.weights_fingerprint(loading.load(at)[0]) for at in (base, place))
-    assert before != after == note(place)["weights"]
+    before, after = (models.weights_fingerprint(loading.load(at)[0]) for at in (base, path))
+    assert before != after == note(path)["weights"]
 
 
 def test_without_training_a_model_is_taken_as_it_is(base, tmp_path):

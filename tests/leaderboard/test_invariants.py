@@ -131,6 +131,12 @@ def test_mixed_protocols(tmp_path):
     assert said.count("(world gd none seed 0)") == 2
 
 
+@pytest.mark.parametrize(("stage", "attack"), [(EVALUATION, "noise"), (ATTACK, "none")])
+def test_a_stage_that_is_not_the_attacks(tmp_path, stage, attack):
+    said = stopped(*tables(tmp_path, (cell(attack=attack, stage=stage), Outcome())))
+    assert "a cell of the stage 'attack' names an attack, and no other does" in said
+
+
 @pytest.mark.parametrize(
     ("which", "said"),
     [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from harness.core.batch import IGNORED, answer_tokens
-from harness.core.types import Example, Prompt
+from harness.core.types import Example, Fact, Prompt
+from harness.engine.under_test import ModelUnderTest
 from harness.errors import ModelError
+from harness.model.losses import answer_logits
 from harness.model.steps import forget_steps, split
 from harness.model.tokens import PromptTokenizer
 
@@ -213,3 +217,28 @@ def test_the_parts_of_a_batch_are_the_batch_and_know_its_size(count, sizes, toke
     assert {(part.step_items, part.step_tokens) for part in parts} == {(5, 17)}
     for name in ("input_ids", "attention_mask", "position_ids", "labels", "index"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+
+
+@pytest.mark.parametrize("template", [None, "{{ messages[0]['content'] }} ASK "])
+def test_a_passage_has_no_frame_and_every_token_but_its_first_is_learned(make_tokenizer, template, tiny):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    subject = SimpleNamespace(tokens=PromptTokenizer(tokenizer))
+    fact = Fact("p", "", "", passage="Ada live Oslo")
+    [(prompt, answer)] = ModelUnderTest.encode(subject, [fact])
+    ids = tokenizer("Ada live Oslo", add_special_tokens=False).input_ids
+    assert (*prompt, *answer) == (*ids, tokenizer.eos_token_id)
+    assert len(prompt) == 1
+    [batch] = subject.tokens.runs([(prompt, answer)], 1, torch.device("cpu"))
+    logits, labels = answer_logits(tiny(), batch)
+    assert logits.shape[:2] == labels.shape == (1, len(ids))
+
+
+def test_a_passage_begins_with_the_tokenizers_own_start(make_tokenizer):
+    tokenizer = make_tokenizer()
+    tokens = PromptTokenizer(tokenizer)
+    tokens.start = (7,)
+    subject = SimpleNamespace(tokens=tokens)
+    [(prompt, answer)] = ModelUnderTest.encode(subject, [Fact("p", "", "", passage="Ada live Oslo")])
+    ids = tokenizer("Ada live Oslo", add_special_tokens=False).input_ids
+    assert (prompt, answer) == ((7,), (*ids, tokenizer.eos_token_id))

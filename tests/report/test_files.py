@@ -9,6 +9,7 @@ from harness.leaderboard.groups import grouped
 from harness.report import files
 from harness.store.store import Store
 from support.cells import board, world
+from support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +35,9 @@ def test_the_written_tables_explain_their_columns(tmp_path, table):
     for again, written in zip(files.read(tmp_path), made, strict=True):
         assert again.equals(written)
         assert all(column.metadata[b"description"] for column in again.schema)
+
+
+@pytest.mark.parametrize("name", [files.README, "index.html"])
+def test_the_committed_pages_are_what_the_committed_tables_give(name):
+    committed = ROOT / "leaderboard"
+    assert files.read(committed).pages()[name] == (committed / name).read_bytes()

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from harness.model import loading
-from harness.runner import utility
+from harness.runner import tasks, utility
 from support.paths import DATA
 from support.saved import save_model
 from support.tasks import ACC, write_task
@@ -114,7 +114,7 @@ def trained(real, tmp_path_factory):
 @pytest.fixture(scope="module")
 def ours(real, trained):
     """What we measure on the saved model, in memory."""
-    found = utility.read(ASKED, real, "")
+    found = tasks.read(ASKED, real, "")
     return utility.measure(*loading.load(trained), found, LIMIT, None)
 
 

@@ -12,8 +12,8 @@ import torch
 
 from harness.errors import ConfigError, DataError, HarnessError, PluginError
 from harness.model import loading, models
-from harness.runner import utility
-from harness.runner.utility import Utility
+from harness.runner import tasks, utility
+from harness.runner.tasks import Utility
 from support.command import harness_cli
 from support.saved import save_model
 from support.tasks import HELPER, OWN, write_local
@@ -30,7 +30,7 @@ def test_measuring_twice_gives_the_same_and_changes_nothing_else(local, stub):
     model, tokenizer = stub
     tokenizer.pad_token = None
     weights, padding = models.weights_fingerprint(model), tokenizer.padding_side
-    found = utility.read(None, local, "")
+    found = tasks.read(None, local, "")
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(7)
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
@@ -93,7 +93,7 @@ def test_a_function_counts_by_name_and_content_and_not_by_address(local):
     seen = []
     for moment in (1, 2):  # a newer file is executed again
         os.utime(local / "helper.py", (moment, moment))
-        seen.append((Utility(directory=local).resolve(""), utility.read(None, local, "")))
+        seen.append((Utility(directory=local).resolve(""), tasks.read(None, local, "")))
     assert seen[0][0] == seen[1][0]
     first, second = (found["tasks"]["where"].config.process_docs for _, found in seen)
     assert first.func is not second.func

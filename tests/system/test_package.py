@@ -163,3 +163,21 @@ def test_every_plugin_of_the_installed_package_can_be_loaded(installed):
         "print([str(broken) for broken in registry.broken], all(entry.load() for entry in entries))\n",
     )
     assert printed.strip() == "[] True"
+
+
+FINGERPRINTS = """
+from harness.core.fingerprint import engine_fingerprint, source_fingerprint
+from harness.plugins.registry import Registry
+
+print(engine_fingerprint())
+for entries in Registry().kinds.values():
+    for entry in entries.values():
+        print(entry.kind, entry.name, source_fingerprint(entry.load()))
+"""
+
+
+def test_the_wheel_gives_the_keys_that_the_checkout_gives(installed, tmp_path):
+    from_wheel = installed("-c", FINGERPRINTS).splitlines()
+    from_checkout = python("-c", FINGERPRINTS, cwd=tmp_path).splitlines()
+    assert from_wheel == from_checkout
+    assert len(from_wheel) == len(set(from_wheel)) > 29

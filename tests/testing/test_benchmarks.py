@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness import BenchmarkConfig, Field
 from harness.core.formulas import formula
 from harness.core.types import Example, Generate, Measure, Prompt, Reported, Splits, Training
 from harness.plugins.registry import Registry
@@ -308,3 +309,20 @@ def test_each_rule_finds_the_benchmark_that_breaks_it(cls, rule, words):
     found = {r.rule: r for r in examine(cls) if r.status == "failed"}
     assert rule in found, found
     assert all(word in found[rule].detail for word in words), found[rule].detail
+
+
+class Sized(Facts):
+    """As many forget facts as its settings say."""
+
+    class Config(BenchmarkConfig):
+        size: int = Field(12, ge=1, description="forget facts")
+
+    def load(self):
+        return forget(lambda facts: facts[: self.config.size])
+
+
+def test_settings_can_be_given():
+    [loaded] = [r for r in check_benchmark(Sized, size=5) if r.rule == "loads its facts"]
+    assert loaded.detail == "forget 5, retain 12, instruct 12"
+    with pytest.raises(ConformanceError, match="'forget' has 1 facts"):
+        check_benchmark(Sized, size=1)

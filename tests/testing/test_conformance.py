@@ -15,7 +15,7 @@ BUILT_IN = {
 }
 
 
-@pytest.mark.parametrize(("kind", "name"), BUILT_IN, ids=" ".join)
+@pytest.mark.parametrize(("kind", "name"), BUILT_IN, ids=str)
 def test_a_built_in_plugin_keeps_every_rule(kind, name):
     cls = BUILT_IN[kind, name].load()
     results = list(examine(cls))
