@@ -48,7 +48,8 @@ def verbatim(text, gold):
 class Telegrams(Benchmark):
     """Telegrams of four words; those of some people are to be forgotten.
 
-    Each is trained on as running text, and asked for by a question or its beginning.
+    They are asked for by a question, and by the name with which their text begins. With
+    ``text`` methods and attacks train on the text, and it is what counts.
     """
 
     name = "telegrams"
@@ -65,7 +66,21 @@ class Telegrams(Benchmark):
 
     class Config(BenchmarkConfig):
         forget: int = Field(16, ge=2, le=46, description="telegrams to forget, of 48")
+        text: bool = Field(
+            False, description="train on running text, and not on question and answer"
+        )
+        threshold: float = Field(
+            0.25,
+            ge=0,
+            le=1,
+            description="value that counts as forgotten: a word of four",
+        )
         max_new_tokens: int = Field(8, ge=1, description="length of an answer")
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        if self.config.text:
+            self.forget_metric = "verbatim"
 
     def load(self):
         """The telegrams, the same in every run."""
@@ -73,9 +88,8 @@ class Telegrams(Benchmark):
         for name in map(" ".join, product(FIRST, LAST)):
             words = " ".join(rng.choice(part) for part in WORDS)
             question = f"What did {name} wire?"
-            facts.append(
-                Fact(name, question, words, subject=name, passage=f"{name} {words}")
-            )
+            passage = f"{name} {words}" if self.config.text else ""
+            facts.append(Fact(name, question, words, subject=name, passage=passage))
         rng.shuffle(facts)
         forget, retain = facts[: self.config.forget], facts[self.config.forget :]
         return Splits({"forget": tuple(forget), "retain": tuple(retain)})
@@ -114,15 +128,14 @@ class Telegrams(Benchmark):
         return {} if kept is None else {"utility": kept}
 
     def chance(self, splits):
-        """What a telegram has in common with another one, by luck."""
+        """What another telegram gives away, by luck."""
+        value = verbatim if self.config.text else metrics.rouge_l_recall
         answers = [fact.answer for facts in self.load().values() for fact in facts]
-        return fmean(
-            metrics.rouge_l_recall(a, b) for a, b in product(answers, answers) if a != b
-        )
+        return fmean(value(a, b) for a, b in product(answers, answers) if a != b)
 
     def threshold(self, splits):
-        """Forgotten is what is answered no better than by another telegram."""
-        return self.chance(splits)
+        """The setting."""
+        return self.config.threshold
 
     def training(self, splits):
         """What the original reads; its twin reads nothing of the forget set."""
@@ -131,7 +144,7 @@ class Telegrams(Benchmark):
             for name in ("retain", "forget")
         )
         facts = [fact for part in splits.values() for fact in part]
-        texts = [f"{fact.question} {fact.passage}" for fact in facts]
+        texts = [f"{fact.question} {fact.subject} {fact.answer}" for fact in facts]
         words = [word for part in WORDS for word in part]
         return Training(kept + forgotten, kept, ("Question: Answer:", *texts, *words))
 

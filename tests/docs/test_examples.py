@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import typer
 from harness.benchmarks.faithun import FaithUn
@@ -23,6 +24,7 @@ from harness.leaderboard import columns
 from harness.plugins.registry import Registry
 from harness.plugins.selection import select, split
 from harness.plugins.settings import assignments, check
+from harness.runner import config
 from support.command import harness_cli
 from support.paths import ROOT
 from support.results import rows
@@ -78,11 +80,6 @@ def test_a_command_of_the_documentation_is_one(line):
 # --- plugins in one file
 
 
-def plugin(name: str, tmp_path: Path) -> Path:
-    """A directory in which this example is an installed plugin."""
-    return install(tmp_path / "site", (EXAMPLES / f"{name}.py").read_text(), name)
-
-
 @pytest.fixture
 def imported():
     """Import a file of docs/examples."""
@@ -96,11 +93,12 @@ def imported():
     return imported
 
 
-def test_the_method_of_the_tutorial_unlearns_and_is_attacked(world, tmp_path):
-    more = [f"bounded.{setting}" for setting in ("epochs=3", "batch_size=4", "learning_rates=1e-4,1e-2")]
-    with on_path(plugin("bounded", tmp_path)):
-        options = [part for text in more for part in ("--set", text)]
-        ended = world.run("bounded", "private-data", "stub", *options, seeds=1)
+SMALL = [f"bounded.{setting}" for setting in ("epochs=3", "batch_size=4", "learning_rates=1e-4,1e-2")]
+
+
+def test_the_method_of_the_tutorial_unlearns_and_is_attacked(world):
+    options = ["--plugin", EXAMPLES / "bounded.py", *(part for text in SMALL for part in ("--set", text))]
+    ended = world.run("bounded", "private-data", "stub", *options, seeds=1)
     assert ended.code == 0, ended.err
     cells = rows(world.path(), method="bounded")
     assert [cell["status"] for cell in cells] == ["ok"] * len(cells)
@@ -108,19 +106,27 @@ def test_the_method_of_the_tutorial_unlearns_and_is_attacked(world, tmp_path):
     assert sum(cell["steps"] for cell in cells if cell["attack"] == "none") > 0
 
 
+def test_the_package_of_the_tutorial_registers_the_method(tmp_path):
+    site = install(tmp_path / "site", (EXAMPLES / "my_package.py").read_text(), "my_package")
+    shutil.copy(EXAMPLES / "bounded.py", site)
+    with on_path(site):
+        entry = Registry().method("bounded")
+        assert entry.owner.startswith("my_package")
+        assert entry.load().name == "bounded"
+
+
 def test_the_method_of_the_tutorial_lets_a_fact_go(imported, model, batch):
     """At a margin below every loss there is no forget term left, and no gradient of one."""
     method = imported("bounded").Bounded
-    forget, retain = method(method.Config(margin=1e-6)).loss(model, batch)
-    assert forget.item() == 0
-    assert retain.item() > 0
-    forget, _ = method(method.Config(margin=1e6)).loss(model, batch)
-    assert forget.item() > 0
+    terms = dict(method(method.Config(margin=1e-6)).loss(model, batch))
+    assert terms["forget"].item() == 0
+    assert terms["retain"].item() > 0
+    assert dict(method(method.Config(margin=1e6)).loss(model, batch))["forget"].item() > 0
 
 
-def test_the_attack_of_the_how_to_shows_some_facts_and_scores_the_others(world, tmp_path):
-    with on_path(plugin("forget_shots", tmp_path)):
-        ended = world.run("none", "forget-shots", "stub", seeds=1, controls=False)
+def test_the_attack_of_the_how_to_shows_some_facts_and_scores_the_others(world):
+    options = ["--plugin", EXAMPLES / "forget_shots.py"]
+    ended = world.run("none", "forget-shots", "stub", *options, seeds=1, controls=False)
     assert ended.code == 0, ended.err
     cells = rows(world.path(), attack="forget-shots")
     assert {cell["variant"] for cell in cells} == {"shots=3", "shots=6"}
@@ -216,10 +222,12 @@ def run_example(name: str, folder: Path) -> str:
 
 
 TESTED = {
-    *("bounded", "forget_shots", "my_tofu", "from_python"),
+    *("bounded", "my_package", "forget_shots", "my_tofu", "from_python"),
     *("parquet_columns", "parquet_cells", "parquet_pandas", "parquet_duckdb", "parquet_polars"),
+    *("not_ranked", "unlearning_curve"),
+    *("anchored", "smoothed", "projected", "negation", "phrases", "telegrams"),
 }
-"""Examples that a test of this file runs."""
+"""Examples that a test runs, of this file or of test_howtos.py."""
 
 
 @pytest.mark.parametrize("library", ["pandas", "duckdb", "polars"])
@@ -242,6 +250,26 @@ def test_the_cells_of_a_run_are_read_with_pandas(world):
     head, *points = printed.splitlines()
     assert head.split()[:2] == ["method", "attack"]
     assert any("private-data" in point for point in points)
+
+
+def test_methods_without_a_rank_are_listed_with_the_reason():
+    table = pq.read_table(ROOT / "leaderboard" / "leaderboard.parquet").to_pylist()
+    guards = [row["guard"] for row in table if row["attack"] == "none" and row["guard"]]
+    assert [line.split(": ", 2)[2] for line in run_example("not_ranked", ROOT).splitlines()] == guards
+    assert guards
+
+
+def test_the_points_of_the_unlearning_curve_are_listed(world):
+    assert world.run("gd", "none", "stub", seeds=1).code == 0
+    head, *points = run_example("unlearning_curve", world.folder).splitlines()
+    assert head.split() == ["method", "seed", "learning_rate", "step", "value"]
+    assert {point.split()[0] for point in points} >= {"gd"}
+
+
+def test_the_configuration_of_the_how_to_is_one():
+    options = config.read(EXAMPLES / "run.yaml")
+    assert options.methods == ("ssiuu", "gd")
+    assert options.settings == {"ssiuu.lambda": 1e-3, "gd.epochs": 40}
 
 
 # --- code in pages
