@@ -48,6 +48,7 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups) -> dict[str, Any]:
     cell = seeds.first()
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {name: cell.row[name] for name in SAME}
     row |= {"data": which.target.data_fingerprint, "target": which.target.target_key}
+    row["target_weights"] = _target_weights(ok)
     failed = seeds.failed()
     row |= {"seeds": len(ok), "failed": len(failed)}
     row["errors"] = [f"seed {seed}: {cell.error}" for seed, cell in failed.items()]
@@ -87,6 +88,12 @@ def _definition(seeds: Seeds, forget: Measured) -> dict[str, Any]:
     """What the forget metric is, as it was stored with its values."""
     final = next((cell.finals[forget] for cell in seeds.values() if forget in cell.finals), {})
     return {f"forget_{name}": final.get(name) for name in ("definition", "low_bound", "high_bound")}
+
+
+def _target_weights(seeds: Seeds) -> str | None:
+    """The weights that all cells began with; None where parts of a grid come from several machines."""
+    weights = {cell.row["target_weights"] for cell in seeds.values()}
+    return weights.pop() if len(weights) == 1 else None
 
 
 def _facts_scored(seeds: Seeds, forget: Measured) -> Iterator[int]:

@@ -56,6 +56,11 @@ COLUMNS: Columns = {
     "data": (TEXT, "SHA-256 of every fact in every split"),
     "model": (TEXT, "what the target was made from"),
     "target": (TEXT, "content key of the target"),
+    "target_weights": (
+        TEXT,
+        "SHA-256 of the original model's weights: with the same key another processor trains other ones; "
+        "null if not known, or not the same for all cells",
+    ),
     "dtype": (TEXT, "number format of the weights"),
     "method": (TEXT, "name of the method; none, retrain and refusal are controls"),
     "config": (TEXT, "settings that tell it from the same method's other rows; null if it has no others"),

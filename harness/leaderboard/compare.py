@@ -46,6 +46,11 @@ DERIVED_FACTOR = 2.0
 """How many times as far derived numbers may be apart. They are no further evidence, and the interval of a
 recovery shrinks to nothing where all facts agree; an error in computing them is still found."""
 
+OTHER_TARGET_FACTOR = 2.0
+"""How many times as far numbers of another target may be apart. Intervals are for other facts and seeds, and
+all seeds share one target. Another processor sums in another order, and at the end of its training the target
+is another model, as if it had been trained under another seed."""
+
 MODEL = tuple(name for name in (*TARGET, *METHOD) if name != "target")
 """Columns that say which unlearned model it is. The target's key is left out: it changes with the code."""
 
@@ -109,7 +114,8 @@ def compare(
     pairs, missing, extra = matched(committed, rebuilt)
     result = Comparison(len(pairs), len({_values(new, MODEL) for _, new in pairs}))
     for old, new in pairs:
-        result.numbers += _numbers(old, new, spreads or {}, part, result.limit)
+        limit = result.limit * (1 if _same_target(old, new) else OTHER_TARGET_FACTOR)
+        result.numbers += _numbers(old, new, spreads or {}, part, limit)
         result.differences += _other_differences(old, new)
     result.numbers.sort(key=lambda compared: -compared.share)
     result.differences += [
@@ -123,6 +129,11 @@ def compare(
     if not part:
         result.differences += [Difference(label(row), "not in the results", "run it") for row in missing]
         result.notes += _standing(pairs)
+    if others := sum(not _same_target(old, new) for old, new in pairs):
+        result.notes.append(
+            f"rows of a target that was trained on another processor, or may have been: {others}. "
+            f"Their numbers may be {OTHER_TARGET_FACTOR:g} times as far apart."
+        )
     if changed := sum(_identity(old) != _identity(new) for old, new in pairs):
         result.notes.append(f"rows from other settings or another version of a plugin: {changed}.")
     return result
@@ -195,6 +206,11 @@ def label(row: Row) -> str:
     """A row, for people."""
     attack = "before attacks" if row["attack"] == "none" else attack_label(row)
     return f"{row['benchmark']} {method_label(row)}, {attack}"
+
+
+def _same_target(old: Row, new: Row) -> bool:
+    """Whether the rows began with the same weights, as far as is known."""
+    return old.get("target_weights") is not None and old["target_weights"] == new.get("target_weights")
 
 
 def _numbers(old: Row, new: Row, spreads: Spreads, part: bool, limit: float) -> Iterator[Number]:

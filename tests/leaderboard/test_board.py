@@ -268,3 +268,11 @@ def test_two_protocols_are_never_mixed(tmp_path):
 def test_no_results_are_one_sentence(tmp_path):
     with pytest.raises(StoreError, match="no results yet"):
         board(tmp_path, [])
+
+
+def test_a_row_says_with_which_weights_its_target_began(tmp_path):
+    row = only(board(tmp_path / "one", world()), method="gd", attack="private-data")
+    assert row["target_weights"] == "w" * 64
+    mixed = [cell("gd", "private-data", seed=seed, known=9, target_weights=f"{seed}" * 64) for seed in (0, 1)]
+    row = only(board(tmp_path / "two", [*mixed, cell("none", known=20)]), method="gd", attack="private-data")
+    assert row["target_weights"] is None

@@ -18,6 +18,7 @@ SEEDS, FACTS = 3, 90
 def row(method="gd", attack="noise", of="gd@1", **changes):
     """A row of a leaderboard; ``of`` is what its signature says of the method's settings."""
     where = {"benchmark": "world", "model": "tiny", "dtype": "float32", "data": "d" * 64, "protocol": "1"}
+    where["target_weights"] = "w" * 64
     where |= {"method": method, "attack": attack, "variant": "", "forget_metric": "accuracy"}
     own = {"seeds": 3, "failed": 0, "n_scored": 90, "errors": []}
     if attack == "none":
@@ -237,3 +238,22 @@ def test_the_target_and_the_cells_of_a_row_do_not_decide_what_it_measured():
     other = row()["signature"].replace("tiny@t", "tiny@u").replace("cells:c", "cells:d")
     found = compare([row()], [row(target="u", signature=other)])
     assert (found.rows, found.differences, found.notes) == (1, [], [])
+
+
+@pytest.mark.parametrize("weights", ["v" * 64, None])
+def test_numbers_of_another_target_may_be_twice_as_far_apart(weights):
+    near, far = scored(0.72, 0.62, 0.82), scored(0.82, 0.72, 0.92)
+    same = compare(*both(**near))
+    assert [1 < pair.share < 2 for pair in same.numbers if pair.share] == [True]
+    assert len(same.differences) == 1
+
+    committed, rebuilt = both(**near)
+    committed = [old | {"target_weights": weights} for old in committed]
+    other = compare(committed, rebuilt)
+    assert other.differences == []
+    assert other.notes == [
+        "rows of a target that was trained on another processor, or may have been: 2. "
+        "Their numbers may be 2 times as far apart."
+    ]
+    _, rebuilt = both(**far)
+    assert len(compare(committed, rebuilt).differences) == 1
