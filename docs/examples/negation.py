@@ -1,6 +1,6 @@
 """A method with an ``unlearn`` of its own: the negated task vector."""
 
-from harness import Config, Field, Method, Splits, losses, models
+from harness import Config, Field, Method, losses, models
 
 
 class Negation(Method):
@@ -28,12 +28,11 @@ class Negation(Method):
         steps = config.epochs * -(-len(job.forget) // config.batch_size)
         job.train(self.learn, config.learning_rate, steps, config.batch_size)
         learned = models.snapshot(job.model)
-        threshold = job.benchmark.threshold(Splits({"forget": job.forget}))
         for scale in config.scales:
             negated = {n: w - scale * (learned[n] - w) for n, w in job.original.items()}
             job.restore(negated)
             job.notes["scale"] = scale
-            if job.forget_score() <= threshold:
+            if job.forget_score() <= job.threshold:
                 return
 
     def learn(self, model, batch):

@@ -84,6 +84,10 @@ class UnlearningJob(Job, Protocol):
     def retain(self) -> tuple[Fact, ...]:
         """The facts to keep."""
 
+    @property
+    def threshold(self) -> float:
+        """The benchmark's forgetting threshold: its forget metric counts as forgotten at or below it."""
+
     def forget_score(self, metric: str | None = None) -> float:
         """The mean over the forget set, now, of ``metric`` or of the benchmark's forget metric.
 

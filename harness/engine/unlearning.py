@@ -46,6 +46,10 @@ class UnlearningJob(Job, jobs.UnlearningJob):
     def retain(self) -> tuple[Fact, ...]:
         return self.subject.splits["retain"]
 
+    @property
+    def threshold(self) -> float:
+        return self.benchmark.threshold(self.subject.splits)
+
     def forget_score(self, metric: str | None = None) -> float:
         metric = metric or self.benchmark.forget_metric
         samples = self.subject.score(Splits({"forget": self.forget}), [metric])

@@ -6,9 +6,12 @@ import pytest
 import torch
 from harness.methods.gd import GradientDifference
 
+from harness.core.base import Method
+from harness.core.config import MethodConfig
 from harness.engine.protocol import Protocol
-from harness.engine.unlearning import unlearn
+from harness.engine.unlearning import UnlearningJob, unlearn
 from harness.model import models
+from harness.model.losses import cross_entropy
 
 
 class Script:
@@ -185,3 +188,44 @@ def test_micro_batches_change_memory_and_not_the_result(make_subject, toy_benchm
 
     for whole, parts in zip(weights(None).values(), weights(3).values(), strict=True):
         torch.testing.assert_close(whole, parts, atol=1e-6, rtol=0)
+
+
+def test_a_method_with_an_unlearn_of_its_own_has_the_engines_loop_and_the_original(
+    make_subject, toy_benchmark, tiny
+):
+    seen = {}
+
+    class Own(Method):
+        """Trains by itself."""
+
+        name = "own"
+
+        def unlearn(self, job):
+            untouched = models.weights_fingerprint(job.model)
+            job.train(lambda model, batch: cross_entropy(model, batch.forget), 1e-3, steps=5, batch_size=4)
+            seen["moved"] = models.weights_fingerprint(job.model) != untouched
+            job.restore(job.original)
+            seen["restored"] = models.weights_fingerprint(job.model) == untouched
+            job.train(
+                lambda model, batch: cross_entropy(model, batch.retain),
+                1e-3,
+                steps=5,
+                check=lambda step: step == 2,
+            )
+            seen["threshold"] = job.threshold
+
+    steps = []
+    subject = make_subject(toy_benchmark(stop=0.25), tiny(), advance=lambda *told: steps.append(told))
+    job = unlearn(subject, Own(MethodConfig()), seed=0)
+    assert seen == {"moved": True, "restored": True, "threshold": 0.25}
+    assert job.cost.steps == 7
+    assert steps[:2] == [("train at 0.001", 1, 5), ("train at 0.001", 2, 5)]
+
+
+def test_streams_of_random_numbers_follow_the_seed_and_their_names(make_subject, toy_benchmark, tiny):
+    def drawn(seed, *names):
+        job = UnlearningJob(make_subject(toy_benchmark(), tiny()), None, seed=seed)
+        return job.random(*names).random(), torch.rand(1, generator=job.generator(*names)).item()
+
+    assert drawn(0, "a") == drawn(0, "a")
+    assert len({value for of in ((0, "a"), (1, "a"), (0, "b"), (0,)) for value in drawn(*of)}) == 8
