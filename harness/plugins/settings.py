@@ -196,10 +196,18 @@ def assign(
     if isinstance(value, Typed):
         # A misspelt setting is kept as it is: resolve() refuses it together with what else is wrong.
         value = _read(value.text, known.schemas) if known else value.text
+    elif known and isinstance(value, float | int | str) and _takes_lists_alone(known.schemas):
+        value = [value]
     key = known.name if known else key
     if key in values and values[key] != value:
         raise ConfigError(f"{shown}: {name}.{key} is already set to {as_text(values[key])}.")
     values[key] = value
+
+
+def _takes_lists_alone(schemas: Iterable[Schema]) -> bool:
+    """Whether a single value can only mean a list of one."""
+    types = {schema.get("type") for schema in schemas}
+    return "array" in types and types <= {"array", "null"}
 
 
 def _check(overrides: Overrides, choice: AttackChoice) -> None:

@@ -192,6 +192,11 @@ def test_values_of_a_mapping_are_what_they_are(read):
         read(mine={"layers": "3,4"})
 
 
+def test_a_single_value_of_a_setting_that_takes_lists_alone_is_a_list_of_one(read):
+    config = resolve(Mine, read(mine={"layers": 3, "words": "a", "learning_rates": 1e-4})["mine"])
+    assert (config.layers, config.words, config.learning_rates) == ((3,), ("a",), (1e-4,))
+
+
 def test_a_setting_without_a_plugin_is_refused():
     with pytest.raises(ConfigError, match="--set epochs: name the plugin and its setting"):
         flat({"epochs": 3})

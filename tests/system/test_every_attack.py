@@ -144,7 +144,7 @@ def test_an_attack_is_handed_what_it_declares_and_trains_on_nothing_else(name, l
     attacked = subject(given=Guarded(splits))
     trained = []
     encode = attacked.encode
-    attacked.encode = lambda facts: trained.extend(facts) or encode(facts)
+    attacked.encode = lambda facts, answer=None: trained.extend(facts) or encode(facts, answer)
     attack = make(name, label)
     outcome = run_attack(attacked, attack, 0, models.snapshot(attacked.model))
     assert attacked.splits.handed == attack.reads <= ATTACKS[name].reads
