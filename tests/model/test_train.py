@@ -11,6 +11,7 @@ from harness.methods.npo import NPO
 
 from harness.core.batch import TokenBatch, answer_tokens
 from harness.core.types import Example, Prompt
+from harness.errors import HarnessError
 from harness.model.losses import cross_entropy, reference_nll
 from harness.model.models import snapshot
 from harness.model.steps import corpus_steps, endless, forget_steps, plain_steps
@@ -301,3 +302,77 @@ def test_a_step_of_a_corpus_counts_its_own_answers(tokens, encode):
         index = batch.index.tolist()
         assert batch.step_items == len(index)
         assert batch.step_tokens == answer_tokens(data, index)
+
+
+def named(model, batch):
+    yield "forget", -cross_entropy(model, batch.forget)
+    yield "retain", cross_entropy(model, batch.retain)
+
+
+@pytest.mark.parametrize("micro", [None, 3])
+def test_the_gradients_of_named_terms_come_apart_and_add_up(micro, tiny, tokens, encode):
+    forget, retain = encode("forget"), encode("retain")
+    found = {}
+
+    def combine(model, gradients):
+        found.update(gradients)
+        for parameter in model.parameters():
+            parameter.grad = sum(term[parameter] for term in gradients.values())
+
+    def kept(combine):
+        model, seen = tiny().double(), []
+        steps = forget_steps(tokens, forget, retain, 8, 1, 0, micro)
+        train(
+            model,
+            steps,
+            named,
+            sgd(model, 0.0),
+            after_backward=lambda model: seen.extend(p.grad.clone() for p in model.parameters()),
+            combine=combine,
+        )
+        return model, seen
+
+    (model, apart), (_, together) = kept(combine), kept(None)
+    assert list(found) == ["forget", "retain"]
+    for one, other in zip(apart, together, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-9)
+    [[whole]] = forget_steps(tokens, forget, retain, 8, 1, 0)
+    for name, value in named(model, whole):
+        expected = torch.autograd.grad(value, list(model.parameters()))
+        for parameter, gradient in zip(model.parameters(), expected, strict=True):
+            torch.testing.assert_close(found[name][parameter], gradient, atol=1e-10, rtol=1e-6)
+
+
+def forgot_to_return(model, batch):
+    cross_entropy(model, batch.forget)
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (
+            forgot_to_return,
+            r"forgot_to_return \(test_train\.py, line \d+\) gave None for a loss: return a scalar",
+        ),
+        (lambda model, batch: [None], "gave None for a loss"),
+        (lambda model, batch: cross_entropy(model, batch.forget)[None], r"gave a tensor of shape \(1,\)"),
+        (lambda model, batch: cross_entropy(model, batch.forget).detach(), "gave a term without a gradient"),
+    ],
+)
+def test_a_loss_that_is_no_scalar_is_named_with_its_place(loss, words, tiny, tokens, encode):
+    model = tiny()
+    steps = forget_steps(tokens, encode("forget"), encode("retain"), 4, 1, 0)
+    with pytest.raises(HarnessError, match=words):
+        train(model, steps, loss, sgd(model))
+
+
+def test_terms_may_come_by_name(tiny, tokens, encode):
+    def by_name(model, batch):
+        return dict(named(model, batch))
+
+    weights = []
+    for loss in (named, by_name):
+        model = tiny()
+        train(model, forget_steps(tokens, encode("forget"), encode("retain"), 4, 2, 0), loss, sgd(model))
+        weights.append(snapshot(model))
+    assert_bitwise(*weights)
