@@ -8,7 +8,7 @@ from .report.results import Results as Results
 # What a plugin derives from, and how it is registered.
 from .core.base import Method as Method
 from .core.base import Attack as Attack
-from .core.base import Benchmark as Benchmark
+from .core.benchmark import Benchmark as Benchmark
 from .plugins.hookspecs import hookimpl as hookimpl
 from .plugins.hookspecs import Register as Register
 

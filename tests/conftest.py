@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.base import Benchmark
+from harness.core.benchmark import Benchmark
 from harness.core.types import Splits
 from harness.engine.unlearning import UnlearningJob
 from harness.model.steps import forget_steps

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 import harness.cli.main
-from harness.core.base import Benchmark
+from harness.core.benchmark import Benchmark
 from harness.core.formulas import described
 from harness.errors import HarnessError, PluginError
 from harness.plugins import hookspecs

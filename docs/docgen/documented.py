@@ -44,7 +44,7 @@ from harness import (
     run,
 )
 from harness.core import formulas
-from harness.core.base import Plugin
+from harness.core.benchmark import Plugin
 from harness.core.config import TrainingConfig
 from harness.core.jobs import Job
 from harness.core.types import Cost, Metric, Outcome

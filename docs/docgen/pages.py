@@ -14,7 +14,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from harness.core.base import Attack, Benchmark, Method, Plugin
+from harness.core.base import Attack, Method
+from harness.core.benchmark import Benchmark, Plugin
 from harness.core.config import MethodConfig, TrainingConfig
 from harness.core.formulas import described
 from harness.core.types import Reported

@@ -13,7 +13,7 @@ import typer
 
 import harness.cli.main
 from harness import errors as harness_errors
-from harness.core.base import Benchmark
+from harness.core.benchmark import Benchmark
 from harness.core.formulas import described
 from harness.core.types import Reported
 from harness.leaderboard import columns as leaderboard

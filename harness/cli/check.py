@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from ..core.base import Plugin
+from ..core.benchmark import Plugin
 from ..errors import ConfigError, HarnessError, gather
 from ..plugins import files as plugin_files
 from ..plugins.entry import Entry

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .batch import Batch, Encoded, TokenBatch
+from .benchmark import Benchmark
 from .tokenizer import PromptTokenizer
 from .types import Fact, Prompt, Request, Sample, Splits
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from .base import Benchmark, Method
 
 Ask = Callable[[Request], Request]
 """Another way to ask for the same thing."""
@@ -115,7 +115,7 @@ class UnlearningJob(Job, Protocol):
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Put weights back, in place: ``job.restore(job.original)``."""
 
-    def run_protocol(self, method: Method) -> None:
+    def run_protocol(self, method: Any) -> None:
         """Run the shared protocol: the lowest learning rate of the grid that reaches the threshold.
 
         Each rate starts from the original and stops at the first check at or below the threshold. Where no

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import jobs
-from ..core.base import Benchmark
 from ..core.batch import Encoded, TokenBatch
+from ..core.benchmark import Benchmark
 from ..core.keys import derive
 from ..core.types import Cost, Fact, Prompt
 from ..model import models

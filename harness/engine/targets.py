@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
-from ..core.base import Benchmark
+from ..core.benchmark import Benchmark
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import derive, key
 from ..core.names import TINY

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from ..core.base import Benchmark
 from ..core.batch import Encoded
+from ..core.benchmark import Benchmark
 from ..core.jobs import Ask
 from ..core.types import Example, Fact, Prompt, Sample, Splits
 from ..model.tokens import PromptTokenizer

@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..core.base import Attack, Benchmark, Method, Plugin
+from ..core.base import Attack, Method
+from ..core.benchmark import Benchmark, Plugin
 from ..core.types import Reported
 from .entry import Entry
 from .registry import Registry

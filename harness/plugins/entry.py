@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.base import Plugin
+from ..core.benchmark import Plugin
 from ..errors import PluginError, one_line
 from .contract import violations
 from .kinds import Kind

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from ..core.base import Attack, Benchmark, Method, Plugin
+from ..core.base import Attack, Method
+from ..core.benchmark import Benchmark, Plugin
 
 
 class Kind(StrEnum):

@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..core.base import Attack, Plugin
+from ..core.base import Attack
+from ..core.benchmark import Plugin
 from ..core.config import Config
 from ..errors import ConfigError, HarnessError, gather, one, unknown
 from .entry import Entry

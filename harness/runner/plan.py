@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.base import Benchmark
+from ..core.benchmark import Benchmark
 from ..core.config import Config
 from ..core.fingerprint import source_fingerprint
 from ..core.hub import Fetched, Hub

@@ -9,7 +9,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..core.base import Attack, Benchmark, Method
+from ..core.base import Attack, Method
+from ..core.benchmark import Benchmark
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import key, splits_fingerprint
 from ..core.names import ATTACK, EVALUATION, UTILITY

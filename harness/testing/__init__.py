@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..core.base import Attack, Benchmark, Method, Plugin
+from ..core.base import Attack, Method
+from ..core.benchmark import Benchmark, Plugin
 from ..plugins.kinds import Kind
 from . import classes
 from .rules import ConformanceError, Result, results

@@ -11,7 +11,8 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..core.base import Benchmark, Method
+from ..core.base import Method
+from ..core.benchmark import Benchmark
 from ..core.formulas import Formula, described
 from ..core.hub import Hub
 from ..core.jobs import Ask

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from math import isfinite
 
-from ..core.base import Benchmark, Method
+from ..core.base import Method
+from ..core.benchmark import Benchmark
 from ..core.formulas import described
 from ..core.keys import splits_fingerprint
 from ..core.names import CONTROLS

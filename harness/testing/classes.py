@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.base import Plugin
+from ..core.benchmark import Plugin
 from ..core.keys import canonical
 from ..errors import one
 from ..plugins.contract import violations

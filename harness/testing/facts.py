@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from ..core.base import Benchmark
+from ..core.benchmark import Benchmark
 from ..core.types import Fact, Generate, LogLikelihood, Measure, Prompt, Question, Splits
 from ..scoring.metrics import probability
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.base import Benchmark, Plugin
+from ..core.benchmark import Benchmark, Plugin
 from ..core.config import Config
 from ..core.types import Splits
 from ..engine.protocol import Protocol

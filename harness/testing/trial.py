@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from ..core.base import Plugin
+from ..core.benchmark import Plugin
 from ..core.keys import canonical
 from .observe import Observed, Watch
 from .rules import Skipped, Violation, rule

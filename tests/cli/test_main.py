@@ -11,7 +11,8 @@ from pydantic import Field
 
 import harness.cli.main
 import harness.plugins.registry
-from harness.core.base import Attack, Benchmark, Method
+from harness.core.base import Attack, Method
+from harness.core.benchmark import Benchmark
 from harness.core.config import Config, MethodConfig
 from harness.core.formulas import formula
 from harness.core.types import Reported

@@ -12,7 +12,8 @@ import typer
 from pydantic import Field
 
 import harness
-from harness.core.base import Benchmark, Method
+from harness.core.base import Method
+from harness.core.benchmark import Benchmark
 from harness.core.config import Config
 from harness.core.types import Reported
 from harness.plugins.discovery import DISTRIBUTION, Plugins

@@ -16,7 +16,8 @@ import typer
 from filelock import FileLock
 
 import harness
-from harness.core.base import Attack, Benchmark, Method
+from harness.core.base import Attack, Method
+from harness.core.benchmark import Benchmark
 from harness.plugins import hookspecs
 from harness.plugins.discovery import DISTRIBUTION
 from harness.plugins.kinds import Kind

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.core.base import Attack, Benchmark, Method
+from harness.core.base import Attack, Method
+from harness.core.benchmark import Benchmark
 from harness.core.config import Config
 from harness.plugins.discovery import Plugins
 from harness.plugins.entry import Entry

@@ -41,7 +41,7 @@ def test_rooms_import_downwards_and_in_no_circle():
     assert ended.returncode == 0, ended.stdout
 
 
-def test_the_contract_finds_an_import_upwards_and_a_room_that_is_not_placed(tmp_path):
+def test_the_contracts_find_an_import_upwards_a_circle_and_a_room_that_is_not_placed(tmp_path):
     shutil.copytree(ROOT / "harness", tmp_path / "harness")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     upwards = tmp_path / "harness/core/upwards.py"
@@ -49,6 +49,12 @@ def test_the_contract_finds_an_import_upwards_and_a_room_that_is_not_placed(tmp_
     ended = lint_imports(folder=tmp_path)
     assert ended.returncode != 0
     assert "harness.core.upwards -> harness.engine" in ended.stdout
+    upwards.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import around\n")
+    (tmp_path / "harness/core/around.py").write_text("from . import upwards\n")
+    ended = lint_imports(folder=tmp_path)
+    assert ended.returncode != 0
+    assert "around" in ended.stdout
+    (tmp_path / "harness/core/around.py").unlink()
     upwards.unlink()
     (tmp_path / "harness/attic").mkdir()
     (tmp_path / "harness/attic/__init__.py").write_text("")

@@ -7,7 +7,8 @@ from pydantic import Field
 
 import harness
 from harness.core import config
-from harness.core.base import Attack, Benchmark, Method
+from harness.core.base import Attack, Method
+from harness.core.benchmark import Benchmark
 from harness.core.config import MethodConfig
 from harness.core.types import Example, Fact, Generate, Measure, Prompt, Reported, Splits, Training
 from harness.model import models

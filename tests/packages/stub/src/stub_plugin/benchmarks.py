@@ -4,7 +4,7 @@ import json
 
 from pydantic import Field
 
-from harness.core.base import Benchmark
+from harness.core.benchmark import Benchmark
 from harness.core.config import Config
 from harness.core.formulas import formula
 from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Reported, Splits, Training
