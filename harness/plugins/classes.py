@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,10 +45,22 @@ class PluginClass:
         return f"{self.cls.__module__}.{self.cls.__qualname__}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A class of a notebook or script is in no module that a worker could import: its code goes along.
-        import cloudpickle
+        return _rebuilt, (_with_code(self.cls), self.digest)
 
-        return _rebuilt, (cloudpickle.dumps(self.cls), self.digest)
+
+def _with_code(cls: type) -> bytes:
+    """A class for a worker, with its code where no worker could import its module."""
+    import cloudpickle
+
+    # That of a notebook or script is __main__, which cloudpickle knows; others may be loaded from anywhere.
+    module, package = sys.modules.get(cls.__module__), cls.__module__.partition(".")[0]
+    if module is None or any(finder.find_spec(package, None) for finder in sys.meta_path):
+        return cloudpickle.dumps(cls)
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps(cls)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 def _rebuilt(content: bytes, digest: str) -> PluginClass:

@@ -87,7 +87,7 @@ def test_each_passes_the_check(name):
 def test_the_check_names_what_is_broken():
     ended = harness_cli("check", "loose")
     assert ended.code == 2
-    assert "must be a class derived from harness.core.base.Method" in ended.err
+    assert "must be a class derived from harness.Method" in ended.err
     missing = harness_cli("check", "raises")
     assert missing.code == 2
     assert "Left out: raises (unlearning-broken 0.1.0): RuntimeError: broken on purpose." in missing.err
