@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from harness.leaderboard.format import DASH
+from harness.leaderboard import format
 
 HARD = "\N{NO-BREAK SPACE}"
 ROLE = re.compile(r":(?:func|class|meth|attr|mod|data):(?=`)")
@@ -57,9 +57,8 @@ def fenced(text: str, language: str) -> str:
 
 def number(value: Any, digits: int = 3) -> str:
     """A number of a table, or the dash that stands for what was not measured."""
-    if not isinstance(value, float):
-        return DASH if value is None else str(value)
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before a zero
+    # + 0.0: no minus before a zero
+    return format.number(round(value, digits) + 0.0 if isinstance(value, float) else value, digits)
 
 
 def interval(row: dict[str, Any], column: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -83,15 +83,18 @@ class UnlearningJob(Job, jobs.UnlearningJob):
         batch_size: int = 32,
         check: Callable[[int], bool] = lambda step: False,
     ) -> None:
-        @contextmanager
-        def all_weights() -> Iterator[list[nn.Parameter]]:
-            yield list(self.model.parameters())
-
         def optimizer(parameters: Sequence[nn.Parameter], rate: float) -> torch.optim.Optimizer:
             return AdamW(parameters, lr=rate, weight_decay=0.01)
 
-        batches = self._batches(batch_size, steps)
-        run = Training("train", steps, batches, loss, all_weights, optimizer, lambda step, rate: check(step))
+        run = Training(
+            "train",
+            steps,
+            self._batches(batch_size, steps),
+            loss,
+            lambda: nullcontext(list(self.model.parameters())),
+            optimizer,
+            lambda step, rate: check(step),
+        )
         run.at(self, learning_rate)
 
     def run_protocol(self, method: Method) -> None:

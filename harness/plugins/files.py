@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
+from ..core.keys import file_digest
 from ..errors import PluginError, one_line
 from .discovery import has_hook, registered
 from .entry import Entry
@@ -71,7 +72,7 @@ def read(paths: Iterable[Path] | None) -> tuple[PluginFile, ...]:
             raise PluginError(f"{path}: a directory is installed (pip install -e {path}); give a file.")
         if path.suffix != ".py" or not path.is_file():
             raise PluginError(f"{path}: there is no such Python file.")
-        files[path.resolve()] = PluginFile(path.resolve(), hashlib.sha256(path.read_bytes()).hexdigest())
+        files[path.resolve()] = PluginFile(path.resolve(), file_digest(path))
     return tuple(files.values())
 
 

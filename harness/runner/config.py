@@ -12,6 +12,7 @@ import yaml
 
 from ..core.keys import key
 from ..errors import ConfigError
+from ..plugins.discovery import DISTRIBUTION
 from ..store.atomic import write_atomically
 from .options import RunOptions
 
@@ -69,7 +70,7 @@ def keep(config: Mapping[str, Any], results: Path, classes: Sequence[str] = ()) 
     """Write a configuration into a results directory, unless it is there already. Raises StoreError."""
     path = results / FOLDER / f"{key(config)[:16]}.yaml"
     if not path.exists():
-        head = HEAD.format(version=metadata.version("unlearning-harness"))
+        head = HEAD.format(version=metadata.version(DISTRIBUTION))
         head += CLASSES.format(", ".join(classes)) if classes else ""
         body = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=110)
         write_atomically(path, f"{head}\n{body}".encode())

@@ -17,7 +17,7 @@ from ..plugins import files
 from ..plugins.classes import PluginClass
 from ..plugins.entry import Entry
 from ..plugins.registry import Registry
-from ..plugins.selection import Selection, select, select_attacks, select_benchmarks, select_methods
+from ..plugins.selection import Selection, select, select_benchmarks, select_methods
 from ..plugins.settings import Overrides, check, resolve
 from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
@@ -63,7 +63,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
     context = WorkerContext(
         source, options.results, cache_of(options), options.threads, options.micro_batch, plugins
     )
-    return ResolvedRun(plan, context, registry, configuration(options, registry, overrides, data))
+    return ResolvedRun(plan, context, registry, configuration(options, registry, selection, overrides, data))
 
 
 def benchmarks_of(options: RunOptions) -> tuple[list[Spec], Registry]:
@@ -142,13 +142,17 @@ def data_directories(given: Mapping[str, Path], benchmarks: Sequence[Entry]) -> 
 
 
 def configuration(
-    options: RunOptions, registry: Registry, overrides: Overrides, data: Mapping[str, Path]
+    options: RunOptions,
+    registry: Registry,
+    selection: Selection,
+    overrides: Overrides,
+    data: Mapping[str, Path],
 ) -> dict[str, Any]:
     """The options as plain data: names for 'all', and settings and data by the plugin they belong to."""
     config = options.model_dump(mode="json", exclude=PLACES | {"settings"})
     config["methods"] = [entry.name for entry in select_methods(registry, options.methods or CONTROLS)]
-    config["attacks"] = [str(choice) for choice in select_attacks(registry, options.attacks)] or ["none"]
-    config["benchmarks"] = [entry.name for entry in select_benchmarks(registry, options.benchmarks)]
+    config["attacks"] = [str(choice) for choice in selection.attacks] or ["none"]
+    config["benchmarks"] = [entry.name for entry in selection.benchmarks]
     config["data"] = {name: str(path) for name, path in data.items()}
     adapters = {"lora_r", "lora_alpha"} if options.lora else set()
     config["settings"] = {
