@@ -57,14 +57,8 @@ def run(
     chosen = RunOptions.of(given)
     if config is not None:
         chosen = chosen.over(configurations.read(Path(config)))
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        with nullcontext() if progress else telling(Level.QUIET):
-            return carry_out(chosen, classes)
-    finally:
-        torch.set_num_threads(before)  # with one job the work is done here, with threads of its own
+    with nullcontext() if progress else telling(Level.QUIET):
+        return carry_out(chosen, classes)
 
 
 def signature() -> inspect.Signature:

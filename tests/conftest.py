@@ -14,12 +14,16 @@ from typing import Any
 
 import pytest
 
+import harness.runner.process
 from harness.core.benchmark import Benchmark
 from harness.core.types import Splits
 from harness.engine.unlearning import UnlearningJob
 from harness.model.steps import forget_steps
 from harness.testing import sandbox
 from harness.testing.facts import SPLITS, Toy
+
+# Processes of tasks are forked from the one that tests: nothing is loaded again, and what a test patches holds.
+harness.runner.process.START = "fork"
 
 # Helpers assert, too: what they found is shown as it is for tests.
 pytest.register_assert_rewrite("support")

@@ -259,6 +259,8 @@ class Event:
     """What a cell took."""
     cell: bool = False
     """True when it is a cell that ended, with its name as the task."""
+    key: str = ""
+    """Of the cell that begins or ended."""
 
 
 Tell = Callable[[Event], None]

@@ -12,6 +12,8 @@ from ..core.types import Outcome, Sample
 from ..model import models
 from .attacking import run_attack
 from .evaluation import evaluate
+from .integrity import Intact, Tampered, check_finite
+from .surroundings import Surroundings
 from .under_test import ModelUnderTest
 from .unlearning import UnlearningJob, unlearn
 
@@ -23,12 +25,23 @@ class UnlearnedModel:
     subject: ModelUnderTest
     job: UnlearningJob
     weights: models.Weights
+    intact: Intact
 
     @classmethod
-    def unlearn(cls, subject: ModelUnderTest, method: Method, seed: int) -> UnlearnedModel:
-        """Let ``method`` change the model of ``subject`` in place."""
+    def unlearn(
+        cls, subject: ModelUnderTest, method: Method, seed: int, process: Surroundings
+    ) -> UnlearnedModel:
+        """Let ``method`` change the model of ``subject`` in place, and look at what it leaves.
+
+        ``process`` is as it was before any plugin's code was imported. Raises Tampered where anything but the
+        weights is different afterwards, or a weight is not finite.
+        """
+        who = f"The method '{method.name}'"
+        intact = Intact.of(subject, process)
         job = unlearn(subject, method, seed)
-        return cls(subject, job, models.snapshot(subject.model))
+        intact.check(who)
+        check_finite(subject.model, who)
+        return cls(subject, job, models.snapshot(subject.model), intact)
 
     def evaluate(self, twin: Sequence[Sample] | None = None) -> Outcome:
         """Everything the benchmark measures, beside ``twin`` where it compares, and what unlearning said.
@@ -38,20 +51,35 @@ class UnlearnedModel:
         with self._restored():
             self.subject.twin = twin
             outcome = evaluate(self.subject)
+        self.intact.check(f"The benchmark '{self.subject.benchmark.name}'")
         metrics, notes = [*outcome.metrics, *self.job.metrics], {**outcome.notes, **self.job.notes}
         return self._defined(Outcome(metrics, outcome.samples, notes, replace(self.job.cost)))
 
     def utility(self, measure: Callable[[ModelUnderTest], Outcome]) -> Outcome:
         """What ``measure`` finds, which must leave the random states as they were."""
         with self._restored():
-            return measure(self.subject)
+            outcome = measure(self.subject)
+        self.intact.check("A task of lm-eval")
+        return outcome
 
     def attack(self, attack: Attack, seed: int) -> Outcome:
-        """The score of an attack on this model, and whether the model had forgotten before."""
+        """The score of an attack on this model, and whether the model had forgotten before.
+
+        Raises Tampered where it changes anything but the weights, which are restored.
+        """
         with self._restored():
             outcome = run_attack(self.subject, attack, seed, self.weights)
+        self.intact.check(f"The attack '{attack.name}'")
         outcome.notes["forgotten"] = self.job.notes.get("forgotten")
         return self._defined(outcome)
+
+    def is_intact(self) -> bool:
+        """Whether the next stage finds things as this one did, after one that raised."""
+        try:
+            self.intact.check("")
+        except Tampered:
+            return False
+        return True
 
     @contextmanager
     def _restored(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.aside import aside
 from ..errors import ModelError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -69,20 +69,20 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 
 def save(model: nn.Module, tokenizer: Any, directory: Path, notes: Mapping[str, str]) -> None:
     """Write model, tokenizer and small text files to a directory in one step: it is whole or absent."""
-    aside = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}.part")
+    part = aside(directory)
     try:
-        model.save_pretrained(aside)  # type: ignore[operator]
-        tokenizer.save_pretrained(aside)
+        model.save_pretrained(part)  # type: ignore[operator]
+        tokenizer.save_pretrained(part)
         for name, text in notes.items():
-            (aside / name).write_text(text)
+            (part / name).write_text(text)
         if directory.exists() and all((directory / name).is_file() for name in notes):
-            shutil.rmtree(aside)  # another process was faster, with the same content
+            shutil.rmtree(part)  # another process was faster, with the same content
             return
         if directory.exists():  # the rest of a model of which a part was deleted
             shutil.rmtree(directory)
-        os.replace(aside, directory)
+        os.replace(part, directory)
     except OSError:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         if not directory.exists():
             raise
 

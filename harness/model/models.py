@@ -17,12 +17,20 @@ Weights = dict[str, torch.Tensor]
 
 def weights_fingerprint(model: nn.Module) -> str:
     """SHA-256 over names, shapes and bits of all parameters and buffers that are saved."""
-    digest = hashlib.sha256()
+    whole = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        data = tensor.detach().to("cpu").contiguous()
-        digest.update(f"{name}{tuple(data.shape)}{data.dtype}".encode())
-        digest.update(data.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        whole.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        whole.update(_bits(tensor))
+    return whole.hexdigest()
+
+
+def digest(tensor: torch.Tensor) -> str:
+    """SHA-256 over shape and bits of a tensor."""
+    return hashlib.sha256(f"{tuple(tensor.shape)}{tensor.dtype}".encode() + _bits(tensor)).hexdigest()
+
+
+def _bits(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def snapshot(model: nn.Module) -> Weights:

@@ -14,9 +14,11 @@ from ..core.base import Attack
 from ..core.names import ATTACK, EVALUATION, UTILITY
 from ..core.types import Cost, Event, Outcome, Tell
 from ..engine.cell import UnlearnedModel
+from ..engine.integrity import Tampered
+from ..engine.surroundings import Surroundings
 from ..engine.targets import DONE, trained_path
 from ..engine.under_test import ModelUnderTest
-from ..errors import HarnessError
+from ..errors import HarnessError, StoreError
 from ..model import models
 from ..plugins.registry import Registry
 from ..store.store import Store, read_samples
@@ -35,11 +37,14 @@ class GroupRun:
     context: WorkerContext
     registry: Registry
     tell: Tell
+    process: Surroundings
+    """The state of the process before any plugin's code was imported."""
 
     def run(self) -> None:
         """Run all cells. A failure before the first fails them all, a later one its cell alone.
 
-        Raises StoreError where the results directory cannot be used.
+        Where a stage has left process, data or model other than it found them, the cells after it are not
+        run: they belong to another process. Raises StoreError where the results directory cannot be used.
         """
         name = task_name(self.group)
         recorder = Recorder(self.context.source, Store(self.context.results), self.tell)
@@ -48,8 +53,10 @@ class GroupRun:
         try:
             subject, weights = self._load(name)
             method = self.group.method.make(self.registry)
-            model = UnlearnedModel.unlearn(subject, method, self.group.seed)
-        except Exception as error:
+            model = UnlearnedModel.unlearn(subject, method, self.group.seed, self.process)
+        except StoreError:
+            raise
+        except BaseException as error:
             for cell in self.group.cells:
                 recorder.failed(replace(recorder.row(self.group, cell), seconds=clock.lap()), error)
         else:
@@ -74,6 +81,7 @@ class GroupRun:
         shared: dict[str, Outcome] = {}
         for cell in self.group.cells:
             row = recorder.row(self.group, cell, weights)
+            self.tell(Event(task_name(self.group), cell.stage, 0, 1, key=cell.key))
             try:
                 if cell.stage in shared:
                     outcome = replace(shared[cell.stage], cost=Cost())
@@ -83,8 +91,10 @@ class GroupRun:
                     outcome.cost.seconds = clock.lap()
                     if cell.stage != ATTACK:
                         shared[cell.stage] = outcome
-            except Exception as error:
+            except BaseException as error:
                 recorder.failed(replace(row, seconds=clock.lap()), error)
+                if isinstance(error, Tampered) or not model.is_intact():
+                    return
             else:
                 recorder.done(row, outcome)
 

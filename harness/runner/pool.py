@@ -1,196 +1,214 @@
-"""The process pool: run the tasks of a plan, in this process or in worker processes.
+"""The process pool: run the tasks of a plan, each in a process of its own.
 
-Whatever kills a worker (memory, a signal) is recorded in the cells it was at, after one more try.
+Whatever kills a process (memory, a signal, a plugin) is recorded in the cell it was at, and the others go on.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from types import ModuleType
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from multiprocessing import connection
+from pathlib import Path
 from typing import Any
 
+from ..core import aside
 from ..core.types import Event, Tell
 from ..errors import HarnessError
+from ..store import claims
 from ..store.store import Store
 from .context import WorkerContext
-from .plan import Group, Plan, Reference
+from .plan import Cell, Group, Plan, Reference
+from .process import TaskProcess
 from .record import Recorder
-from .worker import Worker
+
+AGAIN = 0.5
+"""Seconds until what another run had claimed is looked at again."""
+
+KILLED = (
+    "The worker process was killed while it ran this cell, twice. Most often memory ran out: "
+    "use fewer --jobs or a smaller --micro-batch."
+)
+EXITED = (
+    "The worker process ended itself with exit code {code} while it ran this cell: a plugin must raise an "
+    "exception and not call os._exit."
+)
 
 
 def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set[str]) -> None:
     """Make the models that are missing, then run every group with a cell that is not ``done``.
 
-    ``jobs`` > 1 uses that many processes. Raises HarnessError when a target cannot be made.
+    ``jobs`` processes run side by side. Two runs may do so in one directory: each task is done by one of
+    them, and waited for by the other. Raises HarnessError when a target cannot be made.
     """
     groups = plan.missing(done)
     needed = {key for group in groups for key in group.models}
     twins = list({group.compared.key: group.compared for group in groups if group.compared}.values())
-    targets = [task for key, task in plan.recipes.items() if key in needed]
-    if jobs == 1:
-        worker = Worker(context, tell)
-        for task in targets:
-            worker.make_target(task)
-        for twin in twins:
-            worker.score_twin(twin)
-        for group in groups:
-            worker.run_group(group)
-        return
-    with Pool(context, jobs, tell) as pool:
-        pool.each("make_target", targets)
-        pool.each("score_twin", twins)
+    targets = {key: task for key, task in plan.recipes.items() if key in needed}
+    places = [context.results / name for name in ("cells", "metrics", "samples", "runs")]
+    for place in (*places, context.cache, context.cache / "targets", context.cache / "twins"):
+        aside.sweep(place)
+    with Pool(context, jobs, tell, groups) as pool:
+        here, cached = context.results / "claims", context.cache / "claims"
+        pool.each(Attempt("make_target", task, cached / key) for key, task in targets.items())
+        pool.each(Attempt("score_twin", twin, cached / twin.key) for twin in twins)
         # The longest first: what is left at the end is short, and no worker waits long for another.
-        pool.each("run_group", sorted(groups, key=lambda group: -len(group.cells)))
-
-
-class Pool:
-    """Worker processes: one that dies is replaced, and its task tried once more."""
-
-    def __init__(self, context: WorkerContext, jobs: int, tell: Tell) -> None:
-        self.context, self.jobs, self.tell = context, jobs, tell
-        self.spawn = get_context("spawn")
-        self.pool: ProcessPoolExecutor | None = None
-        self.telling: Connection | None = None
-        self.listener: threading.Thread | None = None
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._stop(kill=kind is not None)
-
-    def each(self, what: str, tasks: list[Any]) -> None:
-        """Do all tasks. A task whose worker dies twice fails; a HarnessError of a task ends everything."""
-        todo = deque((task, 1) for task in tasks)
-        running: dict[Future[None], tuple[Any, int]] = {}
-        while todo or running:
-            while todo and len(running) < self.jobs:
-                task, tries = todo.popleft()
-                running[self._submit(what, task)] = (task, tries)
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
-                # Nobody knows which of the tasks did it, so all that were running get another try, alone.
-                self._stop(kill=True)
-                for task, tries in running.values():
-                    if tries > 1:
-                        self._died(task)
-                    else:
-                        self._alone(what, task)
-                running.clear()
-                continue
-            for future in finished:
-                del running[future]
-                future.result()
-
-    def _alone(self, what: str, task: Any) -> None:
-        """Do one task while no other runs: a worker that dies now died of it."""
-        try:
-            self._submit(what, task).result()
-        except BrokenProcessPool:
-            self._stop(kill=True)
-            self._died(task)
-
-    def _died(self, task: Any) -> None:
-        """Record that a task's worker died twice."""
-        error = WorkerDied(
-            "The worker process was killed while it ran this cell, twice. Most often memory ran out: "
-            "use fewer --jobs or a smaller --micro-batch."
-        )
-        if not isinstance(task, Group):
-            work = "the scoring of a twin" if isinstance(task, Reference) else "the training of a target"
-            raise HarnessError(str(error).replace("this cell", work))
-        Recorder(self.context.source, Store(self.context.results), self.tell).fail_rest(task, error)
-
-    def _submit(self, what: str, task: Any) -> Future[None]:
-        if self.pool is None:
-            # A pipe and a lock for each pool: a worker that is killed while it tells leaves them unusable.
-            heard, self.telling = self.spawn.Pipe(duplex=False)
-            arguments = (self.context, os.getpid(), self.telling, self.spawn.Lock())
-            self.pool = ProcessPoolExecutor(self.jobs, self.spawn, initializer=_begin, initargs=arguments)
-            self.listener = threading.Thread(target=self._listen, args=(heard,), daemon=True)
-            self.listener.start()
-        # Block SIGINT in workers: this process handles Ctrl-C, and kills them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with _apart_from_main():
-                return self.pool.submit(_do, what, task)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-    def _stop(self, kill: bool) -> None:
-        """End the processes, at once or when they are done."""
-        if self.pool is None:
-            return
-        if kill:
-            for process in list((self.pool._processes or {}).values()):
-                process.kill()
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        self.pool = None
-        assert self.telling is not None
-        assert self.listener is not None
-        self.telling.close()  # the last one that could write: the listener comes to the end
-        self.listener.join()
-
-    def _listen(self, heard: Connection) -> None:
-        """Pass on what workers tell, until the last of them has ended."""
-        with heard, contextlib.suppress(EOFError, OSError):
-            while True:
-                self.tell(heard.recv())
-
-
-@contextlib.contextmanager
-def _apart_from_main() -> Iterator[None]:
-    """Have workers that are started in here import nothing but this package.
-
-    Else each would first run the script again that this process runs, up to and into its call of
-    ``harness.run``, unless its author knew to guard that by ``if __name__ == "__main__"``.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+        longest_first = sorted(groups, key=lambda group: -len(group.cells))
+        pool.each(Attempt("run_group", group, here / group.key) for group in longest_first)
+        for place in (here, cached):
+            claims.sweep(place)
 
 
 class WorkerDied(HarnessError):
     """A worker process ended without an answer."""
 
 
-_worker: Worker | None = None
+@dataclass(frozen=True)
+class Attempt:
+    """A task, the file of its claim, and whether its process was killed before: then it runs alone."""
+
+    what: str
+    task: Any
+    claim: Path
+    alone: bool = False
 
 
-def _begin(context: WorkerContext, parent: int, telling: Connection, lock: Any) -> None:
-    """Set a worker process up; it ends when its parent does, however that ends."""
-    global _worker
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+class Pool:
+    """Runs tasks in processes, at most ``jobs`` at a time."""
 
-    def tell(event: Event) -> None:
-        with lock, contextlib.suppress(OSError):  # nobody listens any more: the parent has ended
-            telling.send(event)
+    def __init__(self, context: WorkerContext, jobs: int, tell: Tell, groups: Iterable[Group]) -> None:
+        self.context, self.jobs, self.tell = context, jobs, tell
+        self.running: dict[TaskProcess, tuple[Attempt, claims.Claim]] = {}
+        self.utility = any(cell.tasks for group in groups for cell in group.cells)
+        self.before = {cell.key: self._stamp(cell) for group in groups for cell in group.cells}
+        """When each cell was last committed before this run, of those that are to be done."""
 
-    _worker = Worker(context, tell)
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process, (_, claim) in self.running.items():
+            process.close()
+            claim.release()
+
+    def each(self, attempts: Iterable[Attempt]) -> None:
+        """Do all tasks. An error that a task raises ends everything."""
+        todo = deque(attempts)
+        while todo or self.running:
+            claimed = []  # another run is at them
+            while todo and self._has_room(todo[0]):
+                attempt = todo.popleft()
+                if not self._start(attempt):
+                    claimed.append(attempt)
+            for process in self._heard(AGAIN if claimed else None):
+                todo.extend(self._finish(process))
+            todo.extend(claimed)
+
+    def _has_room(self, attempt: Attempt) -> bool:
+        return len(self.running) < (1 if attempt.alone or self._alone() else self.jobs)
+
+    def _alone(self) -> bool:
+        return any(attempt.alone for attempt, _ in self.running.values())
+
+    def _start(self, attempt: Attempt) -> bool:
+        """Start a task, or leave it where another run has done it; False while another is at it."""
+        claim = claims.take(attempt.claim)
+        if claim is None:
+            self.tell(Event(_name(attempt.task), "another run is at it", 0, 1))
+            return False
+        if isinstance(attempt.task, Group):
+            attempt = replace(attempt, task=self._without_others(attempt.task))
+            if not attempt.task.cells:
+                claim.release()
+                self.tell(Event(_name(attempt.task), status="done"))
+                return True
+        process = TaskProcess(self.context, attempt.what, attempt.task, self.utility)
+        self.running[process] = attempt, claim
+        return True
+
+    def _without_others(self, group: Group) -> Group:
+        """The group with the cells that no other run has committed since this one began."""
+        left = tuple(cell for cell in group.cells if self._stamp(cell) == self.before[cell.key])
+        for cell in group.cells:
+            if cell not in left:
+                self.tell(Event(f"{_name(group)} {cell.variant}", status="done", cell=True, key=cell.key))
+        return replace(group, cells=left)
+
+    def _stamp(self, cell: Cell) -> int | None:
+        try:
+            return (self.context.results / "cells" / f"{cell.key}.parquet").stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def _heard(self, wait: float | None) -> list[TaskProcess]:
+        """Pass on what processes tell, until one has ended or the time is up; those that have ended."""
+        if not self.running and wait:
+            time.sleep(wait)
+        while self.running:
+            places = [place for process in self.running for place in process.places()]
+            ready = connection.wait(places, wait)
+            for process in self.running:
+                for event in process.hear():
+                    self.tell(event)
+            over = [process for process in self.running if process.ended or process.over]
+            if over or not ready:
+                return over
+        return []
+
+    def _finish(self, process: TaskProcess) -> Iterable[Attempt]:
+        """Take leave of a process; what is left of its task is to be done by others."""
+        process.process.join()
+        for event in process.hear():  # what it told between the last look and its end
+            self.tell(event)
+        attempt, claim = self.running.pop(process)
+        code = process.code
+        process.close()
+        claim.release()
+        if process.ended and process.ended.error:
+            raise process.ended.error
+        if not isinstance(attempt.task, Group):
+            if process.ended is None:
+                yield self._lost(attempt, code)
+            return
+        left = tuple(cell for cell in attempt.task.cells if cell.key not in process.committed)
+        if left and process.ended is None:
+            left, attempt = self._died(attempt, left, process.begun, code)
+        elif len(left) == len(attempt.task.cells):
+            raise AssertionError(f"a process came to its end and left {len(left)} cells undone")
+        if left:
+            yield replace(attempt, task=replace(attempt.task, cells=left))
+
+    def _lost(self, attempt: Attempt, code: int) -> Attempt:
+        """The second attempt at a target or a twin whose process died. Raises HarnessError for the third."""
+        if code < 0 and not attempt.alone:
+            return replace(attempt, alone=True)
+        work = "the scoring of a twin" if isinstance(attempt.task, Reference) else "the training of a target"
+        raise HarnessError(_sentence(code).replace("this cell", work))
+
+    def _died(
+        self, attempt: Attempt, left: tuple[Cell, ...], begun: str, code: int
+    ) -> tuple[tuple[Cell, ...], Attempt]:
+        """The cells that are still to be done after their process died, and how.
+
+        One that was killed may have been the victim of others: it gets another try while no other runs.
+        The cell it died of fails then, or all, where it died before the first.
+        """
+        if code < 0 and not attempt.alone:
+            return left, replace(attempt, alone=True)
+        failed = tuple(cell for cell in left if cell.key == begun) or left
+        recorder = Recorder(self.context.source, Store(self.context.results), self.tell)
+        for cell in failed:
+            recorder.failed(recorder.row(attempt.task, cell), WorkerDied(_sentence(code)))
+        return tuple(cell for cell in left if cell not in failed), replace(attempt, alone=False)
 
 
-def _follow(parent: int) -> None:
-    """End this process when its parent has ended."""
-    # The parent gave its id: if it was killed before this worker began, getppid() is another's already.
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def _sentence(code: int) -> str:
+    return KILLED if code < 0 else EXITED.format(code=code)
 
 
-def _do(what: str, task: Any) -> None:
-    assert _worker is not None
-    getattr(_worker, what)(task)
+def _name(task: Any) -> str:
+    """A task for people."""
+    if isinstance(task, Group):
+        return f"{task.benchmark.name} {task.method.name} seed {task.seed}"
+    return f"twin on {task.benchmark.name}" if isinstance(task, Reference) else f"target {task[1]}"

@@ -66,30 +66,25 @@ class Recorder:
             self.store.commit(row, outcome)
             self._tell(row)
 
-    def failed(self, row: CellRow, error: Exception) -> None:
+    def failed(self, row: CellRow, error: BaseException) -> None:
         """Commit a cell that failed: its row alone."""
         message = explain(error)
         row = replace(row, status="failed", error_type=type(error).__name__, error_message=message)
         self.store.commit(row)
         self._tell(row, message, "".join(traceback.format_exception(error)))
 
-    def fail_rest(self, group: Group, error: Exception) -> None:
-        """Commit the cells of a group that are not done as failed."""
-        done = self.store.done()
-        for cell in group.cells:
-            if cell.key not in done:
-                self.failed(self.row(group, cell), error)
-
     def _tell(self, row: CellRow, message: str = "", trace: str = "") -> None:
         name = cell_name(asdict(row))
-        self.tell(Event(name, "", 0, 0, row.status, message, trace, row.seconds, cell=True))
+        self.tell(Event(name, "", 0, 0, row.status, message, trace, row.seconds, cell=True, key=row.key))
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """The message of an error, and for one nobody foresaw also where it was raised."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, HarnessError):
         return text
+    if not isinstance(error, Exception):  # SystemExit, KeyboardInterrupt and their like
+        text = f"A plugin must not end the process, and raised {type(error).__name__}: {text}"
     frames = traceback.extract_tb(error.__traceback__)
     return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else text
 

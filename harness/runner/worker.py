@@ -1,9 +1,11 @@
-"""The tasks of a worker: train a target, score a twin, or run the cells of one unlearned model."""
+"""The tasks of a worker process: train a target, score a twin, or run the cells of one unlearned model."""
 
 from __future__ import annotations
 
+import threading
 import traceback
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..core.types import Event, Tell
 from ..engine.targets import recipes, trained_path
@@ -16,23 +18,33 @@ from .plan import Group, Reference, Spec
 from .planner import loaded
 from .record import explain
 
+if TYPE_CHECKING:
+    from ..engine.surroundings import Surroundings
+
 
 @dataclass
 class Worker:
-    """Does tasks one after another; keeps nothing between them but the facts of benchmarks."""
+    """Does one task, in a process that ends with it."""
 
     context: WorkerContext
     tell: Tell
     registry: Registry = field(init=False)
+    process: Surroundings = field(init=False)
+    """The state of the process before any plugin's code is imported."""
 
     def __post_init__(self) -> None:
         import torch
+        from tqdm import tqdm
         from transformers.utils import logging
 
-        self.registry = registry(self.context.plugins)
+        from ..engine.surroundings import Surroundings
+
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         torch.set_num_threads(self.context.threads)
+        tqdm.set_lock(threading.RLock())  # its own is for several processes, and would outlive this one
+        self.process = Surroundings()
+        self.registry = registry(self.context.plugins)
 
     def make_target(self, task: tuple[Spec, str]) -> None:
         """Train one model of a benchmark, unless the cache has it."""
@@ -69,4 +81,4 @@ class Worker:
         """Unlearn once, then do what each cell says with the unlearned model."""
         from .group import GroupRun
 
-        GroupRun(group, self.context, self.registry, self.tell).run()
+        GroupRun(group, self.context, self.registry, self.tell, self.process).run()

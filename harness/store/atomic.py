@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..core.aside import aside
 from ..errors import StoreError
 
 
@@ -23,13 +23,13 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put a file in place whole or leave what was there, even when power fails. Raises StoreError."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    part = aside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        with part.open("wb") as file:
             file.write(content)
             _flush(file)
-        os.replace(aside, path)
+        os.replace(part, path)
         # The new name is on disk only when its directory is.
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -38,7 +38,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.close(folder)
     except OSError as e:
         with suppress(OSError):
-            aside.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         raise StoreError(
             f"{path} could not be written ({e.strerror or e}); make room or use another --results directory, "
             "and run again: finished cells are kept."

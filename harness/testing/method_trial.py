@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..core.base import Method
 from ..core.types import Fact, Measure
 from ..engine.protocol import with_protocol
+from ..engine.integrity import not_finite
 from ..engine.unlearning import UnlearningJob, unlearn
 from ..model import models
 from . import sandbox
@@ -92,7 +93,7 @@ class MethodTrial(Trial[MethodRun]):
         method = self.method(rates)
         with watch.watching_model(subject, global_seed):
             job = unlearn(subject, method, seed)
-        names = sandbox.not_finite(subject.model)
+        names = not_finite(subject.model)
         bad = f"{len(names)} weights are not finite, {names[0]} among them" if names else ""
         return MethodRun(subject, watch, job.notes, bad, job, models.snapshot(subject.model))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..engine.integrity import FINITE, MODEL
 from . import sandbox, trial
 from .facts import SPLITS
 from .method_trial import MethodRun, MethodTrial
@@ -49,7 +50,7 @@ def reads(trial: MethodTrial) -> str:
     return ", ".join([*sorted(opened), *(["the twin"] if twin else [])]) or "nothing"
 
 
-@rule("leaves a finite model", "Guard divisions and logarithms, or lower the step: weights hold NaN or inf.")
+@rule("leaves a finite model", FINITE)
 def finite(trial: MethodTrial) -> str:
     trial.require(lambda run: run.not_finite)
     return "every weight is a number"
@@ -57,7 +58,7 @@ def finite(trial: MethodTrial) -> str:
 
 @rule(
     "leaves a plain, trainable model",
-    "Remove hooks and wrappers, set requires_grad and eval() back, and change job.model in place.",
+    MODEL,
 )
 def plain(trial: MethodTrial) -> str:
     trial.require(lambda run: "; ".join(run.watch.leftovers))

@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ..core.keys import splits_fingerprint
 from ..core.types import Fact, Splits
+from ..engine.integrity import anatomy, differences
 from ..engine.under_test import ModelUnderTest
 
 
@@ -117,7 +118,7 @@ class Watch:
         with self.watching(seed):
             yield
         self.opened = splits.opened
-        self.leftovers = changes(before, anatomy(self.model))
+        self.leftovers = differences(before, anatomy(self.model))
         if subject.model is not self.model:
             self.leftovers.append("job.subject.model is another object")
         self.changed_data = splits.fingerprint() != data
@@ -150,37 +151,3 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor | np.ndarray):
         return bool((one == other).all())
     return bool(one == other)
-
-
-def anatomy(model: nn.Module) -> dict[str, Any]:
-    """Everything about a model but its numbers, by kind: to be equal before and after a plugin."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    modules = dict(model.named_modules())
-    parameters = dict(model.named_parameters())
-    return {
-        "weights": {n: f"{tuple(t.shape)} {t.dtype}" for n, t in model.state_dict().items()},
-        "modules": {name: type(module).__name__ for name, module in modules.items()},
-        "hooks": {
-            **{name: sum(len(getattr(module, h) or ()) for h in hooks) for name, module in modules.items()},
-            **{name: len(parameter._backward_hooks or ()) for name, parameter in parameters.items()},
-        },
-        "patched functions": {name: "forward" in vars(module) for name, module in modules.items()},
-        "requires_grad": {name: parameter.requires_grad for name, parameter in parameters.items()},
-        "training mode": {name: module.training for name, module in modules.items()},
-    }
-
-
-def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What of a model's anatomy has changed, with the first difference of each kind."""
-    messages = []
-    for what in before:
-        # A weight or module that came or went is reported once, and not for its hooks and modes, too.
-        named = what in ("weights", "modules")
-        names = {**before[what], **after[what]} if named else before[what].keys() & after[what].keys()
-        differing = sorted(n for n in names if before[what].get(n) != after[what].get(n))
-        if differing:
-            first = differing[0]
-            was, now = (of[what].get(first, "absent") for of in (before, after))
-            more = f", and so at {len(differing) - 1} other places" if len(differing) > 1 else ""
-            messages.append(f"{what}: {first or 'the model'} was {was} and is {now}{more}")
-    return messages

@@ -135,11 +135,6 @@ def reload(model: nn.Module, tokenizer: Any, dtype: str) -> models.Weights:
     return models.snapshot(again)
 
 
-def not_finite(model: nn.Module) -> list[str]:
-    """Names of weights that hold NaN or infinity."""
-    return [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
-
-
 def difference(one: models.Weights, other: models.Weights) -> float:
     """Largest difference of any weight; one that is no number equals another such."""
     if one.keys() != other.keys():

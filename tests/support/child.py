@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -14,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import harness.cli.main
-import harness.runner.pool
+import harness.runner.process
 from support.command import Ended
 
 
 class Child:
     """``harness`` in a process and process group of its own, forked from this one to save the imports.
 
-    Its workers are forked, too, unless ``spawn``: then they start from nothing, as they do for a user.
+    Its workers are forked, too, unless ``spawn``: then a fork server starts them, as it does for a user.
     """
 
     def __init__(self, folder: Path, *arguments: object, spawn: bool = False) -> None:
@@ -43,8 +42,7 @@ class Child:
             for number, path in enumerate(self.printed, 1):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
-            if not spawn:
-                harness.runner.pool.get_context = lambda kind: multiprocessing.get_context("fork")
+            harness.runner.process.START = "forkserver" if spawn else "fork"
             sys.argv = ["harness", *arguments]
             harness.cli.main.main()
             code = 0

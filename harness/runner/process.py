@@ -1,0 +1,179 @@
+"""A process of its own for each task: started by a fork server, heard until it ends, and deaf to Ctrl-C.
+
+The fork server has the libraries loaded and runs nothing, so a process costs some hundredths of a second and
+begins as every other: what a plugin does to it ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from types import ModuleType
+from typing import Any
+
+from ..core.types import Event
+from ..errors import HarnessError
+from .context import WorkerContext
+
+START = "forkserver"
+"""How multiprocessing starts a process."""
+
+LIBRARIES = (
+    "harness.runner.worker",
+    "harness.runner.group",
+    "accelerate",
+    "peft",
+    "scipy.stats",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.llama.modeling_llama",
+)
+"""What the fork server loads before it starts a process."""
+
+UTILITY = ("lm_eval.evaluator", "lm_eval.tasks", "lm_eval.models.huggingface", "datasets")
+"""The same, where lm-eval is measured."""
+
+FORK_SERVER_LOST = 255
+"""The exit code multiprocessing gives where the fork server was killed and cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last word of a process: its task is done, or raised an error that ends the run."""
+
+    error: BaseException | None = None
+
+
+class TaskProcess:
+    """One task in a process of its own."""
+
+    def __init__(self, context: WorkerContext, what: str, task: Any, utility: bool) -> None:
+        self.what, self.task = what, task
+        self.ended: Ended | None = None
+        self.silent = False
+        self.begun = ""
+        """Key of the cell it is at."""
+        self.committed: set[str] = set()
+        """Keys of the cells that it has ended."""
+        start = get_context(START)
+        if START == "forkserver":
+            # The plugins that come with the harness, as far as this run uses them, are loaded there, too.
+            own = [name for name in sys.modules if name.startswith("harness.")]
+            start.set_forkserver_preload([*LIBRARIES, *(UTILITY if utility else ()), *own])
+        self.channel, end = start.Pipe(duplex=False)
+        self.process = start.Process(target=_work, args=(context, what, task, end), daemon=True)
+        # The fork server takes over which signals are blocked, and so do its children: Ctrl-C is for the parent.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with _apart_from_main():
+                self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        end.close()
+
+    def hear(self) -> Iterator[Event]:
+        """What it has told since."""
+        while not self.silent and self.channel.poll():
+            try:
+                message = self.channel.recv()
+            except Exception:  # it has ended, perhaps in the middle of a word
+                self.silent = True
+            else:
+                if isinstance(message, Ended):
+                    self.ended = message
+                    continue
+                if message.cell:
+                    self.committed.add(message.key)
+                    self.begun = ""
+                elif message.key:
+                    self.begun = message.key
+                yield message
+
+    def places(self) -> Iterator[Any]:
+        """What to wait for: news, or its end."""
+        yield self.process.sentinel
+        if not self.silent:
+            yield self.channel
+
+    @property
+    def over(self) -> bool:
+        """Whether the process has ended."""
+        return not self.process.is_alive()
+
+    @property
+    def code(self) -> int:
+        """How it ended: the exit code, or a signal's number as a negative one."""
+        code = self.process.exitcode or 0
+        return -signal.SIGKILL if code == FORK_SERVER_LOST else code
+
+    def close(self) -> None:
+        """End it if it runs, and forget it."""
+        if pid := self.process.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.join()
+        self.channel.close()
+
+
+@contextlib.contextmanager
+def _apart_from_main() -> Iterator[None]:
+    """Have processes that are started in here import nothing but this package.
+
+    Else each would first run the script again that this process runs, up to and into its call of
+    ``harness.run``, unless its author knew to guard that by ``if __name__ == "__main__"``.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _work(context: WorkerContext, what: str, task: Any, channel: Connection) -> None:
+    """Do one task, and end without looking back: threads that a plugin has left cannot hold it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, name="follow", daemon=True).start()
+    from .worker import Worker
+
+    lock = threading.Lock()
+
+    def tell(message: Event | Ended) -> None:
+        with lock, contextlib.suppress(OSError):  # nobody listens any more: the parent has ended
+            channel.send(message)
+
+    try:
+        getattr(Worker(context, tell), what)(task)
+    except BaseException as error:
+        tell(Ended(_portable(error)))
+    else:
+        tell(Ended())
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
+
+
+def _follow() -> None:
+    """End this process when its parent has ended, however that ended."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _portable(error: BaseException) -> BaseException:
+    """An error as it can be sent: itself, or its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return HarnessError(f"{type(error).__name__}: {error}")
+    return error
