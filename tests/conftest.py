@@ -22,7 +22,7 @@ from harness.model.steps import forget_steps
 from harness.testing import sandbox
 from harness.testing.facts import SPLITS, Toy
 
-# Processes of tasks are forked from the one that tests: nothing is loaded again, and what a test patches holds.
+# Processes of tasks are forked from this one: nothing is loaded again, and what a test patches holds there.
 harness.runner.process.START = "fork"
 
 # Helpers assert, too: what they found is shown as it is for tests.

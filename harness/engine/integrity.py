@@ -21,7 +21,7 @@ PLAIN = (bool, int, float, str, tuple, type(None))
 """Types of a module's own attributes that are compared by value."""
 
 GROWING = ("training", "max_seq_len_cached")
-"""Attributes that the model itself changes: the mode, which is compared apart, and the longest text so far."""
+"""Attributes a model changes itself: the mode, which is compared apart, and the longest text so far."""
 
 CONFIGURATIONS = ("config", "generation_config")
 
@@ -71,7 +71,7 @@ class Intact:
 
 
 def check_finite(model: nn.Module, who: str) -> None:
-    """Raise Tampered where a weight is no finite number: every comparison with NaN would read as forgotten."""
+    """Raise Tampered where a weight is no finite number: answers made of NaN would read as forgotten."""
     if names := not_finite(model):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise Tampered(f"{who} left weights that are not finite: {names[0]}{more}. {FINITE}")
@@ -108,7 +108,9 @@ def anatomy(model: nn.Module) -> dict[str, dict[str, Any]]:
         "buffers": {name: models.digest(b) for name, b in model.named_buffers() if name not in saved},
         "requires_grad": {name: parameter.requires_grad for name, parameter in parameters.items()},
         "training mode": {name: module.training for name, module in modules.items()},
-        "configuration": {name: part.to_dict() for name in CONFIGURATIONS if (part := getattr(model, name, None))},
+        "configuration": {
+            name: part.to_dict() for name in CONFIGURATIONS if (part := getattr(model, name, None))
+        },
     }
 
 
@@ -136,6 +138,12 @@ def _text(value: Any) -> str:
 def data(subject: ModelUnderTest) -> dict[str, Any]:
     """By name, what says whether facts, benchmark, tokenizer and their functions are as they were."""
     tokens, tokenizer = subject.tokens, subject.tokens.tokenizer
+
+    def functions(part: Any) -> dict[str, int]:
+        """Those of an object's own that stand in front of its class's."""
+        shadowed = (name for name in vars(part) if callable(getattr(type(part), name, None)))
+        return {name: id(vars(part)[name]) for name in shadowed}
+
     facts = [fact for chosen in subject.splits.values() for fact in chosen][:PROBES]
     return {
         "the facts": splits_fingerprint(subject.splits),
@@ -151,9 +159,7 @@ def data(subject: ModelUnderTest) -> dict[str, Any]:
         ),
         "the model under test": id(subject.model),
         **{
-            f"a function of the {type(part).__name__}": {
-                name: id(value) for name, value in vars(part).items() if callable(getattr(type(part), name, None))
-            }
+            f"a function of the {type(part).__name__}": functions(part)
             for part in (subject, subject.benchmark, tokens, tokenizer)
         },
     }

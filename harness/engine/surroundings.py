@@ -5,7 +5,6 @@ Whatever it changes would reach the stages after it. Random states are not among
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ GLOBAL_HOOKS = {
 }
 
 IDLE_THREADS = ("TMonitor", "_DummyThread")
-"""Classes of threads that libraries leave behind and that touch no model: the clock of tqdm's bars, autograd's own."""
+"""Classes of threads that libraries leave behind, for the clock of tqdm's bars and for autograd."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def settings() -> dict[str, Any]:
         "the number of running threads": sum(
             type(thread).__name__ not in IDLE_THREADS for thread in threading.enumerate()
         ),
-        **{f"the number of hooks in {name}": len(getattr(place, name)) for name, place in GLOBAL_HOOKS.items()},
+        **{f"the number of {name}": len(getattr(place, name)) for name, place in GLOBAL_HOOKS.items()},
     }
 
 

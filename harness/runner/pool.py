@@ -53,9 +53,9 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
         here, cached = context.results / "claims", context.cache / "claims"
         pool.each(Attempt("make_target", task, cached / key) for key, task in targets.items())
         pool.each(Attempt("score_twin", twin, cached / twin.key) for twin in twins)
-        # The longest first: what is left at the end is short, and no worker waits long for another.
-        longest_first = sorted(groups, key=lambda group: -len(group.cells))
-        pool.each(Attempt("run_group", group, here / group.key) for group in longest_first)
+        if jobs > 1:  # the longest first: what is left at the end is short, and no worker waits long
+            groups.sort(key=lambda group: -len(group.cells))
+        pool.each(Attempt("run_group", group, here / group.key) for group in groups)
         for place in (here, cached):
             claims.sweep(place)
 

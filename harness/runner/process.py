@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
@@ -63,14 +63,16 @@ class TaskProcess:
         """Key of the cell it is at."""
         self.committed: set[str] = set()
         """Keys of the cells that it has ended."""
-        start = get_context(START)
+        start: Any = get_context(START)
         if START == "forkserver":
             # The plugins that come with the harness, as far as this run uses them, are loaded there, too.
             own = [name for name in sys.modules if name.startswith("harness.")]
             start.set_forkserver_preload([*LIBRARIES, *(UTILITY if utility else ()), *own])
         self.channel, end = start.Pipe(duplex=False)
-        self.process = start.Process(target=_work, args=(context, what, task, end), daemon=True)
-        # The fork server takes over which signals are blocked, and so do its children: Ctrl-C is for the parent.
+        self.process = start.Process(target=_work, args=(context, what, task, end))
+        # The fork server takes over which signals are blocked, and so do its children: Ctrl-C is for the
+        # parent. The resource tracker that it needs would let them through, unless it is there already.
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with _apart_from_main():

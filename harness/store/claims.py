@@ -1,7 +1,7 @@
 """Claims: files that one process at a time holds, so that two runs in one directory share the work.
 
-A claim is the system's lock on the file (flock) and not the file itself: it ends with its process, however that
-ends, and what a killed run left behind is free. Where a file system knows no locks, everything is free to all.
+A claim is the system's lock on the file (flock) and not the file itself: it ends with its process, however
+that ends, and what a killed run left behind is free. Where a file system knows no locks, nothing is held.
 """
 
 from __future__ import annotations

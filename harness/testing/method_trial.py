@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..core.base import Method
 from ..core.types import Fact, Measure
-from ..engine.protocol import with_protocol
 from ..engine.integrity import not_finite
+from ..engine.protocol import with_protocol
 from ..engine.unlearning import UnlearningJob, unlearn
 from ..model import models
 from . import sandbox

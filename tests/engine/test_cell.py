@@ -9,6 +9,7 @@ from harness.core.base import Attack, Method
 from harness.core.config import FinetuneConfig
 from harness.core.types import Metric, Outcome, Reported, Sample
 from harness.engine.cell import UnlearnedModel
+from harness.engine.surroundings import Surroundings
 from harness.model import models
 from harness.scoring import metrics
 
@@ -53,7 +54,7 @@ def unlearned(make_subject, toy_benchmark):
     class Reporting(toy_benchmark):
         reports = (Reported("probability", ("forget",), metrics.probability, at_most="exact_match"),)
 
-    return UnlearnedModel.unlearn(make_subject(Reporting(lambda *_: 0.25)), Shift(), seed=0)
+    return UnlearnedModel.unlearn(make_subject(Reporting(lambda *_: 0.25)), Shift(), 0, Surroundings())
 
 
 def same(model, weights):
@@ -106,7 +107,8 @@ def test_metrics_of_every_stage_say_what_they_are(unlearned):
 def test_an_evaluation_is_compared_with_the_twin_it_is_given(unlearned):
     twin = [Sample("forget", "probability", "f1", 0.1)]
     seen = []
-    unlearned.subject.benchmark.against_twin = lambda samples, other: seen.append(other) or {"near": 1.0}
+    cls = type(unlearned.subject.benchmark)
+    cls.against_twin = lambda self, samples, other: seen.append(other) or {"near": 1.0}
     assert ("all", "near") in {(m.split, m.metric) for m in unlearned.evaluate(twin).metrics}
     assert seen == [twin]
     unlearned.evaluate()
