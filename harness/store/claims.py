@@ -39,8 +39,10 @@ def take(path: Path) -> Claim | None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-        except FileNotFoundError:  # another has just removed the directory
-            continue
+        except (FileNotFoundError, FileExistsError):  # another has just removed the directory, or made it
+            if path.parent.is_dir() or not path.parent.exists():
+                continue
+            raise StoreError(f"{path.parent} is not a directory; move it away.") from None
         except OSError as error:
             raise StoreError(f"{path} could not be written ({error.strerror or error}).") from error
         try:

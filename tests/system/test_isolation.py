@@ -135,7 +135,10 @@ def good(found, like):
     """The tables without failed cells, and of those of ``like`` the same."""
     keys = {row["key"] for row in found["cells"] if row["status"] == "ok"}
     return [
-        {name: [row for row in tables[name] if row["key"] in keys] for name in ("cells", "metrics", "samples")}
+        {
+            name: [row for row in tables[name] if row["key"] in keys]
+            for name in ("cells", "metrics", "samples")
+        }
         for tables in (found, like)
     ]
 
