@@ -70,8 +70,8 @@ def _sentence(column: str, versions: dict[str, list[Row]]) -> str:
     first = next(iter(versions.values()))[0]
     return (
         f"No leaderboard from these results: they hold cells of {len(versions)} versions of "
-        f"{_what(column, first)}: {' and '.join(told)}; choose one with --source DIGEST, or build from results "
-        "of one version."
+        f"{_what(column, first)}: {' and '.join(told)}; choose one with --source DIGEST, or build from "
+        "results of one version."
     )
 
 

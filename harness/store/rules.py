@@ -59,12 +59,6 @@ class Numbers:
             for rows in table.values():
                 yield from rows
 
-    def bounds(self, measured: Measured) -> tuple[float, float]:
-        """The range of a final value, as wide as it is where nobody said."""
-        final = self.finals.get(measured, [{}])[0]
-        low, high = final.get("low_bound"), final.get("high_bound")
-        return -math.inf if low is None else low, math.inf if high is None else high
-
 
 def violations(row: Row, metrics: Sequence[Row], samples: Mapping[str, Sequence[Any]]) -> list[str]:
     """A sentence for everything that breaks the first of the rules that are broken; empty for a sound cell.
@@ -100,7 +94,14 @@ def _once(cell: Numbers) -> Iterator[str]:
 
 
 def _numbers(cell: Numbers) -> Iterator[str]:
-    """A value is finite, but where the range of an aggregate itself reaches to infinity: log of 0."""
+    """A value is finite, but where the range of an aggregate itself reaches to infinity: log of 0.
+
+    Facts come first: they say most.
+    """
+    for measured, facts in cell.samples.items():
+        for fact, value in facts:
+            if not _finite(value):
+                yield f"{_name(measured)} of '{fact}' is {value}, and a value must be a finite number"
     for metric in cell.metrics():
         value, ends = metric["value"], (metric["low_bound"], metric["high_bound"])
         if not _finite(value) and (value is None or math.isnan(value) or value not in ends):
@@ -109,22 +110,18 @@ def _numbers(cell: Numbers) -> Iterator[str]:
             yield f"{_at(metric)} has one end of an interval without the other"
         elif metric["low"] is not None and not (_finite(metric["low"]) and _finite(metric["high"])):
             yield f"the interval of {_at(metric)} must be of finite numbers"
-    for measured, facts in cell.samples.items():
-        for fact, value in facts:
-            if not _finite(value):
-                yield f"{_name(measured)} of '{fact}' is {value}, and a value must be a finite number"
 
 
 def _in_range(cell: Numbers) -> Iterator[str]:
-    for metric in cell.metrics():
-        low, high = metric["low_bound"], metric["high_bound"]
-        if low is not None and high is not None and not _within(metric["value"], low, high):
-            yield f"{_at(metric)} is {metric['value']:g}, and it lies in [{low:g}, {high:g}]"
     for measured, facts in cell.samples.items():
-        low, high = cell.bounds(measured)
+        low, high = _bounds(cell.finals.get(measured, [{}])[0])
         for fact, value in facts:
             if not _within(value, low, high):
                 yield f"{_name(measured)} of '{fact}' is {value:g}, and it lies in [{low:g}, {high:g}]"
+    for metric in cell.metrics():
+        low, high = _bounds(metric)
+        if not _within(metric["value"], low, high):
+            yield f"{_at(metric)} is {metric['value']:g}, and it lies in [{low:g}, {high:g}]"
 
 
 def _in_interval(cell: Numbers) -> Iterator[str]:
@@ -196,6 +193,12 @@ def _of_curve(cell: Numbers) -> Iterator[str]:
 
 RULES = (_texts, _stage, _once, _numbers, _in_range, _in_interval, _at_most, _of_samples, _of_curve)
 """In this order: each may rely on those before it."""
+
+
+def _bounds(metric: Row) -> tuple[float, float]:
+    """The range of a metric: without ends where nobody said."""
+    low, high = metric.get("low_bound"), metric.get("high_bound")
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def _finite(value: float | None) -> bool:

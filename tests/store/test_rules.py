@@ -94,7 +94,7 @@ def test_a_value_outside_its_range_in_the_end_on_a_curve_and_of_a_fact(value, wh
     assert broken(Outcome([Metric("all", "p", value, **SHARE)])) == [f"all.p {end}"]
     point = Metric("forget", "p", value, step=5, **SHARE)
     assert broken(Outcome([point])) == [f"forget.p at step 5 {end}"]
-    [*_, said] = broken(scored("forget", "p", [0.5, value, 0.5], **SHARE))
+    said, *_ = broken(scored("forget", "p", [0.5, value, 0.5], **SHARE))
     assert said == f"forget.p of 'f1' {end}"
 
 
