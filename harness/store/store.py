@@ -11,7 +11,7 @@ guessed at.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from ..errors import IntegrityError, StoreError
 from . import integrity
 from .atomic import parquet_bytes, write_atomically
 from .schema import CELLS, METRICS, SAMPLES, CellRow, cell_name
+
+Tables = tuple[pa.Table, pa.Table, pa.Table]
+"""Cells, metrics and samples."""
 
 UNSOUND = IntegrityError.__name__
 """The ``error_type`` of a cell that is read as failed, because something is wrong with it."""
@@ -42,7 +45,7 @@ class Stored:
         """``ok`` or ``failed``; an unsound cell has neither worked nor failed."""
         return "unsound" if self.wrong else str(self.row["status"][0].as_py())
 
-    def tables(self, key: str) -> tuple[pa.Table, pa.Table, pa.Table]:
+    def tables(self, key: str) -> Tables:
         """Row, metrics and samples; of an unsound cell the row alone, as of one that failed."""
         if not self.wrong:
             return self.row, self.metrics, self.samples
@@ -210,11 +213,9 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
         ) from e
 
 
-def chosen(store: Store, keys: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """The cells, metrics and samples under these keys; what something is wrong with is a failed cell."""
-    parts = [cell.tables(key) for key, cell in store.stored(keys).items()]
-    columns = zip(*[tuple(schema.empty_table() for schema in (CELLS, METRICS, SAMPLES)), *parts], strict=True)
-    return tuple(pa.concat_tables(column).combine_chunks() for column in columns)  # type: ignore[return-value]
+def chosen(store: Store, keys: Iterable[str]) -> Tables:
+    """The tables of the cells under these keys; a cell that something is wrong with is a failed one."""
+    return _joined(store.stored(keys))
 
 
 def unsound(cells: pa.Table) -> list[tuple[str, str]]:
@@ -236,12 +237,17 @@ def stores(places: Sequence[Path]) -> list[Store]:
     return [Store(place) for place in places]
 
 
-def tables(stores: Sequence[Store]) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """The cells, metrics and samples of several results directories, a cell in two of them once."""
-    seen: set[str] = set()
-    parts = []
+def tables(stores: Sequence[Store]) -> Tables:
+    """The tables of several results directories, with a cell in two of them once: one that is ok, if any is."""
+    found: dict[str, Stored] = {}
     for store in stores:
-        fresh = store.statuses().keys() - seen
-        seen |= fresh
-        parts.append(chosen(store, fresh))
-    return tuple(pa.concat_tables(column) for column in zip(*parts, strict=True))  # type: ignore[return-value]
+        for key, cell in store.stored().items():
+            if key not in found or (found[key].status != "ok" and cell.status == "ok"):
+                found[key] = cell
+    return _joined(found)
+
+
+def _joined(cells: Mapping[str, Stored]) -> Tables:
+    empty = CELLS.empty_table(), METRICS.empty_table(), SAMPLES.empty_table()
+    columns = zip(empty, *(cells[key].tables(key) for key in sorted(cells)), strict=True)
+    return tuple(pa.concat_tables(column).combine_chunks() for column in columns)  # type: ignore[return-value]

@@ -252,3 +252,14 @@ def test_every_column_of_a_key_changes_it():
         plain | {"stage": "evaluation", "reference_key": ""}
     )
     assert key_of(plain | {"stage": "utility"}) not in changed.values()
+
+
+def test_of_a_cell_in_two_directories_the_one_that_is_ok_counts(place, keys, tmp_path):
+    shutil.copytree(place, tmp_path / "copy")
+    edit(place, "metrics", keys[0], final(0.3))
+    for order in ((place, tmp_path / "copy"), (tmp_path / "copy", place)):
+        cells, metrics, _ = store_module.tables([Store(path) for path in order])
+        assert dict(zip(cells["key"].to_pylist(), cells["status"].to_pylist(), strict=True)) == dict(
+            zip(keys, ("ok", "ok", "failed"), strict=True)
+        )
+        assert {*metrics["key"].to_pylist()} == {*keys[:2]}
