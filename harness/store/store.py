@@ -238,7 +238,7 @@ def stores(places: Sequence[Path]) -> list[Store]:
 
 
 def tables(stores: Sequence[Store]) -> Tables:
-    """The tables of several results directories, with a cell in two of them once: one that is ok, if any is."""
+    """The tables of several directories. A cell in two of them is there once: one that is ok, if any is."""
     found: dict[str, Stored] = {}
     for store in stores:
         for key, cell in store.stored().items():
