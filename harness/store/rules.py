@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ..core.intervals import mean_interval
 from ..core.names import ATTACK, NO_ATTACK, STAGES, UTILITY
+from .intervals import mean_interval
 
 ROUNDING = 1e-6
 """Log-probabilities are sums in single precision: e to such a sum may be 1 and a little."""

@@ -192,7 +192,8 @@ def read_samples(path: Path) -> list[Sample] | None:
 def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            found = file.schema_arrow.metadata or {}
+            columns_there = file.schema_arrow
+            found = columns_there.metadata or {}
             for name, ours in schema.metadata.items():
                 if found.get(name) != ours:
                     theirs = found.get(name, b"none").decode()
@@ -200,7 +201,7 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
                         f"{path} was written with {name.decode()} {theirs} and this is {ours.decode()}; "
                         "use another --results directory."
                     )
-            if file.schema_arrow.names != schema.names or file.schema_arrow.types != schema.types:
+            if columns_there.names != schema.names or columns_there.types != schema.types:
                 raise pa.ArrowInvalid("it has other columns")
             if schema is CELLS and file.metadata.num_rows != 1:
                 raise pa.ArrowInvalid(f"it holds {file.metadata.num_rows} rows, and a cell is one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import harness
 from harness.store.store import Store
 from support.command import harness_cli
 from support.results import committed, rows, total
@@ -168,6 +169,9 @@ def test_an_edited_plugin_is_another_one(world):
         assert build(world, "--source", digest[:12]).code == 0
         assert f"{seeds} seeds" in (world.folder / "board" / "README.md").read_text()
         assert check(world, "--source", digest[:12]).code == 0
+        assert {*harness.load(world.path(), source=digest).leaderboard["seeds"].to_pylist()} == {seeds}
+    with pytest.raises(harness.StoreError, match="2 versions of the benchmark bounded"):
+        _ = harness.load(world.path()).leaderboard
     assert check(world).code == 2
     unknown = build(world, "--source", "nothing")
     assert unknown.code == 2
