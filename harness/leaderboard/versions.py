@@ -20,7 +20,7 @@ OF = {
 }
 """By column that holds a digest of code, those in which cells must agree for the code to be one."""
 
-SHOWN = 12
+DIGITS = 12
 """Digits of a digest in a sentence."""
 
 SEEDS_NAMED = 5
@@ -66,7 +66,7 @@ def _one(column: str, versions: dict[str, list[Row]], sources: tuple[str, ...]) 
 
 
 def _sentence(column: str, versions: dict[str, list[Row]]) -> str:
-    told = [f"{digest[:SHOWN] or 'unknown'} ({_cells(rows)})" for digest, rows in sorted(versions.items())]
+    told = [f"{digest[:DIGITS] or 'unknown'} ({_cells(rows)})" for digest, rows in sorted(versions.items())]
     first = next(iter(versions.values()))[0]
     return (
         f"No leaderboard from these results: they hold cells of {len(versions)} versions of "
