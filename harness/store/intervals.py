@@ -20,7 +20,7 @@ Z = NormalDist().inv_cdf(TAIL)
 def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Wilson's interval for zeros and ones, Student's t for anything else, and none where there is none."""
     n, lowest, highest = len(values), min(values), max(values)
-    if all(value in (0, 1) for value in values):
+    if {*values} <= {0, 1}:
         share, z2 = sum(values) / n, Z * Z / n
         middle = (share + z2 / 2) / (1 + z2)
         half = Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)

@@ -37,7 +37,8 @@ class Numbers:
     row: Row
     finals: Mapping[Measured, Sequence[Row]]
     curves: Mapping[Measured, Sequence[Row]]
-    samples: Mapping[Measured, Sequence[tuple[str, float]]]
+    samples: Mapping[Measured, tuple[Sequence[str], Sequence[float]]]
+    """Facts and their values."""
 
     @classmethod
     def of(cls, row: Row, metrics: Sequence[Row], samples: Mapping[str, Sequence[Any]]) -> Numbers:
@@ -47,10 +48,12 @@ class Numbers:
         for metric in metrics:
             chosen = finals if metric["step"] is None else curves
             chosen[metric["split"], metric["metric"]].append(metric)
-        facts: dict[Measured, list[tuple[str, float]]] = defaultdict(list)
+        facts: dict[Measured, tuple[list[str], list[float]]] = defaultdict(lambda: ([], []))
         columns = (samples[name] for name in ("split", "metric", "fact_id", "value"))
         for split, metric, fact, value in zip(*columns, strict=True):
-            facts[split, metric].append((fact, value))
+            names, values = facts[split, metric]
+            names.append(fact)
+            values.append(value)
         return cls(row, finals, curves, facts)
 
     def metrics(self) -> Iterator[Row]:
@@ -87,8 +90,9 @@ def _once(cell: Numbers) -> Iterator[str]:
     for measured, rows in cell.finals.items():
         if len(rows) > 1:
             yield f"a final value must be there once, and {_name(measured)} is there {len(rows)} times"
-    for measured, facts in cell.samples.items():
-        for fact, times in Counter(fact for fact, _ in facts).items():
+    for measured, (facts, _) in cell.samples.items():
+        times_of = Counter(facts) if len({*facts}) < len(facts) else {}
+        for fact, times in times_of.items():
             if times > 1:
                 yield f"a fact must be scored once, and {_name(measured)} of '{fact}' is there {times} times"
 
@@ -98,8 +102,8 @@ def _numbers(cell: Numbers) -> Iterator[str]:
 
     Facts come first: they say most.
     """
-    for measured, facts in cell.samples.items():
-        for fact, value in facts:
+    for measured, (facts, values) in cell.samples.items():
+        for fact, value in zip(facts, values, strict=True):
             if not _finite(value):
                 yield f"{_name(measured)} of '{fact}' is {value}, and a value must be a finite number"
     for metric in cell.metrics():
@@ -113,9 +117,11 @@ def _numbers(cell: Numbers) -> Iterator[str]:
 
 
 def _in_range(cell: Numbers) -> Iterator[str]:
-    for measured, facts in cell.samples.items():
+    for measured, (facts, values) in cell.samples.items():
         low, high = _bounds(cell.finals.get(measured, [{}])[0])
-        for fact, value in facts:
+        if _within(min(values), low, high) and _within(max(values), low, high):
+            continue
+        for fact, value in zip(facts, values, strict=True):
             if not _within(value, low, high):
                 yield f"{_name(measured)} of '{fact}' is {value:g}, and it lies in [{low:g}, {high:g}]"
     for metric in cell.metrics():
@@ -159,7 +165,7 @@ def _of_samples(cell: Numbers) -> Iterator[str]:
     """
     utility = cell.row["stage"] == UTILITY
     for measured, (final, *_) in cell.finals.items():
-        values = [value for _, value in cell.samples.get(measured, ())]
+        _, values = cell.samples.get(measured, ((), ()))
         if utility and (final["low"] is None or not values):
             continue
         if not values:
