@@ -181,7 +181,7 @@ def _of_samples(cell: Numbers) -> Iterator[str]:
             if not all(_near(a, b) for a, b in zip(found, (final["low"], final["high"]), strict=True)):
                 yield f"the interval of {_name(measured)} is not that of its {len(values)} samples"
     if not utility:
-        for measured in cell.samples.keys() - cell.finals.keys():
+        for measured in sorted(cell.samples.keys() - cell.finals.keys(), key=str):
             yield f"{_name(measured)} has samples and no final value"
 
 
@@ -189,7 +189,7 @@ def _of_curve(cell: Numbers) -> Iterator[str]:
     """The score of an attack is the maximum of its curve."""
     if cell.row["stage"] != ATTACK:
         return
-    for measured in cell.finals.keys() ^ cell.curves.keys():
+    for measured in sorted(cell.finals.keys() ^ cell.curves.keys(), key=str):
         yield f"{_name(measured)} has a curve or a final value, and not both"
     for measured, points in cell.curves.items():
         for final in cell.finals.get(measured, ()):
