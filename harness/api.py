@@ -76,14 +76,19 @@ def signature() -> inspect.Signature:
 run.__signature__ = signature()  # type: ignore[attr-defined]
 
 
-def load(results: str | Path | Iterable[str | Path] = "results") -> Results:
+def load(
+    results: str | Path | Iterable[str | Path] = "results", *, source: str | Sequence[str] = ()
+) -> Results:
     """What is in one or more results directories, without running anything; a cell in two of them once.
 
-    Raises StoreError where there is no such directory, or where another version wrote it.
+    ``source`` is ``--source`` of ``harness leaderboard build``: where the cells are of several versions of a
+    code, the beginnings of the digests to take. Raises StoreError where there is no such directory, or where
+    another version wrote it.
     """
     paths = [results] if isinstance(results, str | Path) else [*results]
     stores = store.stores([Path(path) for path in paths])
-    return Results(lambda: store.tables(stores))
+    sources = (source,) if isinstance(source, str) else tuple(source)
+    return Results(lambda: store.tables(stores), sources=sources)
 
 
 def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Results:
@@ -95,12 +100,12 @@ def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resul
     store = Store(options.results)
     for broken in run.registry.broken:
         say(f"Left out: {broken}", stderr=True)
-    done = store.done()
+    keys = [cell.key for cell in run.plan.cells]
+    done = store.sound(keys)
     terminal.show_plan(summary(run, options, done), requested=options.dry_run)
     if not options.dry_run:
         configurations.keep(run.config, options.results, [str(cls) for cls in classes])
         _execute(run, options, done)
-    keys = [cell.key for cell in run.plan.cells]
     return Results(lambda: chosen(store, keys), len(keys))
 
 

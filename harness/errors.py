@@ -32,6 +32,10 @@ class StoreError(HarnessError):
     """A results directory cannot be read or written."""
 
 
+class IntegrityError(StoreError):
+    """A cell on disk contradicts itself: it was changed, or its files are not its own."""
+
+
 class DataError(HarnessError):
     """A data file does not hold what its schema asks for."""
 

@@ -23,6 +23,14 @@ RERENDER = "harness leaderboard pages"
 RESULTS = [Path("results")]
 
 Results = Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="DIGEST",
+        help="Beginning of the digest to take, where results hold several versions of a code; repeatable.",
+    ),
+]
 Committed = Annotated[Path, typer.Option(help="The leaderboard to check.")]
 
 app = typer.Typer(help="Build the leaderboard from results, look at it, and check it.", no_args_is_help=True)
@@ -32,13 +40,17 @@ app = typer.Typer(help="Build the leaderboard from results, look at it, and chec
 def build(
     results: Results = None,
     out: Annotated[Path, typer.Option(help="Where the leaderboard goes.")] = Path("leaderboard"),
+    source: Sources = None,
 ) -> None:
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
     from ..leaderboard.groups import grouped
     from ..report import files
     from ..store import store
 
-    made = files.build(grouped(*store.tables(store.stores(results or RESULTS))))
+    tables = store.tables(store.stores(results or RESULTS))
+    for cell, sentence in store.unsound(tables[0]):
+        say(f"Counted as failed: {cell}: {sentence}", stderr=True)
+    made = files.build(grouped(*tables, source or ()))
     written = made.files()
     files.write(written, out)
     note(
@@ -66,9 +78,10 @@ def check(
     part: Annotated[
         bool, typer.Option("--part", help="Compare only the rows that the results hold.")
     ] = False,
+    source: Sources = None,
 ) -> None:
     """Hold a committed leaderboard against results; exits with 1 where they differ beyond the intervals."""
-    if not agrees(committed, results or RESULTS, part):
+    if not agrees(committed, results or RESULTS, part, sources=source or ()):
         raise typer.Exit(1)
 
 
@@ -122,6 +135,8 @@ def merge(
     store.stores(sources)
     merged = merge.merge(out, sources)
     config.copy(sources, out)
+    for sentence in merged.left_out:
+        say(f"Left out: {sentence}", stderr=True)
     again = f"; {merged.failed} have failed and will be tried again by the next run" if merged.failed else ""
     say(f"{out}: {merged.cells} cells, {merged.copied} of them new{again}.")
 
@@ -139,7 +154,13 @@ def pages(
         say(f"{out / name}")
 
 
-def agrees(committed: Path, results: Sequence[Path], part: bool = False, rows: int = 1) -> bool:
+def agrees(
+    committed: Path,
+    results: Sequence[Path],
+    part: bool = False,
+    rows: int = 1,
+    sources: Sequence[str] = (),
+) -> bool:
     """Say whether a committed leaderboard is what the results give, and its pages what its table gives.
 
     ``rows`` is how many rows must be there to compare: without any, nothing differs.
@@ -150,9 +171,13 @@ def agrees(committed: Path, results: Sequence[Path], part: bool = False, rows: i
     from ..store import store
 
     theirs = files.read(committed)
-    groups = grouped(*store.tables(store.stores(results)))
+    tables = store.tables(store.stores(results))
+    groups = grouped(*tables, sources)
     ours = board.build(groups)
     found = compare.compare(theirs.board.to_pylist(), ours.to_pylist(), compare.spreads(groups), part)
+    found.differences += [
+        compare.Difference(cell, sentence, "run it again") for cell, sentence in store.unsound(tables[0])
+    ]
     found.differences += stale(committed, theirs)
     terminal.show_comparison(found, committed, rows)
     return found.rows >= rows and not found.differences

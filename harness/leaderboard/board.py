@@ -19,7 +19,10 @@ from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
 from .standing import Entry, forgot, rank
 
-SAME = ("protocol", "benchmark", "model", "dtype", "method", "attack", "variant")
+SAME = (
+    *("protocol", "engine", "benchmark", "benchmark_source", "model", "dtype"),
+    *("method", "method_source", "attack", "variant", "attack_source"),
+)
 """Columns that a row has from its cells as they are."""
 
 
@@ -165,15 +168,18 @@ def _estimate(seeds: Seeds, measured: Measured) -> Estimate:
 def signature(which: GroupId, seeds: Seeds) -> str:
     """What identifies the row of these cells, and which of them worked."""
     cell, ok = seeds.first().row, seeds.ok()
+    # Without the digests of code: a comparison asks what was measured, and the cells' keys hold the rest.
     benchmark = (which.target.benchmark, *which.target.settings)
+    method = (which.method.method, *which.method.settings)
+    attack = (which.attack.attack, which.attack.variant, *which.attack.settings)
     parts = {
         "protocol": cell["protocol"],
         "benchmark": f"{cell['benchmark']}@{_short(key(benchmark))}",
         "data": _short(cell["data_fingerprint"]),
         "model": f"{cell['model']}@{_short(cell['target_key'])}",
         "dtype": cell["dtype"],
-        "method": f"{cell['method']}@{_short(key(which.method))}",
-        "attack": f"{cell['attack']}@{_short(key(which.attack))}",
+        "method": f"{cell['method']}@{_short(key(method))}",
+        "attack": f"{cell['attack']}@{_short(key(attack))}",
         "seeds": ",".join(map(str, ok)),
         "cells": _short(key([cell.row["key"] for cell in ok.values()])),
     }

@@ -48,7 +48,9 @@ def estimate(name: str, says: str, interval: str = "95 % interval over facts and
 
 COLUMNS: Columns = {
     "protocol": (TEXT, "version of the measurement; a leaderboard never mixes two"),
+    "engine": (TEXT, "SHA-256 of the code that decides numbers; null where an older schema kept none"),
     "benchmark": (TEXT, "name of the benchmark"),
+    "benchmark_source": (TEXT, "SHA-256 of the benchmark's source; null as above"),
     "benchmark_config": (
         TEXT,
         "settings that tell it from the same benchmark's other rows; null if it has no others",
@@ -63,9 +65,11 @@ COLUMNS: Columns = {
     ),
     "dtype": (TEXT, "number format of the weights"),
     "method": (TEXT, "name of the method; none, retrain and refusal are controls"),
+    "method_source": (TEXT, "SHA-256 of the method's source; null as above"),
     "config": (TEXT, "settings that tell it from the same method's other rows; null if it has no others"),
     "attack": (TEXT, "name of the attack; none is the unlearned model before any attack"),
     "variant": (TEXT, "published setting of the attack"),
+    "attack_source": (TEXT, "SHA-256 of the attack's source, empty before any attack; null as above"),
     "attack_config": (
         TEXT,
         "settings that tell it from the same attack's other rows; null if it has no others",

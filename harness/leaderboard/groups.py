@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,11 @@ import pyarrow.compute as pc
 
 from ..core.names import EVALUATION
 from ..errors import StoreError
+from ..store.decided import key_of
+from ..store.store import UNSOUND, unsound
 from . import invariants, stats
 from .identity import GroupId, MethodId, TargetId
+from .versions import one_code
 
 FORGET = "forget"
 """The split whose facts, and points of curves, the leaderboard reads."""
@@ -106,26 +110,31 @@ class Groups(dict[GroupId, Seeds]):
         return seeds.ok()
 
 
-def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> Groups:
+def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequence[str] = ()) -> Groups:
     """The cells of a store, in whatever order they come.
 
-    Of two that differ in nothing but their code the one that was started later counts. Raises StoreError when
-    there are no cells, or where they violate what must hold in any results.
+    Where versions of a code compete, ``sources`` are the beginnings of the digests to take. A cell whose key
+    does not follow from its row may be of anything, and is left out. Raises StoreError when there are no
+    cells, where versions compete, or where the cells violate what must hold in any results.
     """
     if not cells.num_rows:
         raise StoreError("There are no results yet; run `harness run` or point --results at its directory.")
-    invariants.check(cells, metrics, samples)
+    known = [row for row in cells.to_pylist() if row["error_type"] != UNSOUND or key_of(row) == row["key"]]
+    if not known:
+        name, message = unsound(cells)[0]
+        raise StoreError(f"No cell of these results can be used; of the first, {name}, {message}")
+    rows = one_code(known, sources)
+    invariants.check(rows, metrics)
     groups = Groups()
-    read = _read(cells, metrics, samples)
-    for cell in sorted(read, key=lambda cell: (cell.started_at, cell.row["key"])):
+    for cell in sorted(_read(rows, metrics, samples), key=lambda cell: cell.row["key"]):
         groups.setdefault(GroupId.of(cell.row), Seeds())[cell.row["seed"]] = cell
     return groups
 
 
-def _read(cells: pa.Table, metrics: pa.Table, samples: pa.Table) -> list[Cell]:
+def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
     """Each cell with its final values, its curve, and the values of each forget fact."""
     by_key = {}
-    for row in cells.to_pylist():
+    for row in rows:
         started_at = json.loads(row["provenance"]).get("started_at") or ""
         by_key[row["key"]] = Cell(row, json.loads(row["notes"]), started_at)
     finals = pc.is_null(metrics["step"])

@@ -1,4 +1,7 @@
-"""Identities of a target, a method and an attack: the columns of ``cells`` that say what was measured."""
+"""Identities of a target, a method and an attack: the columns of ``cells`` that say what was measured.
+
+The digests of the code are among them: a row never holds numbers of two codes.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ class TargetId(NamedTuple):
     model: str
     target_key: str
     dtype: str
+    engine: str
+    benchmark_source: str
 
     @classmethod
     def of(cls, cell: Mapping[str, Any]) -> Self:
@@ -41,6 +46,7 @@ class MethodId(NamedTuple):
     method: str
     method_plugin: str
     method_config: str
+    method_source: str
 
     @classmethod
     def of(cls, cell: Mapping[str, Any]) -> Self:
@@ -60,6 +66,7 @@ class AttackId(NamedTuple):
     variant: str
     attack_plugin: str
     attack_config: str
+    attack_source: str
 
     @classmethod
     def of(cls, cell: Mapping[str, Any]) -> Self:

@@ -30,8 +30,10 @@ NAMES = ("leaderboard", "curves", "cells", "metrics", "samples")
 class Results:
     """The cells of a run or of a results directory. They are read when first asked for, all at once."""
 
-    def __init__(self, read: Callable[[], Tables], planned: int | None = None) -> None:
-        self._read, self._planned = read, planned
+    def __init__(
+        self, read: Callable[[], Tables], planned: int | None = None, sources: Sequence[str] = ()
+    ) -> None:
+        self._read, self._planned, self._sources = read, planned, sources
 
     @cached_property
     def _tables(self) -> Tables:
@@ -54,13 +56,14 @@ class Results:
 
     @cached_property
     def _groups(self) -> Groups:
-        return grouped(*self._tables)
+        return grouped(*self._tables, self._sources)
 
     @cached_property
     def leaderboard(self) -> pa.Table:
         """A row for each method and attack over the seeds (``leaderboard.COLUMNS``).
 
-        Raises StoreError when there are no cells, or where they violate what must hold in any results.
+        Raises StoreError when there are no cells, where versions of a code compete, or where the cells
+        violate what must hold in any results.
         """
         return board.build(self._groups)
 
@@ -71,7 +74,10 @@ class Results:
 
     @property
     def failed(self) -> pa.Table:
-        """The cells that failed, with ``error_type`` and ``error_message``; the next run tries them again."""
+        """The cells that failed, with ``error_type`` and ``error_message``; the next run tries them again.
+
+        A cell that was changed after it was written is among them, as an ``IntegrityError``.
+        """
         return self.cells.filter(pc.not_equal(self.cells["status"], "ok"))
 
     def to_pandas(self, name: str = "leaderboard") -> pd.DataFrame:

@@ -8,14 +8,16 @@ import traceback
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..core.fingerprint import engine_fingerprint
 from ..core.keys import canonical
-from ..core.names import NO_ATTACK
-from ..core.types import Event, Outcome, Tell
+from ..core.names import EVALUATION, NO_ATTACK
+from ..core.types import Event, Outcome, Tell, as_row
 from ..engine.source import Source
 from ..errors import HarnessError
 from ..store import provenance
+from ..store.rules import violations
 from ..store.schema import CellRow, cell_name
-from ..store.store import Store
+from ..store.store import Store, as_tables
 from .plan import Cell, Group
 
 
@@ -29,27 +31,34 @@ class Recorder:
 
     def row(self, group: Group, cell: Cell, weights: str = "") -> CellRow:
         """The row of a cell that starts now, on a target whose weights have this fingerprint."""
-        plugin, config = "", "{}"
+        plugin, source, config = "", "", "{}"
         if cell.attack:
-            plugin, config = cell.attack.owner, cell.attack.settings
+            plugin, source, config = cell.attack.owner, cell.attack.source, cell.attack.settings
         elif cell.tasks:
-            plugin, config = cell.tasks.engine, cell.tasks.config
+            plugin, source, config = cell.tasks.engine, cell.tasks.fingerprint, cell.tasks.config
+        compared = group.reference if cell.stage == EVALUATION else None
         return CellRow(
             key=cell.key,
+            engine=engine_fingerprint(),
             benchmark=group.benchmark.name,
             benchmark_plugin=group.benchmark.owner,
+            benchmark_source=group.benchmark.source,
             benchmark_config=group.benchmark.settings,
             data_fingerprint=group.data_fingerprint,
             model=display_name(self.source),
             target_key=group.target,
             target_weights=weights,
+            twin_key=group.twin or "",
+            reference_key=compared.key if compared else "",
             method=group.method.name,
             method_plugin=group.method.owner,
+            method_source=group.method.source,
             method_config=group.method.settings,
             stage=cell.stage,
             attack=cell.attack.name if cell.attack else NO_ATTACK,
             variant=cell.variant,
             attack_plugin=plugin,
+            attack_source=source,
             attack_config=config,
             seed=cell.seed,
             dtype=self.source.dtype,
@@ -57,11 +66,11 @@ class Recorder:
         )
 
     def done(self, row: CellRow, outcome: Outcome) -> None:
-        """Commit a cell that worked."""
+        """Commit a cell that worked; one whose numbers break a rule fails, and no other."""
         try:
-            row = replace(row, notes=canonical(outcome.notes), **asdict(outcome.cost))
-        except (TypeError, ValueError) as error:  # a plugin's notes: its cell fails, and no other
-            self.failed(row, HarnessError(f"Its notes cannot be written as JSON: {error}."))
+            row = complete(row, outcome)
+        except HarnessError as error:
+            self.failed(row, error)
         else:
             self.store.commit(row, outcome)
             self._tell(row)
@@ -76,6 +85,21 @@ class Recorder:
     def _tell(self, row: CellRow, message: str = "", trace: str = "") -> None:
         name = cell_name(asdict(row))
         self.tell(Event(name, "", 0, 0, row.status, message, trace, row.seconds, cell=True, key=row.key))
+
+
+def complete(row: CellRow, outcome: Outcome) -> CellRow:
+    """The row of a cell that worked. Raises HarnessError where a plugin's notes or numbers cannot stand."""
+    try:
+        row = replace(row, notes=canonical(outcome.notes), **asdict(outcome.cost))
+    except (TypeError, ValueError) as error:
+        raise HarnessError(f"Its notes cannot be written as JSON: {error}.") from error
+    try:
+        metrics, samples = as_tables(row.key, outcome)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise HarnessError(f"Its numbers cannot be written as a table: {error}.") from error
+    if broken := violations(as_row(row), metrics.to_pylist(), samples.to_pydict()):
+        raise HarnessError(f"What it measured cannot be: {broken[0]}.")
+    return row
 
 
 def explain(error: BaseException) -> str:

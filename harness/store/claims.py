@@ -15,6 +15,10 @@ from pathlib import Path
 from ..errors import StoreError
 
 
+TRIES = 10_000
+"""Times that others may come between before something else is taken to be wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A claim that this process holds until it gives it back, or ends."""
@@ -35,14 +39,12 @@ class Claim:
 
 def take(path: Path) -> Claim | None:
     """The claim of that file, or None while another process holds it. Raises StoreError."""
-    while True:
+    for _ in range(TRIES):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         except (FileNotFoundError, FileExistsError):  # another has just removed the directory, or made it
-            if path.parent.is_dir() or not path.parent.exists():
-                continue
-            raise StoreError(f"{path.parent} is not a directory; move it away.") from None
+            continue
         except OSError as error:
             raise StoreError(f"{path} could not be written ({error.strerror or error}).") from error
         try:
@@ -56,6 +58,7 @@ def take(path: Path) -> Claim | None:
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
                 return Claim(path, descriptor)
         os.close(descriptor)  # it was given back, and removed, between the two
+    raise StoreError(f"{path.parent} is not a directory that claims can be kept in; move it away.")
 
 
 def sweep(directory: Path) -> None:

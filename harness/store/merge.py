@@ -19,24 +19,38 @@ CELLS_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How many cells ``out`` holds now, how many of them are new, and how many have failed."""
+    """How many cells ``out`` holds now, how many of them are new, and how many have failed.
+
+    ``left_out`` says of each cell that something is wrong with where it is and what that is.
+    """
 
     cells: int
     copied: int
     failed: int
+    left_out: tuple[str, ...] = ()
 
 
 def merge(out: Path, sources: Sequence[Path]) -> Merged:
     """Bring every cell of ``sources`` to ``out``, which may hold cells already and counts as a source.
 
     A cell that is there several times is kept once; one that failed gives way to one that worked. Each cell
-    is committed as a whole, so a merge that was stopped is finished by the same command. Raises StoreError,
-    before anything is written, where two directories hold different numbers under one key.
+    is committed as a whole, so a merge that was stopped is finished by the same command. A cell that
+    something is wrong with stays where it is. Raises StoreError, before anything is written, where two
+    directories hold different numbers under one key.
     """
     if out.resolve() in {place.resolve() for place in sources}:
         raise StoreError(f"--out {out} is one of the directories to merge; name another.")
     stores = [Store(out), *map(Store, sources)]
-    statuses = {store: store.statuses() for store in stores}
+    statuses: dict[Store, dict[str, str]] = {}
+    left_out = []
+    for store in stores:
+        found = store.stored()
+        statuses[store] = {key: cell.status for key, cell in found.items() if not cell.wrong}
+        left_out += [
+            f"{_name(store, key)} in {store.root}: {cell.wrong[0]}."
+            for key, cell in found.items()
+            if cell.wrong
+        ]
     chosen: dict[str, Store] = {}
     conflicts = []
     for key in sorted(set().union(*statuses.values())):
@@ -60,7 +74,7 @@ def merge(out: Path, sources: Sequence[Path]) -> Merged:
     for key, store in fresh.items():
         store.copy(key, stores[0])
     failed = sum(statuses[store][key] != "ok" for key, store in chosen.items())
-    return Merged(len(chosen), len(fresh), failed)
+    return Merged(len(chosen), len(fresh), failed, tuple(left_out))
 
 
 def _same(one: Store, other: Store, key: str) -> bool:

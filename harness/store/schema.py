@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..core.names import EVALUATION, NO_ATTACK, UTILITY
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 """Of the tables: raised when a column is added, renamed or changes its meaning."""
 
 PROTOCOL = "1"
@@ -30,10 +30,12 @@ class CellRow:
 
     key: str = _column(pa.string(), "SHA-256 of everything that decides the cell's numbers")
     protocol: str = _column(pa.string(), "version of the measurement", default=PROTOCOL)
+    engine: str = _column(pa.string(), "SHA-256 of the code that decides numbers", default="")
     benchmark: str = _column(pa.string(), "name of the benchmark")
     benchmark_plugin: str = _column(
         pa.string(), "distribution and version the benchmark comes from", default=""
     )
+    benchmark_source: str = _column(pa.string(), "SHA-256 of the benchmark's source", default="")
     benchmark_config: str = _column(
         pa.string(), "resolved settings of the benchmark, canonical JSON", default="{}"
     )
@@ -41,8 +43,15 @@ class CellRow:
     model: str = _column(pa.string(), "what the target was made from: hub id, or name of the embedded model")
     target_key: str = _column(pa.string(), "content key of the target")
     target_weights: str = _column(pa.string(), "SHA-256 of the original model's weight files")
+    twin_key: str = _column(
+        pa.string(), "content key of the retrain twin that the method reads, or ''", default=""
+    )
+    reference_key: str = _column(
+        pa.string(), "key of the twin's scores that an evaluation is compared with, or ''", default=""
+    )
     method: str = _column(pa.string(), "name of the method")
     method_plugin: str = _column(pa.string(), "distribution and version the method comes from")
+    method_source: str = _column(pa.string(), "SHA-256 of the method's source", default="")
     method_config: str = _column(pa.string(), "resolved settings of the method, canonical JSON", default="{}")
     stage: str = _column(
         pa.string(),
@@ -54,6 +63,11 @@ class CellRow:
     attack_plugin: str = _column(
         pa.string(),
         "distribution and version the attack comes from (lm-eval for 'utility'), or ''",
+        default="",
+    )
+    attack_source: str = _column(
+        pa.string(),
+        "SHA-256 of the attack's source (of tasks and items for 'utility'), or ''",
         default="",
     )
     attack_config: str = _column(
@@ -72,6 +86,9 @@ class CellRow:
     tokens: int = _column(pa.int64(), "tokens seen in training", default=0)
     peak_memory_mib: float = _column(pa.float64(), "highest memory in use", "MiB", default=0.0)
     provenance: str = _column(pa.string(), "commit, versions and hardware as JSON", default="{}")
+    content: str = _column(
+        pa.string(), "SHA-256 over the rest of this row and the cell's metrics and samples", default=""
+    )
 
 
 def cell_name(row: Mapping[str, Any]) -> str:

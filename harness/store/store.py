@@ -11,16 +11,48 @@ guessed at.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..core.types import Metric, Outcome, Sample, as_row
-from ..errors import StoreError
+from ..core.types import Outcome, Sample, as_row
+from ..errors import IntegrityError, StoreError
+from . import integrity
 from .atomic import parquet_bytes, write_atomically
-from .schema import CELLS, METRICS, SAMPLES, CellRow
+from .schema import CELLS, METRICS, SAMPLES, CellRow, cell_name
+
+Tables = tuple[pa.Table, pa.Table, pa.Table]
+"""Cells, metrics and samples."""
+
+UNSOUND = IntegrityError.__name__
+"""The ``error_type`` of a cell that is read as failed, because something is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A cell as it lies there, and sentences on what is wrong with it."""
+
+    row: pa.Table
+    metrics: pa.Table
+    samples: pa.Table
+    wrong: Sequence[str]
+
+    @property
+    def status(self) -> str:
+        """``ok`` or ``failed``; an unsound cell has neither worked nor failed."""
+        return "unsound" if self.wrong else str(self.row["status"][0].as_py())
+
+    def tables(self, key: str) -> Tables:
+        """Row, metrics and samples; of an unsound cell the row alone, as of one that failed."""
+        if not self.wrong:
+            return self.row, self.metrics, self.samples
+        (row,) = self.row.to_pylist()
+        error = {"status": "failed", "error_type": UNSOUND, "error_message": f"{self.wrong[0]}."}
+        row |= {"key": key, "notes": "{}", "provenance": "{}"} | error
+        return pa.Table.from_pylist([row], CELLS), METRICS.empty_table(), SAMPLES.empty_table()
 
 
 class Store:
@@ -64,6 +96,15 @@ class Store:
         """The per-fact values of all cells that are ok, by key and then as committed."""
         return self._table("samples", SAMPLES, sorted(self.done()))
 
+    def stored(self, keys: Iterable[str] | None = None) -> dict[str, Stored]:
+        """Every committed cell, or those of ``keys`` that are there, each looked at: by key."""
+        there = self._keys()
+        return {key: self._stored(key) for key in (there if keys is None else sorted({*keys} & {*there}))}
+
+    def sound(self, keys: Iterable[str]) -> set[str]:
+        """Of these cells, those that are ok and that nothing is wrong with: a run need not do them again."""
+        return {key for key, cell in self.stored(keys).items() if cell.status == "ok"}
+
     def commit(self, row: CellRow, outcome: Outcome | None = None) -> None:
         """Write a cell, replacing one with the same key. Killed at any moment, it is all there or not at all.
 
@@ -73,9 +114,14 @@ class Store:
         if row.status == "ok":
             if outcome is None:
                 raise ValueError("a cell that is ok needs an outcome")
-            self._write("metrics", row.key, METRICS, outcome.metrics)
-            self._write("samples", row.key, SAMPLES, outcome.samples)
-        self._write("cells", row.key, CELLS, [row])
+            metrics, samples = as_tables(row.key, outcome)
+            self._write("metrics", row.key, metrics)
+            self._write("samples", row.key, samples)
+        else:
+            metrics, samples = METRICS.empty_table(), SAMPLES.empty_table()
+        (cell,) = pa.Table.from_pylist([as_row(row)], CELLS).to_pylist()
+        cell["content"] = integrity.digest(cell, metrics.to_pydict(), samples.to_pydict())
+        self._write("cells", row.key, pa.Table.from_pylist([cell], CELLS))
 
     def cell(self, key: str) -> pa.Table:
         """The row of a cell."""
@@ -90,8 +136,8 @@ class Store:
         row = self.cell(key)
         if row["status"][0].as_py() == "ok":
             for table, content in zip(("metrics", "samples"), self.numbers(key), strict=True):
-                write_atomically(to._path(table, key), parquet_bytes(content))
-        write_atomically(to._path("cells", key), parquet_bytes(row))
+                to._write(table, key, content)
+        to._write("cells", key, row)
 
     def _path(self, table: str, key: str) -> Path:
         return self.root / table / f"{key}.parquet"
@@ -103,11 +149,29 @@ class Store:
         parts = [_read(self._path(table, key), schema) for key in keys]
         return pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
 
-    def _write(
-        self, table: str, key: str, schema: pa.Schema, rows: Iterable[CellRow | Metric | Sample]
-    ) -> None:
-        content = pa.Table.from_pylist([{"key": key, **as_row(row)} for row in rows], schema=schema)
+    def _write(self, table: str, key: str, content: pa.Table) -> None:
         write_atomically(self._path(table, key), parquet_bytes(content))
+
+    def _stored(self, key: str) -> Stored:
+        row, absent = self.cell(key), []
+        tables = {"metrics": METRICS.empty_table(), "samples": SAMPLES.empty_table()}
+        if row["status"][0].as_py() == "ok":
+            for name, empty in tables.items():
+                path = self._path(name, key)
+                if path.is_file():
+                    tables[name] = _read(path, empty.schema)
+                else:
+                    absent.append(f"its file of {name} is not there")
+        (values,) = row.to_pylist()
+        metrics, samples = tables.values()
+        return Stored(row, metrics, samples, absent or integrity.wrong(key, values, metrics, samples))
+
+
+def as_tables(key: str, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
+    """Metrics and samples of a cell. Raises TypeError or ValueError for what is no number or no text."""
+    metrics = [{"key": key, **as_row(metric)} for metric in outcome.metrics]
+    samples = [{"key": key, **as_row(sample)} for sample in outcome.samples]
+    return pa.Table.from_pylist(metrics, METRICS), pa.Table.from_pylist(samples, SAMPLES)
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:
@@ -128,7 +192,8 @@ def read_samples(path: Path) -> list[Sample] | None:
 def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            found = file.schema_arrow.metadata or {}
+            columns_there = file.schema_arrow
+            found = columns_there.metadata or {}
             for name, ours in schema.metadata.items():
                 if found.get(name) != ours:
                     theirs = found.get(name, b"none").decode()
@@ -136,6 +201,10 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
                         f"{path} was written with {name.decode()} {theirs} and this is {ours.decode()}; "
                         "use another --results directory."
                     )
+            if columns_there.names != schema.names or columns_there.types != schema.types:
+                raise pa.ArrowInvalid("it has other columns")
+            if schema is CELLS and file.metadata.num_rows != 1:
+                raise pa.ArrowInvalid(f"it holds {file.metadata.num_rows} rows, and a cell is one")
             return file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as e:
         raise StoreError(
@@ -145,11 +214,18 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
         ) from e
 
 
-def chosen(store: Store, keys: Sequence[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """The cells, metrics and samples under these keys."""
-    own = pa.array(keys, pa.string())
-    every = (store.cells(), store.metrics(), store.samples())
-    return tuple(part.filter(pa.compute.is_in(part["key"], own)) for part in every)  # type: ignore[return-value]
+def chosen(store: Store, keys: Iterable[str]) -> Tables:
+    """The tables of the cells under these keys; a cell that something is wrong with is a failed one."""
+    return _joined(store.stored(keys))
+
+
+def unsound(cells: pa.Table) -> list[tuple[str, str]]:
+    """What those cells are that something is wrong with, by the beginning of their keys, and what it is."""
+    return [
+        (f"{row['key'][:12]} ({cell_name(row)})", row["error_message"])
+        for row in cells.to_pylist()
+        if row["error_type"] == UNSOUND
+    ]
 
 
 def stores(places: Sequence[Path]) -> list[Store]:
@@ -162,12 +238,17 @@ def stores(places: Sequence[Path]) -> list[Store]:
     return [Store(place) for place in places]
 
 
-def tables(stores: Sequence[Store]) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """The cells, metrics and samples of several results directories, a cell in two of them once."""
-    seen: set[str] = set()
-    parts = []
+def tables(stores: Sequence[Store]) -> Tables:
+    """The tables of several directories. A cell in two of them is there once: one that is ok, if any is."""
+    found: dict[str, Stored] = {}
     for store in stores:
-        fresh = store.statuses().keys() - seen
-        seen |= fresh
-        parts.append(chosen(store, sorted(fresh)))
-    return tuple(pa.concat_tables(column) for column in zip(*parts, strict=True))  # type: ignore[return-value]
+        for key, cell in store.stored().items():
+            if key not in found or (found[key].status != "ok" and cell.status == "ok"):
+                found[key] = cell
+    return _joined(found)
+
+
+def _joined(cells: Mapping[str, Stored]) -> Tables:
+    empty = CELLS.empty_table(), METRICS.empty_table(), SAMPLES.empty_table()
+    columns = zip(empty, *(cells[key].tables(key) for key in sorted(cells)), strict=True)
+    return tuple(pa.concat_tables(column).combine_chunks() for column in columns)  # type: ignore[return-value]

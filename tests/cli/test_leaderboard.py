@@ -11,14 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import harness.api
-from harness.core.keys import key
 from harness.core.names import ATTACK, EVALUATION
-from harness.core.types import Metric, Outcome, Sample
+from harness.core.types import Metric, Outcome
 from harness.store.schema import CellRow
 from harness.store.store import Store
 from support.command import harness_cli
+from support.sound import curve, scored, sound, together
 
-FACTS = [f"f{i}" for i in range(30)]
 KNOWN = {"none": 28, "gd": 10, "npo": 20}
 NOTES = {"forget_metric": "accuracy", "retain_metric": ["retain", "accuracy"], "chance": 0.25, "n_scored": 30}
 
@@ -40,14 +39,14 @@ def cell(method, attack, seed, known):
         "notes": json.dumps(NOTES),
         "seconds": 1.0,
     }
-    names = ("accuracy", "exact_match")
-    samples = [
-        Sample("forget", name, fact, float(i < known)) for name in names for i, fact in enumerate(FACTS)
-    ]
-    finals = [Metric("forget", name, known / len(FACTS), n=len(FACTS)) for name in names]
+    values = [float(i < known) for i in range(30)]
+    outcome = together(*(scored("forget", name, values) for name in ("accuracy", "exact_match")))
     if attack == "none":
-        finals += [Metric("retain", "accuracy", 0.9), Metric("all", "utility", 0.8)]
-    return CellRow(key=key([method, attack, seed]), **fields), Outcome(finals, samples)
+        utility = Outcome([Metric("all", "utility", 0.8)])
+        outcome = together(outcome, scored("retain", "accuracy", [1.0] * 9 + [0.0]), utility)
+    else:
+        outcome = curve(outcome, (0, None))
+    return sound(CellRow(key="", **fields)), outcome
 
 
 def fill(place, methods=tuple(KNOWN), attacks=("none", "noise"), more=0):
@@ -139,7 +138,7 @@ def test_a_part_is_held_against_its_own_rows(board, tmp_path):
 def test_results_that_share_no_row_with_it_are_no_agreement(board, tmp_path):
     other = tmp_path / "other"
     row, outcome = cell("gd", "noise", 0, 5)
-    Store(other).commit(replace(row, benchmark="elsewhere"), outcome)
+    Store(other).commit(sound(replace(row, benchmark="elsewhere")), outcome)
     ended = leaderboard("check", "--committed", board, "--results", other, "--part")
     assert ended.code == 1
     assert ended.err == "Too little to compare: the results hold 0 of its rows, needed: 1.\n"

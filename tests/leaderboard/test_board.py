@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from harness.core.keys import key
-from harness.core.types import Metric, Outcome, Sample
+from harness.core.types import Metric, Outcome
 from harness.errors import StoreError
+from harness.leaderboard import board as leaderboard
 from harness.leaderboard import stats
 from harness.leaderboard.groups import grouped
 from harness.leaderboard.labels import guarded
 from harness.report.markdown import markdown
 from harness.store.store import Store
 from support.cells import FACTS, board, cell, world
+from support.sound import curve, scored, together
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +83,25 @@ def changed(method, change, attack="none"):
     found = []
     for row, outcome in world():
         if (row.method, row.attack) == (method, attack):
-            outcome = Outcome(change(outcome.metrics), outcome.samples)
+            outcome = change(outcome)
         found.append((row, outcome))
     return found
 
 
 def valued(name, value):
-    """A change of metrics: ``name`` (split, metric) is ``value``, or is gone."""
+    """A change of an outcome: ``name`` (split, metric) is ``value``, or is gone."""
 
-    def change(metrics):
-        kept = [m for m in metrics if (m.split, m.metric) != name]
-        return kept if value is None else [*kept, Metric(*name, value)]
+    def change(outcome):
+        kept = Outcome(
+            *(
+                [one for one in rows if (one.split, one.metric) != name]
+                for rows in (outcome.metrics, outcome.samples)
+            )
+        )
+        if value is None:
+            return kept
+        aggregate = name[0] == "all"
+        return together(kept, Outcome([Metric(*name, value)]) if aggregate else scored(*name, [value] * 2))
 
     return change
 
@@ -159,7 +169,9 @@ def test_failed_cells_are_counted_and_shown_and_hide_no_others(table):
 
 def test_what_is_missing_is_null(tmp_path):
     bare, _ = cell("gd", "private-data", notes={"chance": None, "n_scored": None})
-    table = board(tmp_path, [(bare, Outcome([Metric("forget", "accuracy", 0.7)]))])
+    store = Store(tmp_path)
+    store.commit(bare, Outcome([Metric("forget", "accuracy", 0.7)]))
+    table = leaderboard.build(grouped(store.cells(), store.metrics(), store.samples()))
     row = only(table, method="gd")
     assert row["score"] == 0.7
     for name in ("forget_before", "retain_before", "utility_before", "forgotten", "chance", "n_scored"):
@@ -178,16 +190,13 @@ def test_what_is_missing_is_null(tmp_path):
 def test_recovery_compares_controls_by_the_metric_of_the_attack(tmp_path):
     """Where an attack measures by another metric, so it does on the original and its twin."""
 
-    def scored(value):
-        samples = [Sample("forget", "exact_match", fact, float(i < value)) for i, fact in enumerate(FACTS)]
-        samples += [Sample("forget", "accuracy", fact, 0.5) for fact in FACTS]
-        return Outcome(
-            [Metric("forget", "exact_match", value / 20), Metric("forget", "accuracy", 0.5)], samples
-        )
+    def found(value):
+        exact = scored("forget", "exact_match", [float(i < value) for i in range(20)])
+        return curve(together(exact, scored("forget", "accuracy", [0.5] * 20)), (0, None))
 
     notes = {"chance": None, "forget_metric": "exact_match"}
     rows = [
-        (cell(method, "sample", seed=seed, notes=notes)[0], scored(value))
+        (cell(method, "sample", seed=seed, notes=notes)[0], found(value))
         for method, value in (("none", 20), ("retrain", 2), ("gd", 11))
         for seed in range(3)
     ]
@@ -217,20 +226,12 @@ def test_settings_stand_above_a_benchmark_only_where_it_has_several(tmp_path):
     assert "## other: tiny\n" in markdown(table)
 
 
-def test_of_two_cells_that_differ_only_in_their_code_the_later_counts(tmp_path):
-    old, new = ('{"started_at":"2030-01-0%d"}' % day for day in (1, 2))  # noqa: UP031
-    table = board(tmp_path, [cell("gd", known=9, provenance=new), cell("gd", known=4, provenance=old)])
-    row = only(table, method="gd")
-    assert row["seeds"] == 1
-    assert row["forget_before"] == pytest.approx(9 / 20)
-
-
 def test_targets_data_and_number_formats_are_never_averaged(tmp_path):
     changes = [
         {"target_key": "u" * 64},
         {"data_fingerprint": "e" * 64},
         {"dtype": "bfloat16"},
-        {"model": "big"},
+        {"model": "big", "target_key": "b" * 64},
         {"benchmark_config": '{"option_seed":1}'},
         {"benchmark_plugin": "another 2.0"},
     ]

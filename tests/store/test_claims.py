@@ -50,7 +50,8 @@ def test_a_claim_that_is_given_back_can_be_taken_again(tmp_path):
 
 def test_the_directory_stays_while_another_claim_is_there(tmp_path):
     one, other = (claims.take(tmp_path / "claims" / name) for name in "ab")
-    assert one is not None and other is not None
+    assert one is not None
+    assert other is not None
     one.release()
     assert (tmp_path / "claims" / "b").exists()
     other.release()
@@ -70,7 +71,7 @@ def test_only_claims_that_nobody_holds_are_swept(tmp_path):
 
 
 def test_taking_and_giving_back_side_by_side_never_gives_two_the_same(tmp_path):
-    """A claim is removed when it is given back: who opened it just before must not hold a file that is gone."""
+    """A claim is removed when it is given back: nobody may hold a file that is gone."""
     code = """
 import os, sys, time
 from pathlib import Path

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.types import Metric, Outcome, Sample
 from harness.errors import StoreError
 from harness.store import store as store_module
 from harness.store.merge import Merged, merge
 from harness.store.schema import CellRow
 from harness.store.store import Store
+from support.sound import scored, sound
 
 
 def commit(place, name, value=0.5, status="ok", seconds=1.0):
-    """A cell under the key ``name``; None as value makes a failed one."""
+    """A cell of the method ``name``; None as value makes a failed one."""
     failed = {"status": "failed", "error_type": "E", "error_message": "no room"} if value is None else {}
     row = CellRow(
-        key=name * 64,
+        key="",
         benchmark="world",
         data_fingerprint="d",
         model="tiny",
         target_key="t",
         target_weights="w",
-        method="gd",
+        method=name,
         method_plugin="p 1",
         seed=0,
         dtype="float32",
         seconds=seconds,
         **failed,
     )
-    outcome = Outcome([Metric("forget", "accuracy", value)], [Sample("forget", "accuracy", "f0", value)])
-    Store(place).commit(row, None if failed else outcome)
+    row = sound(row)
+    Store(place).commit(row, None if failed else scored("forget", "accuracy", [value]))
+    return row.key
 
 
 @pytest.fixture
@@ -41,10 +42,12 @@ def places(tmp_path):
 
 def values(place):
     found = Store(place)
-    named = {key[0]: status for key, status in found.statuses().items()}
-    numbers = {row["key"][0]: row["value"] for row in found.metrics().to_pylist()}
-    assert numbers == {row["key"][0]: row["value"] for row in found.samples().to_pylist()}
-    return {key: numbers.get(key) if status == "ok" else status for key, status in named.items()}
+    numbers = {row["key"]: row["value"] for row in found.metrics().to_pylist()}
+    assert numbers == {row["key"]: row["value"] for row in found.samples().to_pylist()}
+    return {
+        row["method"]: numbers[row["key"]] if row["status"] == "ok" else row["status"]
+        for row in found.cells().to_pylist()
+    }
 
 
 def test_all_cells_are_there_afterwards_and_the_sources_unchanged(places):
@@ -92,13 +95,13 @@ def test_a_cell_that_failed_everywhere_stays_a_row(places):
 @pytest.mark.parametrize("into", [False, True])
 def test_different_numbers_under_one_key_are_refused_by_name_and_nothing_is_written(places, into):
     a, b, out = places
-    commit(a, "a", 0.1)
+    key = commit(a, "a", 0.1)
     commit(out if into else b, "a", 0.2)
     commit(a, "c", 0.3)
     before = values(out)
     with pytest.raises(StoreError) as refused:
         merge(out, [a] if into else [a, b])
-    assert f"{'a' * 12} (world gd none seed 0) in {out if into else a} and {a if into else b}" in str(
+    assert f"{key[:12]} (world a none seed 0) in {out if into else a} and {a if into else b}" in str(
         refused.value
     )
     assert "leave out" in str(refused.value)

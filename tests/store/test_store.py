@@ -51,7 +51,9 @@ def test_what_was_committed_comes_back(tmp_path):
     Store(tmp_path).commit(cell, outcome())
     again = Store(tmp_path)
     assert again.statuses() == {A: "ok"}
-    assert again.cells().to_pylist() == [as_row(cell)]
+    (found,) = again.cells().to_pylist()
+    assert found == as_row(cell) | {"content": found["content"]}
+    assert re.fullmatch("[0-9a-f]{64}", found["content"])
     assert again.metrics().to_pylist() == [{"key": A, **as_row(outcome().metrics[0])}]
     assert again.samples().to_pylist() == [{"key": A, **as_row(outcome().samples[0])}]
 

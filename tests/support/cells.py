@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from harness.core.keys import key
 from harness.core.names import ATTACK, EVALUATION
-from harness.core.types import Metric, Outcome, Sample
+from harness.core.types import Metric, Outcome
 from harness.leaderboard import board as leaderboard
 from harness.leaderboard.groups import grouped
 from harness.store.schema import CellRow
-from harness.store.store import Store
+from harness.store.store import Store, tables
+from support.sound import curve, scored, sound, together
 
 SHARE = {"low_bound": 0.0, "high_bound": 1.0, "definition": "share of right answers"}
 """What is stored with a metric of this world."""
@@ -46,26 +46,22 @@ def cell(method, attack="none", seed=0, known=0, notes=None, **changes):
         "steps": 10,
         "peak_memory_mib": 100.0 + seed,
     } | changes
-    row = CellRow(key=key([fields, known]), **fields)
-    share = known / len(FACTS)
-    finals = [Metric("forget", metric, share, n=20, **SHARE) for metric in ("accuracy", "exact_match")]
+    values = [float(i < known) for i in range(20)]
+    outcome = together(*(scored("forget", name, values, **SHARE) for name in ("accuracy", "exact_match")))
     if attack == "none":
-        finals += [Metric("retain", "accuracy", 0.9), Metric("all", "utility", 0.6)]
-    curve = [Metric("forget", "accuracy", 0.99, step=5, learning_rate=1e-5)]
-    samples = [
-        Sample(split, metric, fact, float(i < known))
-        for split in ("forget", "retain")
-        for metric in ("accuracy", "exact_match")
-        for i, fact in enumerate(FACTS)
-    ]
-    return row, Outcome(finals + curve, samples)
+        utility = Outcome([Metric("all", "utility", 0.6)])
+        outcome = together(outcome, scored("retain", "accuracy", [1.0] * 9 + [0.0]), utility)
+    else:
+        outcome = curve(outcome, (5, 1e-5))
+    return sound(CellRow(key="", **fields)), outcome
 
 
-def board(tmp_path, cells):
+def board(tmp_path, cells, sources=()):
+    """The leaderboard of these cells, and of what is there already."""
     store = Store(tmp_path)
     for row, outcome in cells:
         store.commit(row, outcome)
-    return leaderboard.build(grouped(store.cells(), store.metrics(), store.samples()))
+    return leaderboard.build(grouped(*tables([store]), sources))
 
 
 AFTER = {"none": 20, "retrain": 2, "ssiuu": 3, "gd": 14, "npo": 13}

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.store.store import Store
 
-COST = ("seconds", "peak_memory_mib", "provenance")
-"""Columns of a cell that say what it took and where, and not what it found."""
+COST = ("seconds", "peak_memory_mib", "provenance", "content")
+"""Columns of a cell that say what it took and where, and not what it found; the digest is over those, too."""
 
 
 def numbers(results: Path) -> dict[str, list[dict[str, Any]]]:

@@ -1,0 +1,97 @@
+"""Versions of one code: which of them a leaderboard takes, where results hold cells of several."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.names import UTILITY
+from ..errors import StoreError
+
+ON = ("benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint", "model", "dtype")
+"""Columns that are the same for all cells one may want to compare; the target's key follows the engine."""
+
+OF = {
+    "engine": ON,
+    "benchmark_source": ON,
+    "method_source": (*ON, "method", "method_plugin", "method_config"),
+    "attack_source": (*ON, "stage", "attack", "variant", "attack_plugin", "attack_config"),
+}
+"""By column that holds a digest of code, those in which cells must agree for the code to be one."""
+
+DIGITS = 12
+"""Digits of a digest in a sentence."""
+
+SEEDS_NAMED = 5
+"""Seeds that a sentence names, or it says how many."""
+
+Row = dict[str, Any]
+
+
+def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
+    """The rows of one version of each code, as ``sources`` (beginnings of digests) choose.
+
+    A version of which no cell worked gives way to one that has numbers: a plugin that was mended leaves
+    failed cells behind. Raises StoreError where two versions remain, and for a source that no cell has.
+    """
+    known = {row[column] for row in rows for column in OF}
+    for source in sources:
+        if not source or not any(digest.startswith(source) for digest in known):
+            raise StoreError(
+                f"--source {source}: no cell of these results has code whose digest begins like this; "
+                "`harness leaderboard build` without --source names those that compete."
+            )
+    kept = list(rows)
+    for column, same in OF.items():
+        versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        for row in kept:
+            versions[tuple(row[name] for name in same)][row[column]].append(row)
+        kept = [row for found in versions.values() for row in _one(column, found, tuple(sources))]
+    return kept
+
+
+def _one(column: str, versions: dict[str, list[Row]], sources: tuple[str, ...]) -> list[Row]:
+    """The rows of the version to take."""
+    worked = {
+        digest: rows for digest, rows in versions.items() if any(row["status"] == "ok" for row in rows)
+    } or versions
+    chosen = worked
+    if len(worked) > 1 and sources:
+        chosen = {digest: rows for digest, rows in versions.items() if digest.startswith(sources)} or worked
+    if len(chosen) > 1:
+        raise StoreError(_sentence(column, chosen))
+    (rows,) = chosen.values()
+    return rows
+
+
+def _sentence(column: str, versions: dict[str, list[Row]]) -> str:
+    told = [f"{digest[:DIGITS] or 'unknown'} ({_cells(rows)})" for digest, rows in sorted(versions.items())]
+    first = next(iter(versions.values()))[0]
+    return (
+        f"No leaderboard from these results: they hold cells of {len(versions)} versions of "
+        f"{_what(column, first)}: {' and '.join(told)}; choose one with --source DIGEST, or build from "
+        "results of one version."
+    )
+
+
+def _what(column: str, row: Row) -> str:
+    """Whose code it is, for people."""
+    where = f"{row['benchmark']} with the model {row['model']}"
+    if column == "engine":
+        return f"the engine, on {where}"
+    if column == "benchmark_source":
+        return f"the benchmark {row['benchmark']}"
+    if column == "method_source":
+        return f"the method {row['method']}, on {where}"
+    if row["stage"] == UTILITY:
+        return f"the tasks of {row['attack_plugin']}, on {where}"
+    return f"the attack {' '.join(filter(None, (row['attack'], row['variant'])))}, on {where}"
+
+
+def _cells(rows: Sequence[Row]) -> str:
+    """How many cells, and under which seeds."""
+    seeds = sorted({row["seed"] for row in rows})
+    named = f"seed{'s'[: len(seeds) > 1]} {', '.join(map(str, seeds))}"
+    count = f"{len(rows)} cell{'s'[: len(rows) > 1]}"
+    return f"{count}, {named if len(seeds) <= SEEDS_NAMED else f'{len(seeds)} seeds'}"

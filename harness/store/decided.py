@@ -1,0 +1,46 @@
+"""What decides a cell's numbers, read from its row: the key is made again from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.keys import key
+from ..core.names import ATTACK, UTILITY
+
+
+def key_of(row: Mapping[str, Any]) -> str:
+    """The key that a cell with these columns has."""
+    return key(decided_by(row))
+
+
+def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the planner made the cell's key from, as the columns of its row say it."""
+    decides = {
+        "protocol": row["protocol"],
+        "engine": row["engine"],
+        "benchmark": _plugin(row, "benchmark"),
+        "data": row["data_fingerprint"],
+        "target": row["target_key"],
+        "dtype": row["dtype"],
+        "method": _plugin(row, "method"),
+        "twin": row["twin_key"] or None,
+        "seed": row["seed"],
+    }
+    attack = _plugin(row, "attack")
+    if row["stage"] == UTILITY:
+        tasks = {"engine": attack["owner"], "source": attack["source"], "config": attack["config"]}
+        return {**decides, UTILITY: tasks}
+    if row["stage"] == ATTACK:
+        return {**decides, "attack": {**attack, "variant": row["variant"]}}
+    return {**decides, "attack": None, "reference": row["reference_key"] or None}
+
+
+def _plugin(row: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """What of a plugin is in a key."""
+    return {
+        "name": row[kind],
+        "owner": row[f"{kind}_plugin"],
+        "source": row[f"{kind}_source"],
+        "config": row[f"{kind}_config"],
+    }
