@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ..errors import ModelError
@@ -67,27 +68,29 @@ def check(directory: Path) -> None:
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
-def save(model: nn.Module, tokenizer: Any, directory: Path, notes: Mapping[str, str]) -> None:
-    """Write model, tokenizer and small text files to a directory in one step: it is whole or absent."""
+def save(
+    model: nn.Module, tokenizer: Any, directory: Path, notes: Mapping[str, Callable[[Path], str]]
+) -> None:
+    """Write model, tokenizer and notes to a directory in one step: it is whole or absent.
+
+    A note is text about the files that are saved already, in the directory that it is called with.
+    """
     aside = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}.part")
     try:
         model.save_pretrained(aside)  # type: ignore[operator]
         tokenizer.save_pretrained(aside)
-        for name, text in notes.items():
-            (aside / name).write_text(text)
+        for name, note in notes.items():
+            (aside / name).write_text(note(aside))
         if directory.exists() and all((directory / name).is_file() for name in notes):
             shutil.rmtree(aside)  # another process was faster, with the same content
             return
         if directory.exists():  # the rest of a model of which a part was deleted
             shutil.rmtree(directory)
         os.replace(aside, directory)
+    except SafetensorError as error:  # what its writer makes of a full disk
+        shutil.rmtree(aside, ignore_errors=True)
+        raise OSError(str(error)) from error
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
         if not directory.exists():
             raise
-
-
-def files_of(directory: Path) -> list[Path]:
-    """The files of a model directory that decide what it computes: weights, configuration, tokenizer."""
-    kinds = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py")
-    return sorted(path for path in directory.iterdir() if path.is_file() and path.suffix in kinds)

@@ -10,6 +10,7 @@ import torch
 from harness.core.types import Example, Prompt
 from harness.errors import ModelError
 from harness.model import loading
+from harness.model.files import files_of
 from harness.model.loading import load
 from harness.model.losses import cross_entropy
 from harness.model.models import blocks, linear_modules, snapshot, weights_fingerprint
@@ -135,5 +136,5 @@ def test_saving_leaves_no_half_directory_when_it_fails(tiny, tokenizer, tmp_path
 
 def test_the_files_that_decide_are_those_of_weights_configuration_and_tokenizer(own):
     (own / "README.md").write_text("no matter")
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {f.name for f in loading.files_of(own)}
-    assert "README.md" not in {f.name for f in loading.files_of(own)}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= files_of(own).keys()
+    assert "README.md" not in files_of(own)
