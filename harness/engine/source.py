@@ -10,7 +10,7 @@ from ..core.keys import key
 from ..core.names import TINY
 from ..errors import HarnessError, ModelError
 from ..model.embedded import Tiny
-from ..model.files import PATTERNS, Snapshot, snapshot
+from ..model.files import PATTERNS, Snapshot, snapshot_of
 from .protocol import EMBEDDED, PUBLISHED, Protocol
 
 
@@ -24,7 +24,7 @@ class Source:
     trust_remote_code: bool = False
     prepared: tuple[Fetched, ...] = ()
     """What is there of the hub's models and data sets."""
-    seen: Snapshot | None = None
+    snapshot: Snapshot | None = None
     """Its files when the run was planned; a worker holds what it loads against them."""
 
     @property
@@ -62,18 +62,18 @@ class Source:
         """What the model computes: for files their content, for the embedded model its definition."""
         if self.spec == TINY:
             return key(asdict(Tiny()))
-        return (self.seen or snapshot(self.local())).fingerprint
+        return (self.snapshot or snapshot_of(self.local())).fingerprint
 
     def planned(self) -> Source:
         """The same, with its files as they are now."""
-        return self if self.spec == TINY else replace(self, seen=snapshot(self.local()))
+        return self if self.spec == TINY else replace(self, snapshot=snapshot_of(self.local()))
 
     def check(self, directory: Path) -> None:
         """Raise ModelError where a file of the model that was loaded is not what the run was planned with.
 
         It costs a look at each file, and reading those that were touched.
         """
-        if self.seen and (name := self.seen.changed(directory)):
+        if self.snapshot and (name := self.snapshot.changed(directory)):
             raise ModelError(
                 f"{directory / name} was changed while the run went on, and its keys are those of what was "
                 "there before: leave the model alone while it is used, and run again."

@@ -65,7 +65,7 @@ class Snapshot:
         return None
 
 
-def snapshot(directory: Path) -> Snapshot:
+def snapshot_of(directory: Path) -> Snapshot:
     """The files as they are now. Read once per process while their stamps stay: weights can be large."""
     return _hashed(directory, tuple((name, _stamp(path)) for name, path in files_of(directory).items()))
 

@@ -12,7 +12,7 @@ from transformers.utils import hub as transformers_hub
 from harness.core.keys import files_fingerprint
 from harness.engine.source import Source
 from harness.model import loading
-from harness.model.files import files_of, snapshot
+from harness.model.files import files_of, snapshot_of
 
 DECIDES = (
     *("qwen.tiktoken", "source.spm", "target.vocab", "sentence.bpe", "bpe.codes", "prophetnet.tokenizer"),
@@ -93,16 +93,16 @@ class TestASnapshot:
     """Workers hold what they load against it."""
 
     def test_nothing_has_changed_in_it_at_first(self, own):
-        assert snapshot(own).changed(own) is None
+        assert snapshot_of(own).changed(own) is None
 
     @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
     def test_it_names_the_file_that_changed(self, own, name):
-        seen = snapshot(own)
+        seen = snapshot_of(own)
         (own / name).write_bytes((own / name).read_bytes() + b" ")
         assert seen.changed(own) == name
 
     def test_a_change_that_keeps_size_and_time_is_found(self, own):
-        seen, path = snapshot(own), own / "model.safetensors"
+        seen, path = snapshot_of(own), own / "model.safetensors"
         stat, content = path.stat(), bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
@@ -110,7 +110,7 @@ class TestASnapshot:
         assert seen.changed(own) == "model.safetensors"
 
     def test_it_names_what_was_added_and_what_is_gone(self, own):
-        seen = snapshot(own)
+        seen = snapshot_of(own)
         (own / "chat_template.jinja").write_text("{{ messages }}")
         assert seen.changed(own) == "chat_template.jinja"
         (own / "chat_template.jinja").unlink()
@@ -118,7 +118,7 @@ class TestASnapshot:
         assert seen.changed(own) == "tokenizer.json"
 
     def test_a_file_that_was_only_touched_is_read_again_and_no_other(self, own, monkeypatch):
-        seen, read = snapshot(own), []
+        seen, read = snapshot_of(own), []
         from harness.model import files
 
         digest = files.file_digest
