@@ -58,6 +58,12 @@ def check(directory: Path) -> None:
             f"{directory} is not a model directory: it has no config.json. "
             "Give a directory written by save_pretrained(), or a hub id."
         )
+    if (directory / "adapter_config.json").is_file():
+        # transformers would load the base that it names, from wherever that is, and no key would know.
+        raise ModelError(
+            f"{directory} holds an adapter of another model (adapter_config.json). Merge it into that model "
+            "with peft's merge_and_unload(), and save the result."
+        )
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(
             f"{directory} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "

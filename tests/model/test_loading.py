@@ -76,6 +76,13 @@ def test_a_model_without_tokenizer_says_how_to_save_one(tiny, tmp_path):
         load(tmp_path)
 
 
+def test_an_adapter_is_not_taken_for_the_model_that_it_names(own, saved):
+    base = json.dumps({"base_model_name_or_path": str(saved("llama")), "peft_type": "LORA"})
+    (own / "adapter_config.json").write_text(base)
+    with pytest.raises(ModelError, match=r"holds an adapter of another model .* merge_and_unload"):
+        load(own)
+
+
 @pytest.fixture
 def own(tiny, tokenizer, tmp_path):
     """A saved model that the test may spoil."""
