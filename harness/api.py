@@ -16,6 +16,7 @@ from .report.console import Level, say, telling
 from .report.progress import RunProgress
 from .report.results import Results
 from .runner import config as configurations
+from .runner import places
 from .runner.options import RunOptions
 from .runner.pool import execute
 from .runner.record import display_name
@@ -104,6 +105,7 @@ def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resul
     done = store.sound(keys)
     terminal.show_plan(summary(run, options, done), requested=options.dry_run)
     if not options.dry_run:
+        places.check(run.plan, run.context, done)
         configurations.keep(run.config, options.results, [str(cls) for cls in classes])
         _execute(run, options, done)
     return Results(lambda: chosen(store, keys), len(keys))
@@ -112,12 +114,6 @@ def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resul
 def summary(run: ResolvedRun, options: RunOptions, done: set[str]) -> terminal.PlanSummary:
     """What a run consists of and what of it is there already, in words."""
     plan = run.plan
-    needed = {key for group in plan.missing(done) for key in group.models}
-    missing = [
-        role
-        for key, (_, role) in plan.recipes.items()
-        if key in needed and not (run.context.cache / "targets" / key).is_dir()
-    ]
     attacks = (" ".join(filter(None, (c.attack.name, c.variant))) for c in plan.cells if c.attack)
     tasks = dict.fromkeys(cell.tasks for cell in plan.cells if cell.tasks)
     return terminal.PlanSummary(
@@ -130,7 +126,7 @@ def summary(run: ResolvedRun, options: RunOptions, done: set[str]) -> terminal.P
         cells=len(plan.cells),
         done=sum(cell.key in done for cell in plan.cells),
         results=options.results,
-        to_train=missing if plan.trained else (),
+        to_train=[plan.recipes[key][1] for key in places.to_train(plan, run.context.cache, done)],
         left_out=plan.left_out,
     )
 

@@ -8,6 +8,7 @@ from harness.plugins.registry import Registry
 
 NOTEBOOKS = {"docs/notebooks/first_run.ipynb": "notebooks/first_run"}
 BOARD = {"leaderboard/README.md": "leaderboard"}
+SECURITY = {"SECURITY.md": "security"}
 """Pages made of files that are not Markdown of docs/, by the place of the file."""
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -39,7 +40,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "reference/tables",
         "reference/errors",
     ),
-    "Inside": ("architecture", "contributing", "performance"),
+    "Inside": ("architecture", "contributing", "performance", *SECURITY.values()),
 }
 
 

@@ -72,7 +72,7 @@ def _clear(folder: Path, mark: str) -> None:
 def _sources() -> dict[Path, str]:
     """Each page by the file it is made of."""
     written = {path: path.relative_to(DOCS).as_posix() for path in sorted(DOCS.rglob("*.md"))}
-    others = navigation.NOTEBOOKS | navigation.BOARD
+    others = navigation.NOTEBOOKS | navigation.BOARD | navigation.SECURITY
     return written | {ROOT / place: f"{name}.md" for place, name in others.items()}
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from ..plugins.kinds import Kind
 from ..plugins.registry import Registry
+from ..report.escape import plain
 
 Offers = Iterator[tuple[str, str]]
 """What may stand there, each with a word about it."""
@@ -44,7 +45,7 @@ def named(*kinds: str) -> Callable[[str], Offers]:
 
 def _line(summary: str) -> str:
     """One short line: shells take another line for another word. What looks like rich's markup is none."""
-    return escape(shorten(summary, 60, placeholder=" ..."))
+    return escape(plain(shorten(summary, 60, placeholder=" ...")))
 
 
 def among(*words: str) -> Callable[[str], list[str]]:

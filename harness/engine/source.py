@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..core.hub import Fetched, Hub
-from ..core.keys import files_fingerprint, key
+from ..core.keys import key
 from ..core.names import TINY
 from ..errors import HarnessError, ModelError
 from ..model.embedded import Tiny
+from ..model.files import PATTERNS, Snapshot, snapshot_of
 from .protocol import EMBEDDED, PUBLISHED, Protocol
 
 
@@ -24,6 +24,8 @@ class Source:
     trust_remote_code: bool = False
     prepared: tuple[Fetched, ...] = ()
     """What is there of the hub's models and data sets."""
+    snapshot: Snapshot | None = None
+    """Its files when the run was planned; a worker holds what it loads against them."""
 
     @property
     def protocol(self) -> Protocol:
@@ -37,7 +39,7 @@ class Source:
             return directory
         from huggingface_hub.errors import HFValidationError
 
-        kinds = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+        kinds = [pattern for pattern in PATTERNS if pattern != "*.bin"]
         hub = Hub(self.prepared)
         try:
             directory = hub.fetch("model", self.spec, kinds, self.revision)
@@ -58,12 +60,21 @@ class Source:
 
     def fingerprint(self) -> str:
         """What the model computes: for files their content, for the embedded model its definition."""
-        return key(asdict(Tiny())) if self.spec == TINY else _files(self.local())
+        if self.spec == TINY:
+            return key(asdict(Tiny()))
+        return (self.snapshot or snapshot_of(self.local())).fingerprint
 
+    def planned(self) -> Source:
+        """The same, with its files as they are now."""
+        return self if self.spec == TINY else replace(self, snapshot=snapshot_of(self.local()))
 
-@lru_cache
-def _files(directory: Path) -> str:
-    """Read once per process: weights can be large."""
-    from ..model.loading import files_of
+    def check(self, directory: Path) -> None:
+        """Raise ModelError where a file of the model that was loaded is not what the run was planned with.
 
-    return files_fingerprint(files_of(directory))
+        It costs a look at each file, and reading those that were touched.
+        """
+        if self.snapshot and (name := self.snapshot.changed(directory)):
+            raise ModelError(
+                f"{directory / name} was changed while the run went on, and its keys are those of what was "
+                "there before: leave the model alone while it is used, and run again."
+            )

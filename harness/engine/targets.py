@@ -7,11 +7,10 @@ as it is.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from ..core.names import TINY
 from ..core.types import Cost, Splits, Training
 from ..errors import HarnessError
 from ..model.embedded import Tiny, tiny_model, word_tokenizer
+from .note import DONE, check, note
 from .source import Source
 
 if TYPE_CHECKING:
@@ -69,10 +69,12 @@ class Recipe:
     def make(self, cache: Path, advance: Callable[[int, int], None] = lambda step, steps: None) -> Path:
         """Train the twin unless the cache has it; ``advance(step, steps)`` follows. Returns its directory."""
         path = self.path(cache)
-        if self.ready(cache):
+        if self.training is None:
             return path
-        assert self.training is not None
-        from ..model import loading, models
+        if self.ready(cache):
+            check(path)
+            return path
+        from ..model import loading
         from ..model.tokens import PromptTokenizer
 
         examples = self.training.original if self.role == "original" else self.training.retrain
@@ -86,23 +88,26 @@ class Recipe:
             model = tiny_model(tiny, len(tokenizer), tokenizer.eos_token_id)
             epochs, lr, batch_size = tiny.epochs, tiny.learning_rate, tiny.batch_size
         else:
+            base = self.source.local()
             model, tokenizer = loading.load(
-                self.source.local(), self.source.dtype, trust_remote_code=self.source.trust_remote_code
+                base, self.source.dtype, trust_remote_code=self.source.trust_remote_code
             )
+            self.source.check(base)
             epochs, lr, batch_size = (
                 self.training.epochs,
                 self.training.learning_rate,
                 self.training.batch_size,
             )
         cost = fit(model, PromptTokenizer(tokenizer), examples, epochs, lr, batch_size, advance)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        note = {"weights": models.weights_fingerprint(model), "cost": asdict(cost), "role": self.role}
-        loading.save(model, tokenizer, path, {DONE: json.dumps(note)})
+        notes = {DONE: partial(note, key=self.key, role=self.role, model=model, cost=cost)}
+        try:
+            loading.save(model, tokenizer, path, notes)
+        except OSError as error:
+            raise HarnessError(
+                f"{path} could not be written ({error.strerror or error}); make room or use another --cache, "
+                "and run again."
+            ) from error
         return path
-
-
-DONE = "harness.json"
-"""Written with a target: the fingerprint of its weights and what it cost."""
 
 
 def fit(

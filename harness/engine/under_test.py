@@ -43,6 +43,8 @@ class ModelUnderTest:
     advance: Advance = silent
     twin: Sequence[Sample] | None = None
     """Samples of the retrain twin, where there is one and the benchmark compares with it."""
+    noted: bool = True
+    """Whether the twin was trained by a run, which left a note that it is held against."""
 
     def encode(self, facts: Sequence[Fact], answer: str | None = None) -> list[Encoded]:
         """Facts as plain question-answer text or passages, never in the evaluation's template.

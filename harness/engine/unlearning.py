@@ -21,6 +21,7 @@ from ..model.lora import adapters
 from ..model.steps import forget_steps
 from ..model.train import warmup
 from .job import Job, Training
+from .note import check
 from .under_test import ModelUnderTest
 
 
@@ -73,6 +74,8 @@ class UnlearningJob(Job, jobs.UnlearningJob):
         twin, _ = loading.load(
             self.subject.retrain, self.subject.dtype, trust_remote_code=self.subject.trust_remote_code
         )
+        if self.subject.noted:
+            check(self.subject.retrain, twin)
         models.restore(self.model, twin.state_dict())
 
     def train(

@@ -3,5 +3,6 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["embedded", "loading", "lora", "losses", "models", "neurons", "tokens", "train"]
+    __name__,
+    submodules=["embedded", "files", "loading", "lora", "losses", "models", "neurons", "tokens", "train"],
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ..core.aside import aside
@@ -57,6 +58,12 @@ def check(directory: Path) -> None:
             f"{directory} is not a model directory: it has no config.json. "
             "Give a directory written by save_pretrained(), or a hub id."
         )
+    if (directory / "adapter_config.json").is_file():
+        # transformers would load the base that it names, from wherever that is, and no key would know.
+        raise ModelError(
+            f"{directory} holds an adapter of another model (adapter_config.json). Merge it into that model "
+            "with peft's merge_and_unload(), and save the result."
+        )
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(
             f"{directory} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}). "
@@ -67,27 +74,29 @@ def check(directory: Path) -> None:
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
-def save(model: nn.Module, tokenizer: Any, directory: Path, notes: Mapping[str, str]) -> None:
-    """Write model, tokenizer and small text files to a directory in one step: it is whole or absent."""
+def save(
+    model: nn.Module, tokenizer: Any, directory: Path, notes: Mapping[str, Callable[[Path], str]]
+) -> None:
+    """Write model, tokenizer and notes to a directory in one step: it is whole or absent.
+
+    A note is text about the files that are saved already, in the directory that it is called with.
+    """
     part = aside(directory)
     try:
         model.save_pretrained(part)  # type: ignore[operator]
         tokenizer.save_pretrained(part)
-        for name, text in notes.items():
-            (part / name).write_text(text)
+        for name, note in notes.items():
+            (part / name).write_text(note(part))
         if directory.exists() and all((directory / name).is_file() for name in notes):
             shutil.rmtree(part)  # another process was faster, with the same content
             return
         if directory.exists():  # the rest of a model of which a part was deleted
             shutil.rmtree(directory)
         os.replace(part, directory)
+    except SafetensorError as error:  # what its writer makes of a full disk
+        shutil.rmtree(part, ignore_errors=True)
+        raise OSError(str(error)) from error
     except OSError:
         shutil.rmtree(part, ignore_errors=True)
         if not directory.exists():
             raise
-
-
-def files_of(directory: Path) -> list[Path]:
-    """The files of a model directory that decide what it computes: weights, configuration, tokenizer."""
-    kinds = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py")
-    return sorted(path for path in directory.iterdir() if path.is_file() and path.suffix in kinds)

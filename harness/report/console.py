@@ -5,15 +5,18 @@ Loads nothing heavy. Colours are rich's: none in a pipe, none under NO_COLOR.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from .escape import plain
 
 
 class Level(IntEnum):
@@ -42,12 +45,24 @@ def telling(much: Level) -> Iterator[None]:
         _level.reset(before)
 
 
+class Plain(Console):
+    """A console in which text is text: only rich itself moves the cursor and changes colours.
+
+    All that is printed comes through here, lines, tables and bars.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of what is printed."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+
 def console(stderr: bool = False) -> Console:
     """A console for each use: tests and pipes replace sys.stdout, and the environment may say NO_COLOR.
 
     In a notebook it writes plain text, as to a pipe, and no HTML for each line.
     """
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, force_jupyter=False)
+    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False, force_jupyter=False)
 
 
 def say(what: str | Text | Table = "", stderr: bool = False) -> None:

@@ -20,6 +20,7 @@ from ..leaderboard.labels import (
     target_metric,
     tasks,
 )
+from . import escape
 from .templating import environment
 
 TEMPLATE, READING = "README.md.j2", "reading.md.j2"
@@ -37,7 +38,7 @@ def markdown(table: pa.Table) -> str:
         environment(escape=False)
         .get_template(TEMPLATE)
         .render(
-            protocols=", ".join(sorted({row["protocol"] for row in rows})),
+            protocols=escape.markdown(", ".join(sorted({row["protocol"] for row in rows}))),
             targets=[_target(own) for own in by_target(rows).values()],
         )
     )
@@ -51,11 +52,12 @@ def reading() -> str:
 def _target(rows: Rows) -> dict[str, Any]:
     first = rows[0]
     config = settings(first["benchmark_config"])
+    title = f"{first['benchmark']}: {first['model']}" + (f" ({config})" if config else "")
     return {
-        "title": f"{first['benchmark']}: {first['model']}" + (f" ({config})" if config else ""),
+        "title": escape.markdown(title),
         "about": _about(rows),
         "standing": _standing(rows),
-        "compared": compared(rows),
+        "compared": [escape.markdown(sentence) for sentence in compared(rows)],
         "attacked": _attacked(rows),
         "failed": _failed(rows),
     }
@@ -67,14 +69,20 @@ def _about(rows: Rows) -> str:
     chances = sorted({row["chance"] for row in rows if row["chance"] is not None})
     return ", ".join(
         [
-            f"Data `{first['data'][:12]}`",
-            f"target `{first['target'][:12]}`",
-            first["dtype"],
-            f"forget metric {target_metric(rows)}",
+            f"Data {_code(first['data'])}",
+            f"target {_code(first['target'])}",
+            escape.markdown(first["dtype"]),
+            escape.markdown(f"forget metric {target_metric(rows)}"),
             f"chance {' or '.join(map(number, chances)) or number(None)}",
-            *sorted({tasks(row) for row in rows if row["lm_eval_tasks"]}),
+            *sorted({escape.markdown(tasks(row)) for row in rows if row["lm_eval_tasks"]}),
         ]
     )
+
+
+def _code(digest: str) -> str:
+    """The beginning of a digest; within backticks nothing could be escaped."""
+    short = digest[:12]
+    return f"`{short}`" if short.isalnum() else escape.markdown(short)
 
 
 def _standing(rows: Rows) -> Table:
@@ -85,19 +93,19 @@ def _standing(rows: Rows) -> Table:
     for method, cells in _by_method(rows).items():
         row = next(iter(cells.values()))
         seeds = sorted({cell["seeds"] for cell in cells.values()})
-        line = [method, number(row["rank"]), row["guard"] or ""]
+        line = [method, number(row["rank"]), escape.markdown(row["guard"] or "")]
         line += [" to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))), number(row["forgotten"])]
         line += [interval(Estimate.of(row, "forget_before"))]
         line += [number(row[name]) for name in ("retain_before", "utility_before")]
         line += [_lm_eval(row)] * measured
-        lines.append([*line, interval(Estimate.of(row, "worst")), row["worst_attack"] or ""])
+        lines.append([*line, interval(Estimate.of(row, "worst")), escape.markdown(row["worst_attack"] or "")])
     return [*head, *["lm-eval"] * measured, "worst", "under"], lines
 
 
 def _attacked(rows: Rows) -> Table | None:
     """A line for each method: what each attack found."""
     metric = target_metric(rows)
-    attacks = sorted({attack_label(row) for row in rows if row["attack"] != NO_ATTACK})
+    attacks = sorted({_attack(row) for row in rows if row["attack"] != NO_ATTACK})
     lines = [
         [method, *(_score(cells.get(attack), metric) for attack in attacks)]
         for method, cells in _by_method(rows).items()
@@ -108,8 +116,16 @@ def _attacked(rows: Rows) -> Table | None:
 def _by_method(rows: Rows) -> dict[str, dict[str, Row]]:
     methods: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
-        methods[method_label(row)][attack_label(row)] = row
+        methods[_method(row)][_attack(row)] = row
     return methods
+
+
+def _method(row: Row) -> str:
+    return escape.markdown(method_label(row))
+
+
+def _attack(row: Row) -> str:
+    return escape.markdown(attack_label(row))
 
 
 def _lm_eval(row: Row) -> str:
@@ -126,7 +142,7 @@ def _score(row: Row | None, metric: str | None) -> str:
     lines = [interval(Estimate.of(row, "score")), scored]
     lines.append(f"recovery {interval(Estimate.of(row, 'recovery'))}")
     if not comparable(row, metric):
-        lines.insert(1, f"of {row['forget_metric']}")
+        lines.insert(1, escape.markdown(f"of {row['forget_metric']}"))
     if row["exact_match"] is not None and row["forget_metric"] != EXACT[1]:
         lines.append(f"exact match {number(row['exact_match'])}")
     return "<br>".join(lines)
@@ -134,7 +150,7 @@ def _score(row: Row | None, metric: str | None) -> str:
 
 def _failed(rows: Rows) -> list[str]:
     return [
-        f"{method_label(row)}, {attack_label(row)}, " + " ".join(error.split()).replace("|", "\\|")
+        escape.markdown(f"{method_label(row)}, {attack_label(row)}, {error}")
         for row in rows
         for error in row["errors"] or ()
     ]

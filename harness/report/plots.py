@@ -15,6 +15,7 @@ from ..core.names import CONTROLS, ORIGINAL, RETRAIN
 from ..errors import ConfigError, HarnessError, unknown
 from ..leaderboard.columns import Estimate
 from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
+from .escape import picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,16 +89,16 @@ def relearning(
         for method, rows in mine.items():
             steps = [row["step"] for row in rows]
             values = [row["value"] for row in rows]
-            axis.plot(steps, values, label=NAMES.get(method, method), **styles[method])
+            axis.plot(steps, values, label=picture(NAMES.get(method, method)), **styles[method])
             low, high = (
                 [nan if row[end] is None else row[end] for row in rows] for end in ("value_low", "value_high")
             )
             axis.fill_between(steps, low, high, color=styles[method]["color"], alpha=faint, linewidth=0)
         shown = [row for rows in mine.values() for row in rows]
         _chance(axis, {row["chance"] for row in shown})
-        axis.set(title=panel, xlabel="optimiser steps of the attack")
+        axis.set(title=picture(panel), xlabel="optimiser steps of the attack")
         axis.locator_params(axis="x", integer=True)
-        axis.set_ylabel(f"forget {shown[0]['forget_metric']}")
+        axis.set_ylabel(picture(f"forget {shown[0]['forget_metric']}"))
     _finish(figure, axes, f"{chosen}: what relearning brings back", "bands: 95 % over facts and seeds")
     return figure
 
@@ -127,13 +128,15 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
         worst = Estimate.of(row, "worst")
         arms = [[abs(row["worst"] - end)] for end in (worst.low, worst.high) if end is not None]
         bars = arms if len(arms) == 2 else None
-        axis.errorbar(row["retain_before"], row["worst"], bars, label=NAMES.get(label, label), **style)
+        axis.errorbar(
+            row["retain_before"], row["worst"], bars, label=picture(NAMES.get(label, label)), **style
+        )
     _chance(axis, {row["chance"] for row in rows})
     notes = [json.loads(cell["notes"]) for cell in cells.to_pylist() if cell["benchmark"] == chosen]
     split, kept = next(note["retain_metric"] for note in notes if "retain_metric" in note)
     axis.set(
-        xlabel=f"{split} {kept}, after unlearning",
-        ylabel=f"forget {target_metric(rows)}, under the worst attack",
+        xlabel=picture(f"{split} {kept}, after unlearning"),
+        ylabel=picture(f"forget {target_metric(rows)}, under the worst attack"),
     )
     _finish(
         figure, [axis], f"{chosen}: what is left against what comes back", "bars: 95 % over facts and seeds"
@@ -198,7 +201,7 @@ def _finish(figure: Figure, axes: Sequence[Axes], title: str, about: str) -> Non
         axis.set_axisbelow(True)
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize="medium", fontweight="bold")
+    figure.suptitle(picture(title), x=0.01, horizontalalignment="left", fontsize="medium", fontweight="bold")
     figure.legend(
         named.values(),
         named.keys(),

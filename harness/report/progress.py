@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from ..core.types import Event
 from .console import Level, console, level
+from .escape import plain
 
 
 class RunProgress:
@@ -31,7 +32,7 @@ class RunProgress:
         self.tasks: dict[str, TaskID] = {}
         self.begun: set[str] = set()
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -63,19 +64,19 @@ class RunProgress:
             return
         if self.level == Level.VERBOSE and event.task not in self.begun:
             self.begun.add(event.task)
-            self._print(f"begun: {event.task}")
+            self._print(plain(f"begun: {event.task}", lines=False))
         if self.live:
             if event.task not in self.tasks:
                 self.tasks[event.task] = self.progress.add_task(event.task)
             self.progress.update(
                 self.tasks[event.task],
-                description=f"{event.task}: {event.what}",
+                description=plain(f"{event.task}: {event.what}", lines=False),
                 completed=event.done,
                 total=event.total,
             )
         elif self.line:
             at = f"{event.task}: {event.what}, {event.done} of {event.total}"
-            self.line(f"{self.ended} of {self.cells} cells; {at}")
+            self.line(plain(f"{self.ended} of {self.cells} cells; {at}", lines=False))
 
     def _ended(self, event: Event) -> None:
         if event.cell:
@@ -87,13 +88,15 @@ class RunProgress:
             if task is not None:
                 self.progress.remove_task(task)
         if event.status == "failed":
-            self._print(f"failed: {event.task}: {event.message}", "red")
+            # Further lines of an error begin further right: none of them passes for a line of ours.
+            message = event.message.replace("\n", "\n  ")
+            self._print(f"failed: {plain(event.task, lines=False)}: {message}", "red")
             if self.level == Level.VERBOSE:
                 self._print(event.trace.rstrip())
         elif self.level == Level.VERBOSE or (self.level == Level.NORMAL and not (self.live or self.line)):
             count = f" ({self.ended} of {self.cells})" if event.cell else ""
             took = f", {event.seconds:.1f} s" if event.cell and self.level == Level.VERBOSE else ""
-            self._print(f"{event.status}: {event.task}{count}{took}")
+            self._print(plain(f"{event.status}: {event.task}{count}{took}", lines=False))
 
     def _print(self, text: str, style: str | None = None) -> None:
         """A line to stderr, above the bars if there are some."""

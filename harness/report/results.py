@@ -17,6 +17,7 @@ from ..leaderboard import board, curves
 from ..leaderboard.format import DASH
 from ..leaderboard.groups import Groups, grouped
 from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
+from .escape import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +111,7 @@ class Results:
             f"{name}s: {', '.join(sorted(set(self.cells[name].to_pylist()))) or DASH}"
             for name in ("benchmark", "method", "attack")
         )
-        return f"<Results: {'; '.join([there, *named])}>"
+        return plain(f"<Results: {'; '.join([there, *named])}>", lines=False)
 
     def _repr_html_(self) -> str | None:
         """For each target the scores as a table: a row for each method, a column for each attack."""

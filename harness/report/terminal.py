@@ -12,6 +12,7 @@ from ..leaderboard import labels
 from ..leaderboard.compare import Comparison, Difference
 from ..leaderboard.format import number, share
 from .console import note, say, table
+from .escape import plain
 
 WIDTH = 80
 DIGITS = 2
@@ -53,7 +54,7 @@ class PlanSummary:
 def show_plan(plan: PlanSummary, requested: bool) -> None:
     """Print the plan; at any verbosity where nothing but the plan was ``requested``."""
     for line in plan.lines():
-        (say if requested else note)(line)
+        (say if requested else note)(plain(line, lines=False))
 
 
 def show_results(rows: Sequence[dict[str, Any]]) -> None:

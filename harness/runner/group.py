@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from ..core.base import Attack
 from ..core.names import ATTACK, EVALUATION, UTILITY
 from ..core.types import Cost, Event, Outcome, Tell
 from ..engine.cell import UnlearnedModel
 from ..engine.integrity import Tampered
+from ..engine.note import check
 from ..engine.surroundings import Surroundings
-from ..engine.targets import DONE, trained_path
+from ..engine.targets import trained_path
 from ..engine.under_test import ModelUnderTest
 from ..errors import HarnessError, StoreError
 from ..model import models
@@ -69,7 +69,10 @@ class GroupRun:
         path = trained_path(cache, group.target) if group.trained else self.context.source.local()
         twin = trained_path(cache, group.twin) if group.twin else None
         subject = self.context.load(group.benchmark, self.registry, path, self.tell, task, twin)
-        return subject, weights_of(path, subject)
+        if group.trained:
+            return subject, check(path, subject.model)
+        self.context.source.check(path)
+        return subject, models.weights_fingerprint(subject.model)
 
     def _run_cells(self, model: UnlearnedModel, recorder: Recorder, weights: str, clock: Clock) -> None:
         """Do and commit each cell. The first bears the seconds of loading and unlearning.
@@ -144,14 +147,6 @@ class Clock:
         now = time.perf_counter()
         seconds, self.begun = now - self.begun, now
         return seconds
-
-
-def weights_of(path: Path, subject: ModelUnderTest) -> str:
-    """The fingerprint of a loaded model's weights: as written when it was trained, or taken now."""
-    note = path / DONE
-    if note.is_file():
-        return str(json.loads(note.read_text())["weights"])
-    return models.weights_fingerprint(subject.model)
 
 
 def task_name(group: Group) -> str:

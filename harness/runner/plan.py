@@ -123,8 +123,13 @@ class Group:
     @property
     def models(self) -> set[str]:
         """Keys of the recipes of all models it needs."""
-        recipes = (self.target, self.twin, self.compared.target if self.compared else None)
-        return {recipe for recipe in recipes if recipe}
+        return {self.target, *self.trained_models}
+
+    @property
+    def trained_models(self) -> set[str]:
+        """Keys of the recipes of those that are trained, and not taken as they are."""
+        twins = (self.twin, self.compared.target if self.compared else None)
+        return {recipe for recipe in (self.target * self.trained, *twins) if recipe}
 
 
 @dataclass
@@ -135,8 +140,6 @@ class Plan:
     groups: list[Group] = field(default_factory=list)
     recipes: dict[str, tuple[Spec, str]] = field(default_factory=dict)
     """By key: the benchmark and role of each model to be made, once for all benchmarks that share it."""
-    trained: bool = False
-    """True when the models have to be made and are not taken as they are."""
     left_out: list[str] = field(default_factory=list)
 
     @property

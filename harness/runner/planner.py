@@ -47,7 +47,6 @@ def make(
         chosen = spec(entry, config, (data or {}).get(entry.name), source.prepared)
         benchmark, splits = loaded(chosen, registry)
         models = recipes(benchmark, splits, source)
-        plan.trained |= models["original"].training is not None
         plan.recipes.update({recipe.key: (chosen, role) for role, recipe in models.items()})
         attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
         shared = shared_key(chosen, splits, models["original"], source)

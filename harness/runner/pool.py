@@ -17,7 +17,8 @@ from ..core import aside
 from ..core.types import Event, Tell
 from ..errors import HarnessError
 from ..store import claims
-from ..store.store import Store
+from ..store.store import TABLES, Store, read_samples
+from . import places
 from .context import WorkerContext
 from .plan import Cell, Group, Plan, Reference
 from .process import TaskProcess
@@ -44,20 +45,26 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
     """
     groups = plan.missing(done)
     needed = {key for group in groups for key in group.models}
-    twins = list({group.compared.key: group.compared for group in groups if group.compared}.values())
+    compared = {group.compared.key: group.compared for group in groups if group.compared}
+    twins = [twin for twin in compared.values() if read_samples(twin.path(context.cache)) is None]
     targets = {key: task for key, task in plan.recipes.items() if key in needed}
-    places = [context.results / name for name in ("cells", "metrics", "samples", "runs")]
-    for place in (*places, context.cache, context.cache / "targets", context.cache / "twins"):
-        aside.sweep(place)
+    untrained = places.to_train(plan, context.cache, done)
+    written = [context.results / name for name in (*TABLES, "runs")]
+    for directory in (*written, context.cache, context.cache / "targets", context.cache / "twins"):
+        aside.sweep(directory)
     with Pool(context, jobs, tell, groups) as pool:
         here, cached = context.results / "claims", context.cache / "claims"
-        pool.each(Attempt("make_target", task, cached / key) for key, task in targets.items())
+        # What is in the cache is only looked at: that needs no claim, and no cache that can be written.
+        pool.each(
+            Attempt("make_target", task, cached / key if key in untrained else None)
+            for key, task in targets.items()
+        )
         pool.each(Attempt("score_twin", twin, cached / twin.key) for twin in twins)
         if jobs > 1:  # the longest first: what is left at the end is short, and no worker waits long
             groups.sort(key=lambda group: -len(group.cells))
         pool.each(Attempt("run_group", group, here / group.key) for group in groups)
-        for place in (here, cached):
-            claims.sweep(place)
+        for directory in (here, cached):
+            claims.sweep(directory)
 
 
 class WorkerDied(HarnessError):
@@ -70,7 +77,7 @@ class Attempt:
 
     what: str
     task: Any
-    claim: Path
+    claim: Path | None
     alone: bool = False
 
 
@@ -79,7 +86,7 @@ class Pool:
 
     def __init__(self, context: WorkerContext, jobs: int, tell: Tell, groups: Iterable[Group]) -> None:
         self.context, self.jobs, self.tell = context, jobs, tell
-        self.running: dict[TaskProcess, tuple[Attempt, claims.Claim]] = {}
+        self.running: dict[TaskProcess, tuple[Attempt, claims.Claim | None]] = {}
         self.utility = any(cell.tasks for group in groups for cell in group.cells)
         self.before = {cell.key: self._stamp(cell) for group in groups for cell in group.cells}
         """When each cell was last committed before this run, of those that are to be done."""
@@ -90,7 +97,7 @@ class Pool:
     def __exit__(self, *error: object) -> None:
         for process, (_, claim) in self.running.items():
             process.close()
-            claim.release()
+            _release(claim)
 
     def each(self, attempts: Iterable[Attempt]) -> None:
         """Do all tasks. An error that a task raises ends everything."""
@@ -113,14 +120,14 @@ class Pool:
 
     def _start(self, attempt: Attempt) -> bool:
         """Start a task, or leave it where another run has done it; False while another is at it."""
-        claim = claims.take(attempt.claim)
-        if claim is None:
+        claim = claims.take(attempt.claim) if attempt.claim else None
+        if attempt.claim and claim is None:
             self.tell(Event(_name(attempt.task), "another run is at it", 0, 1))
             return False
         if isinstance(attempt.task, Group):
             attempt = replace(attempt, task=self._without_others(attempt.task))
             if not attempt.task.cells:
-                claim.release()
+                _release(claim)
                 self.tell(Event(_name(attempt.task), status="done"))
                 return True
         process = TaskProcess(self.context, attempt.what, attempt.task, self.utility)
@@ -164,7 +171,7 @@ class Pool:
         attempt, claim = self.running.pop(process)
         code = process.code
         process.close()
-        claim.release()
+        _release(claim)
         if process.ended and process.ended.error:
             raise process.ended.error
         if not isinstance(attempt.task, Group):
@@ -201,6 +208,11 @@ class Pool:
         for cell in failed:
             recorder.failed(recorder.row(attempt.task, cell), WorkerDied(_sentence(code)))
         return tuple(cell for cell in left if cell not in failed), replace(attempt, alone=False)
+
+
+def _release(claim: claims.Claim | None) -> None:
+    if claim:
+        claim.release()
 
 
 def _sentence(code: int) -> str:

@@ -104,7 +104,7 @@ def complete(row: CellRow, outcome: Outcome) -> CellRow:
 
 def explain(error: BaseException) -> str:
     """The message of an error, and for one nobody foresaw also where it was raised."""
-    text = str(error).strip() or type(error).__name__
+    text = storable(str(error).strip() or type(error).__name__)
     if isinstance(error, HarnessError):
         return text
     if not isinstance(error, Exception):  # SystemExit, KeyboardInterrupt and their like
@@ -115,7 +115,12 @@ def explain(error: BaseException) -> str:
 
 def display_name(source: Source) -> str:
     """The model's name for a table: the last part of a path, because nothing is keyed or shown by path."""
-    return Path(source.spec).name if Path(source.spec).expanduser().is_dir() else source.spec
+    return storable(Path(source.spec).name if Path(source.spec).expanduser().is_dir() else source.spec)
+
+
+def storable(text: str) -> str:
+    """Text without the half characters that stand for the odd bytes of a file name: no table holds them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def gpu_name() -> str | None:

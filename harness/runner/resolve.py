@@ -58,6 +58,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         from ..model import loading
 
         loading.check(source.local())
+        source = source.planned()
     data = data_directories(options.data, selection.benchmarks)
     plan = make(registry, selection, overrides, source, range(options.seeds), data, utility_of(options))
     context = WorkerContext(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..core.types import Event, Tell
+from ..engine.note import check
 from ..engine.targets import recipes, trained_path
 from ..errors import HarnessError
 from ..plugins.registry import Registry
@@ -68,6 +69,7 @@ class Worker:
         try:
             twin = trained_path(self.context.cache, reference.target)
             subject = self.context.load(reference.benchmark, self.registry, twin, self.tell, name)
+            check(twin, subject.model)
             write_samples(path, subject.score(subject.splits))
         except HarnessError:
             raise

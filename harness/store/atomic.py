@@ -45,6 +45,26 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from e
 
 
+def probe(directory: Path) -> None:
+    """Write a file to a directory, which is made, and remove it. Raises OSError where that cannot be.
+
+    Permissions do not tell: root has all of them, on a disk that is full or read-only as well.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = aside(directory / "probe")
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(PROBE))
+            _flush(file)
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+PROBE = 1 << 16
+"""Bytes that must fit."""
+
+
 def _flush(file: BinaryIO) -> None:
     """Have it on the disk and not only in the system's memory. Here a full disk shows at the latest."""
     file.flush()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ..errors import StoreError
 
-
 TRIES = 10_000
 """Times that others may come between before something else is taken to be wrong."""
 
@@ -63,6 +62,7 @@ def take(path: Path) -> Claim | None:
 
 def sweep(directory: Path) -> None:
     """Remove the claims that nobody holds any more."""
-    for path in [*directory.glob("*")] if directory.is_dir() else ():
-        if claim := take(path):
-            claim.release()
+    with suppress(StoreError):  # what cannot be written holds nobody up
+        for path in [*directory.glob("*")] if directory.is_dir() else ():
+            if claim := take(path):
+                claim.release()

@@ -10,6 +10,8 @@ guessed at.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +55,10 @@ class Stored:
         error = {"status": "failed", "error_type": UNSOUND, "error_message": f"{self.wrong[0]}."}
         row |= {"key": key, "notes": "{}", "provenance": "{}"} | error
         return pa.Table.from_pylist([row], CELLS), METRICS.empty_table(), SAMPLES.empty_table()
+
+
+TABLES = ("metrics", "samples", "cells")
+"""The directories of a store."""
 
 
 class Store:
@@ -177,16 +183,30 @@ def as_tables(key: str, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:
     """Keep samples that belong to no cell, whole or not at all. Raises StoreError."""
     rows = [{"key": path.stem, **as_row(sample)} for sample in samples]
-    write_atomically(path, parquet_bytes(pa.Table.from_pylist(rows, schema=SAMPLES)))
+    table = pa.Table.from_pylist(rows, schema=SAMPLES)
+    marked = table.replace_schema_metadata({**SAMPLES.metadata, CONTENT: _content(path, table)})
+    write_atomically(path, parquet_bytes(marked))
 
 
 def read_samples(path: Path) -> list[Sample] | None:
-    """What :func:`write_samples` wrote; None where it is absent, damaged, or another version's."""
+    """What :func:`write_samples` wrote there; None where it is absent, damaged or changed."""
     try:
-        rows = _read(path, SAMPLES).drop("key").to_pylist()
+        table = _read(path, SAMPLES)
     except StoreError:
         return None
-    return [Sample(**row) for row in rows]
+    if not table.schema.equals(SAMPLES) or table.schema.metadata.get(CONTENT) != _content(path, table):
+        return None
+    return [Sample(**row) for row in table.drop("key").to_pylist()]
+
+
+CONTENT = b"content"
+"""The digest of the samples that belong to no cell, in their file: nobody recomputes them."""
+
+
+def _content(path: Path, table: pa.Table) -> bytes:
+    """SHA-256 over the samples and the name of their file: none passes for another."""
+    text = json.dumps([path.stem, *map(list, map(dict.values, table.to_pylist()))])
+    return hashlib.sha256(text.encode()).hexdigest().encode()
 
 
 def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:

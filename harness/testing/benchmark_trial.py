@@ -140,7 +140,8 @@ class BenchmarkTrial:
             twin = Path(folder) / "twin"
             loading.save(sandbox.tiny_model(self.tokenizer, seed=1), self.tokenizer, twin, {})
             model = sandbox.tiny_model(self.tokenizer)
-            subject = NeverForgets(model, tokens, self.benchmark, self.few_facts, sandbox.PROTOCOL, twin)
+            facts, protocol = self.few_facts, sandbox.PROTOCOL
+            subject = NeverForgets(model, tokens, self.benchmark, facts, protocol, twin, noted=False)
             unlearn(subject, method(config), seed=0)
 
     def formula(self, split: str, metric: str) -> Formula | None:

@@ -115,7 +115,8 @@ def subject(
     with quiet():
         model, tokenizer = loading.load(saved(family), dtype)
     tokens = PromptTokenizer(tokenizer)
-    return Observed(model, tokens, benchmark, splits, PROTOCOL, retrain, dtype, micro_batch=micro_batch)
+    given = (model, tokens, benchmark, splits, PROTOCOL, retrain, dtype)
+    return Observed(*given, micro_batch=micro_batch, noted=False)
 
 
 def small(cls: type[Plugin], settings: Mapping[str, Any], **more: Any) -> Config:

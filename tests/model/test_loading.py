@@ -10,6 +10,7 @@ import torch
 from harness.core.types import Example, Prompt
 from harness.errors import ModelError
 from harness.model import loading
+from harness.model.files import files_of
 from harness.model.loading import load
 from harness.model.losses import cross_entropy
 from harness.model.models import blocks, linear_modules, snapshot, weights_fingerprint
@@ -75,6 +76,13 @@ def test_a_model_without_tokenizer_says_how_to_save_one(tiny, tmp_path):
         load(tmp_path)
 
 
+def test_an_adapter_is_not_taken_for_the_model_that_it_names(own, saved):
+    base = json.dumps({"base_model_name_or_path": str(saved("llama")), "peft_type": "LORA"})
+    (own / "adapter_config.json").write_text(base)
+    with pytest.raises(ModelError, match=r"holds an adapter of another model .* merge_and_unload"):
+        load(own)
+
+
 @pytest.fixture
 def own(tiny, tokenizer, tmp_path):
     """A saved model that the test may spoil."""
@@ -135,5 +143,5 @@ def test_saving_leaves_no_half_directory_when_it_fails(tiny, tokenizer, tmp_path
 
 def test_the_files_that_decide_are_those_of_weights_configuration_and_tokenizer(own):
     (own / "README.md").write_text("no matter")
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {f.name for f in loading.files_of(own)}
-    assert "README.md" not in {f.name for f in loading.files_of(own)}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= files_of(own).keys()
+    assert "README.md" not in files_of(own)

@@ -59,6 +59,15 @@ def test_text_from_data_is_never_markup(tables):
     assert html.count("</script>") == 2
 
 
+def test_its_script_makes_text_and_attributes_of_data_and_never_markup(tables):
+    html = page.html(*tables)
+    assert not re.findall(
+        r"inner\w*HTML|outerHTML|insertAdjacent|document\.write|\beval\(|srcdoc|javascript:", html
+    )
+    assert re.findall(r"setAttribute\((?!name,|\"[\w-]+\",)", html) == []
+    assert not re.findall(r"\b(?:href|src|style): ", html.partition('<script type="module">')[2])
+
+
 def test_it_asks_for_nothing_from_outside(tables):
     html = page.html(*tables)
     assert set(re.findall(r'(?:src|href)="([^"]*)"', html)) == {

@@ -191,3 +191,12 @@ def test_without_matplotlib_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(HarnessError, match=r"not installed: pip install 'unlearning-harness\[plots\]'"):
         Results(tables).plot_relearning()
+
+
+def test_a_name_with_dollars_is_no_formula():
+    """matplotlib reads what stands between two dollars as TeX, and an error there would leave no picture."""
+    made = tables(("none", "retrain", "gd"), benchmark=r"$\frac{$")
+    found = Results(lambda: made)
+    for figure in (found.plot_relearning(), found.plot_tradeoff()):
+        figure.draw_without_rendering()
+        assert figure.get_suptitle().startswith(r"\$\frac{\$: what")

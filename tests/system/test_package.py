@@ -26,7 +26,10 @@ PACKAGES = {
     "benchmarks": "harness/benchmarks",
 }
 """Folders of the checkout with the packages, and where they lie in the wheel."""
-TOP = ("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "MANIFEST.in", "Makefile")
+TOP = (
+    *("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md"),
+    *("MANIFEST.in", "Makefile"),
+)
 MORE = (*TOP, "pyproject.toml", "constraints.txt")
 FOLDERS = ("docs", "examples", "leaderboard", "tests")
 """What the source archive holds beside the packages."""

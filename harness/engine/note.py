@@ -1,0 +1,79 @@
+"""The note beside a trained target: what was made there, to hold against it what is loaded from there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.keys import file_digest
+from ..core.types import Cost
+from ..errors import ModelError
+from ..model.files import WEIGHTS, files_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DONE = "harness.json"
+"""Its name. It is written last: without it there is no target."""
+
+
+def note(directory: Path, key: str, role: str, model: nn.Module, cost: Cost) -> str:
+    """The note of the target with this ``key``, whose files are in ``directory``, and what it cost."""
+    from ..model import models
+
+    made = {"key": key, "role": role, "cost": asdict(cost)}
+    return json.dumps({**made, "weights": models.weights_fingerprint(model), "files": _digests(directory)})
+
+
+def check(directory: Path, model: nn.Module | None = None) -> str:
+    """The fingerprint of a target's weights. Raises ModelError where it is not what was trained there.
+
+    With the ``model`` that was loaded from there its weights are hashed as they are in memory, and without
+    it the files that hold them.
+    """
+    from ..model import models
+
+    weights, noted = _read(directory)
+    left_out = () if model is None else WEIGHTS
+    found = _digests(directory, left_out)
+    wanted = {name: digest for name, digest in noted.items() if not _is_one_of(name, left_out)}
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise _stranger(directory, f"{name} is another")
+    if model is not None and models.weights_fingerprint(model) != weights:
+        raise _stranger(directory, "its weights are others")
+    return weights
+
+
+def _read(directory: Path) -> tuple[str, dict[str, str]]:
+    """Fingerprint of the weights, and digests of the files, as noted."""
+    try:
+        noted: Any = json.loads((directory / DONE).read_bytes())
+        key, weights, files = noted["key"], noted["weights"], noted["files"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise _stranger(directory, f"{DONE} is missing or damaged") from None
+    if not isinstance(weights, str) or not isinstance(files, dict):
+        raise _stranger(directory, f"{DONE} is damaged")
+    if key != directory.name:
+        raise _stranger(directory, "it is another target")
+    return weights, files
+
+
+def _digests(directory: Path, left_out: tuple[str, ...] = ()) -> dict[str, str]:
+    return {
+        name: file_digest(path)
+        for name, path in files_of(directory).items()
+        if name != DONE and not _is_one_of(name, left_out)
+    }
+
+
+def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(Path(name).match(pattern) for pattern in patterns)
+
+
+def _stranger(directory: Path, why: str) -> ModelError:
+    return ModelError(
+        f"The model in {directory} is not what was trained there: {why}. Delete that directory and run again."
+    )

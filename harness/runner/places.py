@@ -1,0 +1,43 @@
+"""What a run will write, and where: tried before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..engine.note import DONE
+from ..engine.targets import trained_path
+from ..errors import StoreError
+from ..store.atomic import probe
+from ..store.store import TABLES, read_samples
+from .context import WorkerContext
+from .plan import Plan
+
+
+def to_train(plan: Plan, cache: Path, done: set[str]) -> list[str]:
+    """Keys of the models that must be trained before the cells that are not ``done``."""
+    needed = {key for group in plan.missing(done) for key in group.trained_models}
+    return [key for key in plan.recipes if key in needed and not (trained_path(cache, key) / DONE).is_file()]
+
+
+def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
+    """Raise StoreError where something has to be written and cannot be."""
+    groups = plan.missing(done)
+    if groups:
+        for table in TABLES:
+            _try(context.results / table, "use another --results directory")
+    cache = "use another --cache: what a run trains is kept there"
+    for key in to_train(plan, context.cache, done)[:1]:
+        _try(trained_path(context.cache, key).parent, cache)
+    twins = {group.compared.path(context.cache) for group in groups if group.compared}
+    if any(read_samples(path) is None for path in twins):
+        _try(twins.pop().parent, cache)
+
+
+def _try(directory: Path, otherwise: str) -> None:
+    try:
+        probe(directory)
+    except OSError as error:
+        raise StoreError(
+            f"{directory} could not be written ({error.strerror or error}); make room, let this user write "
+            f"there, or {otherwise}."
+        ) from error
