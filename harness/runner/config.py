@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..core.files import ours
 from ..core.keys import key
 from ..errors import ConfigError
 from ..plugins.discovery import DISTRIBUTION
@@ -79,6 +80,6 @@ def keep(config: Mapping[str, Any], results: Path, classes: Sequence[str] = ()) 
 
 def copy(sources: Sequence[Path], results: Path) -> None:
     """Bring the configurations of several results directories into one. Raises StoreError."""
-    for path in (path for source in sources for path in sorted((source / FOLDER).glob("*.yaml"))):
+    for path in (path for source in sources for path in sorted(ours((source / FOLDER).glob("*.yaml")))):
         if not (results / FOLDER / path.name).exists():
             write_atomically(results / FOLDER / path.name, path.read_bytes())

@@ -17,8 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..core.files import ours
 from ..core.types import Metric, Outcome, Sample, as_row
 from ..errors import StoreError
+from . import shape
 from .atomic import parquet_bytes, write_atomically
 from .schema import CELLS, METRICS, SAMPLES, CellRow
 
@@ -97,7 +99,7 @@ class Store:
         return self.root / table / f"{key}.parquet"
 
     def _keys(self) -> list[str]:
-        return sorted(path.stem for path in (self.root / "cells").glob("*.parquet"))
+        return sorted(path.stem for path in ours((self.root / "cells").glob("*.parquet")))
 
     def _table(self, table: str, schema: pa.Schema, keys: list[str]) -> pa.Table:
         parts = [_read(self._path(table, key), schema) for key in keys]
@@ -131,12 +133,13 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
             found = file.schema_arrow.metadata or {}
             for name, ours in schema.metadata.items():
                 if found.get(name) != ours:
-                    theirs = found.get(name, b"none").decode()
+                    theirs = found.get(name, b"none").decode(errors="replace")
                     raise StoreError(
                         f"{path} was written with {name.decode()} {theirs} and this is {ours.decode()}; "
                         "use another --results directory."
                     )
-            return file.read(columns=columns, use_threads=False)
+            shape.columns(file, schema, rows=1 if schema is CELLS else None)
+            return shape.values(file.read(columns=columns, use_threads=False))
     except (OSError, pa.ArrowException) as e:
         raise StoreError(
             f"{path} is damaged or cannot be read ({str(e).splitlines()[0]}); move "
