@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-
 LONGEST_WORD, LONGEST_LINE = 300, 3_000
 """Characters of a message that are told: of what holds no space, such as a name, and of a line."""
 

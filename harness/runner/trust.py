@@ -36,7 +36,8 @@ def check(directory: Path, trusted: bool) -> None:
                 asked = f"'{node.value}'" if isinstance(node, yaml.ScalarNode) else node.tag
                 raise ConfigError(
                     f"--utility-tasks {directory}: {path}, line {node.start_mark.line + 1}, would run the "
-                    f"Python code {asked}, in a dry run as well: read it, and add --trust-code if you trust it."
+                    f"Python code {asked}, in a dry run as well: read it, and add --trust-code if you "
+                    "trust it."
                 )
             todo += [place for place in _includes(path, node) if place.is_file()]
 

@@ -90,8 +90,7 @@ def test_a_result_file_of_another_shape_is_named_in_one_sentence(results, tmp_pa
     path = place / table / f"{key}.parquet"
     pq.write_table(change(pq.read_table(path)), path)
     with pytest.raises(StoreError) as caught:
-        found = harness.load(place)
-        _ = found.cells, found.metrics, found.samples
+        harness.load(place).leaderboard.validate()
     assert str(caught.value).startswith(f"{path} is damaged or cannot be read ({says}")
     built = harness_cli("leaderboard", "build", "--results", place, "--out", tmp_path / "board")
     assert (built.code, built.out) == (2, "")
