@@ -21,7 +21,7 @@ ODD = {
     "surrogate": (r'{"question": "Who \ud800?"}', r"after 'Who ' stands \ud800, which no text can hold"),
     "key": (r'{"quest\udfffion": ["Who?"]}', r"after 'quest' stands \udfff, which no text can hold"),
     "null": (
-        r'{"question": ["", {"a": "Who\u0000?"}]}',
+        r'{"question": ["", {"a": "Who\u0000"}]}',
         r"after 'Who' stands \u0000, which no text can hold",
     ),
     "raw null": ('{"question": "Who\0?"}', "not JSON: Invalid control character"),
