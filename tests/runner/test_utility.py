@@ -90,12 +90,10 @@ def test_a_function_counts_by_name_and_content_and_not_by_address(local):
     )
     with (local / "where.yaml").open("a") as file:
         file.write("process_docs: !function helper.few\n")
-    seen = []
+    own, seen = Utility(directory=local, trust_code=True), []
     for moment in (1, 2):  # a newer file is executed again
         os.utime(local / "helper.py", (moment, moment))
-        seen.append(
-            (Utility(directory=local, trust_code=True).resolve(""), tasks.read(None, local, "", True))
-        )
+        seen.append((own.resolve(""), tasks.read(None, local, "", True)))
     assert seen[0][0] == seen[1][0]
     first, second = (found["tasks"]["where"].config.process_docs for _, found in seen)
     assert first.func is not second.func
