@@ -95,4 +95,5 @@ def _wait(child: int, end: float) -> int | None:
 
 def told(script: str, seed: int, case: int, what: str, problem: str) -> str:
     """A finding, and how to repeat it."""
-    return f"FOUND by `python tests/system/{Path(script).name} 1 --seed {seed} --case {case}`:\n{what}\n{problem}"
+    again = f"python tests/system/{Path(script).name} 1 --seed {seed} --case {case}"
+    return f"FOUND by `{again}`:\n{what}\n{problem}"

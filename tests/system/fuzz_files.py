@@ -22,14 +22,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["COLUMNS"] = "80"
 
-import harness.api
-import harness.cli.leaderboard
 import pyarrow.parquet as pq
 from harness.benchmarks.faithun.files import read_clusters, read_indices
 from harness.benchmarks.instructions import read_instructions
 from harness.benchmarks.records import read_records
 from harness.benchmarks.tofu.files import to_facts
 
+import harness.api
+import harness.cli.leaderboard
 from harness.errors import HarnessError
 from harness.leaderboard import board, compare, curves  # noqa: F401  loaded once, before the cases are forked
 from harness.report import files
@@ -185,8 +185,7 @@ def try_data(_: list) -> str:
     for read in readers:
         try:
             facts = read()
-        except HarnessError as error:
-            assert str(error)
+        except HarnessError:
             return REFUSED
         json.dumps(str(facts)).encode()
     return OTHER
@@ -198,8 +197,7 @@ def try_yaml(_: list) -> str:
     found = judged(harness_cli(*line, "--attacks", "none"), lambda: False)
     try:
         trust.check(Path("yaml"), trusted=False)
-    except HarnessError as error:
-        assert str(error)
+    except HarnessError:
         return REFUSED
     return REFUSED if found == REFUSED else OTHER
 
