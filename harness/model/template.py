@@ -46,18 +46,18 @@ def render(tokenizer: Any, turns: Turns) -> str:
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     except Exception as error:  # whatever the template does
-        raise ModelError(f"{name} fails: {one_line(error)}. {MEND}") from error
+        raise ModelError(f"{name} fails: {one_line(error)}. {ADVICE}") from error
     said = [turn["content"].strip() for turn in turns]
     if missing := next((part for part in said if part not in text), None):
-        raise ModelError(f"{name} leaves out what is said in a turn, '{missing:.60}' for one. {MEND}")
+        raise ModelError(f"{name} leaves out what is said in a turn, '{missing:.60}' for one. {ADVICE}")
     if len(text) - sum(map(len, said)) > CHARACTERS:
         raise ModelError(
-            f"{name} adds {len(text):,} characters to a question; at most {CHARACTERS:,}. {MEND}"
+            f"{name} adds {len(text):,} characters to a question; at most {CHARACTERS:,}. {ADVICE}"
         )
     return text
 
 
-MEND = (
+ADVICE = (
     "Mend it, or take it out of tokenizer_config.json and chat_template.jinja: "
     "questions are then asked as plain text."
 )
@@ -98,7 +98,7 @@ def _apart(tokenizer: Any) -> str:
     if said:
         return said[1:]
     how = "ends the process that renders it" if ended else f"has not ended after {SECONDS} seconds"
-    return f"The chat template of the model '{tokenizer.name_or_path}' {how}. {MEND}"
+    return f"The chat template of the model '{tokenizer.name_or_path}' {how}. {ADVICE}"
 
 
 def _limit_memory() -> None:
