@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
@@ -10,7 +9,7 @@ from typing import Any
 
 from harness import DataError, Fact
 
-from .records import Record, read_text
+from .records import Record, parsed, read_text
 
 INSTRUCT_HUB_ID = "tatsu-lab/alpaca"
 
@@ -45,10 +44,7 @@ def _alpaca(source: str | None, hub: Any) -> Iterator[Record]:
         path = next(iter(sorted(folder.rglob("*.json"))), folder / "*.json")
     if not path.is_file():
         raise DataError(path, "this file is missing; it holds a JSON list in Alpaca's schema")
-    try:
-        rows = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(path, f"not JSON: {error.msg}", error.lineno) from error
+    rows = parsed(path, read_text(path))
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(path, "expected a JSON list of objects with instruction, input and output")
     for number, row in enumerate(rows, 1):

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness import DataError
+
+LONGEST_LINE = 1_000_000
+"""Characters of a record."""
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""The null character, and halves of a character: no tokenizer takes them, and no file holds them."""
+
+Pairs = Callable[[list[tuple[str, Any]]], dict[str, Any]]
 
 
 class Record(NamedTuple):
@@ -56,20 +66,59 @@ def _lines(path: Path) -> Iterator[Record]:
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(path, f"not a JSON object: {error.msg}", number) from error
+        if len(line) > LONGEST_LINE:
+            raise DataError(path, f"the line has {len(line):,} characters; at most {LONGEST_LINE:,}", number)
+        fields = parsed(path, line, number)
         if not isinstance(fields, dict):
             raise DataError(path, f"expected a JSON object, found {type(fields).__name__}", number)
         yield Record(str(path), number, fields)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises DataError where it cannot be read or is no text."""
+    """The text of a file, without the mark some editors begin it with. Raises DataError where it is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(path, f"not a text in UTF-8: {error}") from error
     except OSError as error:
         raise DataError(path, f"it cannot be read: {error.strerror or error}") from error
+
+
+def parsed(path: Path, text: str, line: int | None = None, whole: Pairs = dict) -> Any:
+    """The value of JSON text, from a ``line`` or from a whole file; ``whole`` makes an object of its pairs.
+
+    Raises DataError for what is no JSON, and for what JSON can say and nothing here can work with: numbers
+    beyond those of a computer, values too deep in one another, characters that no text can have.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=whole, parse_constant=_number, parse_float=_number)
+    except json.JSONDecodeError as error:
+        raise DataError(path, f"not JSON: {error.msg}", line or error.lineno) from error
+    except RecursionError as error:
+        raise DataError(path, "not usable: lists and objects lie too deep in one another", line) from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise DataError(path, f"not usable: {error}", line) from error
+    if "\\" in text:  # only an escape can bring them in
+        _check_texts(path, value, line)
+    return value
+
+
+def _number(text: str) -> float:
+    if not isfinite(value := float(text)):
+        raise ValueError(f"{text[:40]} is no number that a computer has")
+    return value
+
+
+def _check_texts(path: Path, value: Any, line: int | None) -> None:
+    todo = [value]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, dict):
+            todo += [*part, *part.values()]
+        elif isinstance(part, list):
+            todo += part
+        elif isinstance(part, str) and (odd := NO_TEXT.search(part)):
+            where = f"'{part[max(0, odd.start() - 30) : odd.start()]}'"
+            raise DataError(
+                path, f"not usable: after {where} stands \\u{ord(odd[0]):04x}, which no text can hold", line
+            )

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+LONGEST_WORD, LONGEST_LINE = 300, 3_000
+"""Characters of a message that are told: of what holds no space, such as a name, and of a line."""
+
+PROBLEMS = 20
+"""Problems that are told at once."""
+
+
+def shortened(message: str) -> str:
+    """A message in which what is too long, as somebody wrote it, is cut in its middle."""
+    message = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: _cut(word[0], LONGEST_WORD), message)
+    return "\n".join(_cut(line, LONGEST_LINE) for line in message.split("\n"))
+
+
+def _cut(text: str, length: int) -> str:
+    half = length // 2
+    return text if len(text) <= length else f"{text[: half - 3]}...{text[-half:]}"
+
 
 class HarnessError(Exception):
     """Something the user can mend: the message says what was wrong, where, and what to do."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))
 
     def _render_traceback_(self) -> list[str]:
         """What notebooks print in place of a traceback."""
@@ -63,7 +84,8 @@ def one_line(error: BaseException) -> str:
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist, with the nearest one that does."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    # What is longer than any name is no misspelt one, and takes long to compare.
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) if len(name) <= LONGEST_WORD else []
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"There is no {kind} '{name}'.{hint} There are: {', '.join(names) or 'none'}."
 
@@ -75,7 +97,7 @@ R = TypeVar("R")
 def gather(
     function: Callable[[T], R], items: Iterable[T], error: type[HarnessError] = HarnessError
 ) -> list[R]:
-    """``function`` of each item. All the HarnessErrors are raised as one, a line for each."""
+    """``function`` of each item. The HarnessErrors are raised as one, a line for each of the first 20."""
     results: list[R] = []
     problems: dict[str, HarnessError] = {}
     for item in items:
@@ -83,6 +105,8 @@ def gather(
             results.append(function(item))
         except HarnessError as problem:
             problems[str(problem)] = problem
+        if len(problems) == PROBLEMS:
+            raise error("\n".join([*problems, "There may be more: these are the first."]))
     if len(problems) == 1:
         raise next(iter(problems.values()))
     if problems:

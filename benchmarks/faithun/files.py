@@ -6,7 +6,6 @@ fits none is reported with the keys that were found. No guess is made that could
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -15,7 +14,7 @@ from typing import Any
 from harness import DataError, Fact, Question, metrics
 
 from ..choices import FALSE_OPTIONS
-from ..records import read_text
+from ..records import parsed, read_text
 
 QUESTION_FILES = ("FaithUn_Dataset.json", "FaithUnBench.json")
 INDEX_FILES = {
@@ -73,9 +72,10 @@ def read_indices(directory: Path, count: int) -> dict[str, list[int]]:
         for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():
                 continue
-            if not line.strip().isdecimal() or int(line) >= count:
+            figures = line.strip()
+            if not figures.isdecimal() or len(figures) > 18 or int(figures) >= count:
                 raise DataError(
-                    path, f"expected a cluster number from 0 to {count - 1}, found {line!r}", number
+                    path, f"expected a cluster number from 0 to {count - 1}, found {line[:80]!r}", number
                 )
             if (index := int(line)) in owner:
                 where = "this file" if owner[index] == split else INDEX_FILES[owner[index]]
@@ -100,10 +100,7 @@ def _parsed(path: Path) -> Any:
             found[key] = value
         return found
 
-    try:
-        return json.loads(read_text(path), object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise DataError(path, f"not JSON: {error.msg}", error.lineno) from error
+    return parsed(path, read_text(path), whole=unique)
 
 
 class _Entity:

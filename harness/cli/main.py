@@ -10,12 +10,12 @@ from importlib import metadata
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from ..errors import HarnessError
 from ..plugins.discovery import DISTRIBUTION
 from ..report.console import Level, say, telling
 from . import leaderboard, plugins, prepare, run
+from .process import Commands, open_streams, stop, stop_for_system
 
 EXIT_CODES = (
     "Exit codes: 0 all is done; 1 done, but a cell failed or a check does not hold; "
@@ -23,6 +23,7 @@ EXIT_CODES = (
 )
 
 app = typer.Typer(
+    cls=Commands,
     help="Tell erasing from hiding: run unlearning methods against attacks that bring the knowledge back.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -40,11 +41,13 @@ app.add_typer(leaderboard.app, name="leaderboard")
 
 def main() -> None:
     """The console script. What the user can mend is printed as ``Error: ...`` and exits with 2."""
+    open_streams()
     try:
         app(prog_name="harness")
     except HarnessError as error:
-        say(Text.assemble(("Error: ", "bold red"), str(error)), stderr=True)
-        sys.exit(2)
+        stop(str(error))
+    except OSError as error:
+        stop_for_system(error)
     except KeyboardInterrupt:
         sys.exit(130)
 

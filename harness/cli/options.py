@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from ..runner.options import DTYPES, SHELL, RunOptions
 from .completion import among, listed
@@ -61,10 +61,12 @@ def _parameter(name: str) -> inspect.Parameter:
     field = FIELDS[name]
     flag = SHELL.get(name) or FLAGS.get(name)
     least = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
+    most = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
     option = typer.Option(
         *([flag] if flag else []),
         help=field.description,
         min=least,  # type: ignore[arg-type]
+        max=most,  # type: ignore[arg-type]
         autocompletion=COMPLETION.get(name),
     )
     default = None if name in REPEATED else in_shell(field.default)

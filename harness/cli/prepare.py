@@ -8,7 +8,18 @@ from .options import run_options
 
 
 @run_options(
-    *("benchmarks", "model", "revision", "settings", "data", "utility", "utility_tasks", "cache", "plugins")
+    *(
+        "benchmarks",
+        "model",
+        "revision",
+        "settings",
+        "data",
+        "utility",
+        "utility_tasks",
+        "trust_code",
+        "cache",
+        "plugins",
+    )
 )
 def prepare(options: RunOptions) -> None:
     """Fetch models and data sets once; afterwards runs need no network and use these revisions."""

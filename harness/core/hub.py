@@ -129,7 +129,7 @@ def recorded(cache: Path) -> tuple[Fetched, ...]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return tuple(Fetched(**{**e, "files": tuple(map(tuple, e["files"]))}) for e in entries)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             path, "this is no record of `harness prepare`; delete it and run that again"
         ) from error

@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from .files import ours
 from .types import Fact, Question, Splits
 
 AXES = {
@@ -74,8 +75,8 @@ def files_fingerprint(paths: Iterable[Path | str]) -> str:
 
 
 def tree_fingerprint(root: Path) -> str:
-    """SHA-256 over all files below a directory, each by its path in it and its content."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
+    """SHA-256 over all files below a directory, each by its path in it and its content; no side files."""
+    files = sorted(path for path in ours(root.rglob("*")) if path.is_file())
     return key(["tree", [(path.relative_to(root).as_posix(), file_digest(path)) for path in files]])
 
 

@@ -11,6 +11,7 @@ from ..core import tokenizer as manual
 from ..core.batch import IGNORED, Encoded, TokenBatch
 from ..core.types import Example, Prompt
 from ..errors import ModelError
+from . import template
 
 
 class PromptTokenizer(manual.PromptTokenizer):
@@ -19,6 +20,7 @@ class PromptTokenizer(manual.PromptTokenizer):
     def __init__(self, tokenizer: Any) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError("The tokenizer has no end-of-sequence token: set eos_token and save it again.")
+        template.check(tokenizer)
         self.tokenizer = tokenizer
         self._known: dict[tuple[Prompt, str], Encoded] = {}  # the same facts are scored again and again
         self.end: int = tokenizer.eos_token_id
@@ -36,8 +38,7 @@ class PromptTokenizer(manual.PromptTokenizer):
                 {"role": "assistant" if i % 2 else "user", "content": text}
                 for i, text in enumerate([*said, prompt.text])
             ]
-            head = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-            return head + prompt.opening
+            return template.render(self.tokenizer, turns) + prompt.opening
         shots = "".join(f"Question: {question}\nAnswer: {answer}\n\n" for question, answer in prompt.shots)
         head = shots + (prompt.text if prompt.literal else f"Question: {prompt.text}\nAnswer:")
         return f"{head} {prompt.opening}" if prompt.opening else head

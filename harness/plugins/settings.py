@@ -280,5 +280,5 @@ def _read(text: str, schemas: Iterable[Schema]) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

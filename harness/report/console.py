@@ -5,10 +5,12 @@ Loads nothing heavy. Colours are rich's: none in a pipe, none under NO_COLOR.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
+from typing import Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -17,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .escape import plain
+from .stream import Lenient
 
 
 class Level(IntEnum):
@@ -62,7 +65,9 @@ def console(stderr: bool = False) -> Console:
 
     In a notebook it writes plain text, as to a pipe, and no HTML for each line.
     """
-    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False, force_jupyter=False)
+    stream = sys.stderr if stderr else sys.stdout
+    file: Any = None if stream is None else Lenient(getattr(stream, "rich_proxied_file", stream))
+    return Plain(file=file, stderr=stderr, highlight=False, markup=False, emoji=False, force_jupyter=False)
 
 
 def say(what: str | Text | Table = "", stderr: bool = False) -> None:

@@ -58,17 +58,26 @@ def read(directory: Path) -> Published:
     )
 
 
-def _table(path: Path, columns: Mapping[str, object]) -> pa.Table:
+def _table(path: Path, expected: columns.Columns) -> pa.Table:
     if not path.is_file():
         raise StoreError(f"There is no {path}; name the directory of a leaderboard.")
     try:
-        table = pq.read_table(path)
+        # By its own reader: read_table() would take directories and partitions as well.
+        with pq.ParquetFile(path) as file:
+            table = file.read(use_threads=False)
+        table.validate(full=True)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"{path} is damaged or cannot be read ({str(error).splitlines()[0]}); build it again."
         ) from error
-    if lacking := [name for name in columns if name not in table.column_names]:
+    if lacking := [name for name in expected if name not in table.column_names]:
         raise StoreError(f"{path} lacks the columns {', '.join(lacking)}: build it again with this version.")
+    for name, (kind, _) in expected.items():
+        if table.schema.field(name).type != kind:
+            raise StoreError(
+                f"{path} is damaged: its column '{name}' is {table.schema.field(name).type} and not {kind}; "
+                "build it again."
+            )
     return table
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import yaml
 
+from ..core.files import ours
 from ..core.keys import key
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..plugins.discovery import DISTRIBUTION
 from ..store.atomic import write_atomically
+from . import yaml_files
 from .options import RunOptions
 
 FOLDER = "runs"
@@ -43,6 +45,16 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _whole(loader: Loader, node: yaml.ScalarNode) -> int:
+    number = loader.construct_yaml_int(node)
+    if abs(number) >= 2**63:  # Python cannot even write it out, from some length on
+        raise yaml.constructor.ConstructorError(
+            problem="a whole number has more than 64 bits", problem_mark=node.start_mark
+        )
+    return int(number)
+
+
+Loader.add_constructor("tag:yaml.org,2002:int", _whole)
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
 )
@@ -51,14 +63,17 @@ Loader.add_implicit_resolver(
 def read(path: Path) -> RunOptions:
     """The options in a file. Raises ConfigError with all that is wrong and where."""
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise ConfigError(f"--config {path}: it cannot be read: {reason}.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: it is not YAML: {getattr(error, 'problem', error)}.") from error
+        given = yaml.load(yaml_files.read(path), Loader)
+    except OSError as error:
+        raise ConfigError(f"--config {path}: it cannot be read: {error.strerror}.") from error
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+    ) as error:  # what is no date or number raises the latter
+        raise ConfigError(str(yaml_files.not_yaml(path, error))) from error
     if given is None:
         given = {}
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
@@ -79,6 +94,6 @@ def keep(config: Mapping[str, Any], results: Path, classes: Sequence[str] = ()) 
 
 def copy(sources: Sequence[Path], results: Path) -> None:
     """Bring the configurations of several results directories into one. Raises StoreError."""
-    for path in (path for source in sources for path in sorted((source / FOLDER).glob("*.yaml"))):
+    for path in (path for source in sources for path in sorted(ours((source / FOLDER).glob("*.yaml")))):
         if not (results / FOLDER / path.name).exists():
             write_atomically(results / FOLDER / path.name, path.read_bytes())

@@ -123,7 +123,8 @@ class GroupRun:
         def measure(subject: ModelUnderTest) -> Outcome:
             subject.advance("lm-eval", 0, 1)
             own = subject.benchmark.utility_tasks
-            found = lm_eval_tasks.load(tuple(settings["asked"]), tasks.directory, own, tasks.fingerprint)
+            names = tuple(settings["asked"])
+            found = lm_eval_tasks.load(names, tasks.directory, own, tasks.fingerprint, tasks.trusted)
             tokenizer, limit = subject.tokens.tokenizer, settings["limit"]
             return utility.measure(subject.model, tokenizer, found, limit, self.context.micro_batch)
 

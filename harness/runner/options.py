@@ -34,9 +34,14 @@ class Lora(BaseModel):
     alpha: int | None = Field(None, ge=1, description="alpha; None is twice the rank")
 
 
-COUNT = Rule("it must be a whole number from 1 on")
-Count = Annotated[int, Field(ge=1, strict=True), COUNT]
-MaybeCount = Annotated[int | None, Field(ge=1, strict=True), COUNT]
+MOST, FEW = 1_000_000, 1_000
+"""The largest number that an option may be, and the largest of seeds, workers or threads."""
+
+COUNT = Rule(f"it must be a whole number from 1 to {MOST}")
+MaybeCount = Annotated[int | None, Field(ge=1, le=MOST, strict=True), COUNT]
+SMALL = Rule(f"it must be a whole number from 1 to {FEW}")
+Small = Annotated[int, Field(ge=1, le=FEW, strict=True), SMALL]
+MaybeSmall = Annotated[int | None, Field(ge=1, le=FEW, strict=True), SMALL]
 Switch = Annotated[bool, Field(strict=True), Rule("it must be true or false")]
 Directory = Annotated[Path, Rule("it must be a path")]
 MaybeDirectory = Annotated[Path | None, Rule("it must be a path")]
@@ -70,13 +75,13 @@ class RunOptions(BaseModel):
     attacks: Names = Field(("all",), description="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")
     benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
     model: Model = Field(TINY, description="'tiny' (embedded), a model directory, or a hub id.")
-    seeds: Count = Field(3, description="Number of seeds.")
+    seeds: Small = Field(3, description="Number of seeds.")
     settings: Settings = Field({}, description="NAME.setting=value, repeatable; see harness show.")
     data: Data = Field({}, description="Directory of a benchmark's files; NAME=DIR if there are several.")
     results: Directory = Field(Path("results"), description="Where the cells are kept.")
     cache: MaybeDirectory = Field(None, description="Where targets are kept. [default: $HARNESS_CACHE]")
-    jobs: MaybeCount = Field(None, description="Worker processes. [default: cores; 1 on a GPU]")
-    threads: Count = Field(1, description="Threads of each worker, on a CPU.")
+    jobs: MaybeSmall = Field(None, description="Worker processes. [default: cores; 1 on a GPU]")
+    threads: Small = Field(1, description="Threads of each worker, on a CPU.")
     dtype: Annotated[DType, Rule(f"it must be one of {', '.join(DTYPES)}")] = Field(
         "float32", description="float32, bfloat16 or float16."
     )
@@ -94,6 +99,7 @@ class RunOptions(BaseModel):
         None, description="Items of each lm-eval task, the first ones. [default: all]"
     )
     utility_tasks: MaybeDirectory = Field(None, description="Directory of your own lm-eval tasks (YAML).")
+    trust_code: Switch = Field(False, description="Run Python code that files of --utility-tasks name.")
     dry_run: Switch = Field(False, description="Show the plan and stop.")
     plugins: Files = Field((), description="A Python file with plugins, repeatable.")
 

@@ -60,6 +60,8 @@ class UtilityTasks:
     """Names, limit, and each task's version, few-shot examples and items, as JSON."""
     directory: Path | None = None
     """Where a user's own tasks are; no part of any key."""
+    trusted: bool = False
+    """Whether code that they name may run; no part of any key either."""
 
     def identity(self) -> dict[str, str]:
         """What of it goes into a key."""

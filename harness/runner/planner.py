@@ -109,7 +109,9 @@ def attacks_of(
 def utility_tasks(utility: Utility | None, builtin: str) -> UtilityTasks | None:
     """lm-eval's tasks, where any are to be measured; ``builtin`` are those of the benchmark."""
     resolved = utility.resolve(builtin) if utility else None
-    return UtilityTasks(*resolved, utility.directory) if utility and resolved else None
+    if utility is None or resolved is None:
+        return None
+    return UtilityTasks(*resolved, utility.directory, utility.trust_code)
 
 
 @dataclass(frozen=True)

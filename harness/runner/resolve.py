@@ -93,7 +93,7 @@ def source_of(options: RunOptions) -> Source:
 
 def utility_of(options: RunOptions) -> Utility:
     """What lm-eval is to measure."""
-    return Utility(options.utility, options.utility_limit, options.utility_tasks)
+    return Utility(options.utility, options.utility_limit, options.utility_tasks, options.trust_code)
 
 
 def default_jobs() -> int:

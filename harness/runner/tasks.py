@@ -19,11 +19,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from tqdm import tqdm
 
+from ..core.files import ours
 from ..core.keys import files_fingerprint, key
-from ..errors import ConfigError, DataError, HarnessError, PluginError
+from ..errors import LONGEST_WORD, ConfigError, HarnessError, PluginError
+from . import trust
 
 PRIMARY = ("acc_norm", "acc", "exact_match")
 PRIMARY_TEXT = f"{', '.join(PRIMARY[:-1])} or {PRIMARY[-1]}"
@@ -57,6 +58,8 @@ class Utility:
     tasks: tuple[str, ...] | None = None
     limit: int | None = None
     directory: Path | None = None
+    trust_code: bool = False
+    """Whether Python code that files of ``directory`` name may run."""
 
     def __post_init__(self) -> None:
         if self.directory is not None and not self.directory.is_dir():
@@ -70,7 +73,7 @@ class Utility:
         """
         if self.tasks == () or (self.tasks is None and self.directory is None and not builtin):
             return None
-        loaded_tasks = read(self.tasks, self.directory, builtin)
+        loaded_tasks = read(self.tasks, self.directory, builtin, self.trust_code)
         described = {
             name: {
                 "version": task.VERSION,
@@ -82,7 +85,7 @@ class Utility:
         config = {"asked": list(loaded_tasks["asked"]), "limit": self.limit, "tasks": described}
         here = Path(__file__)
         code = [here, here.with_name("utility.py")]  # what finds the tasks, and what measures them
-        code += self.directory.rglob("*.py") if self.directory else ()
+        code += ours(self.directory.rglob("*.py")) if self.directory else ()
         content = [_content(task, self.limit) for task in loaded_tasks["tasks"].values()]
         content += [
             f"{group.child_names} {group.aggregate_metric_list}" for group in loaded_tasks["groups"].values()
@@ -93,22 +96,25 @@ class Utility:
 
 
 @lru_cache(maxsize=4)
-def load(names: tuple[str, ...], directory: Path | None, builtin: str, fingerprint: str) -> Tasks:
+def load(
+    names: tuple[str, ...], directory: Path | None, builtin: str, fingerprint: str, trusted: bool = False
+) -> Tasks:
     """As :func:`read`, once per process for the same ``fingerprint``."""
-    return read(names, directory, builtin)
+    return read(names, directory, builtin, trusted)
 
 
-def read(names: tuple[str, ...] | None, directory: Path | None, builtin: str) -> Tasks:
-    """The tasks with their items.
+def read(names: tuple[str, ...] | None, directory: Path | None, builtin: str, trusted: bool = False) -> Tasks:
+    """The tasks with their items. Code that files of the directory name runs only if it is ``trusted``.
 
-    Raises HarnessError for an unknown name, for items that cannot be read or fetched, and for tasks that
-    have no score in [0, 1] or need more than a language model.
+    Raises HarnessError for such code, for an unknown name, for items that cannot be read or fetched, and for
+    tasks that have no score in [0, 1] or need more than a language model.
     """
+    if directory:
+        trust.check(directory, trusted)
     from lm_eval.tasks import TaskManager
 
     silence()
-    if directory:
-        _check_yaml(directory)
+    trust.guard_templates(trusted)
     manager = TaskManager(include_path=directory and str(directory), include_defaults=False)
     configs = (
         {name: c for name, c in _configs(builtin).items() if name not in manager.all_tasks} if builtin else {}
@@ -170,17 +176,8 @@ def _configs(source: str) -> dict[str, Any]:
         ) from error
 
 
-def _check_yaml(directory: Path) -> None:
-    """Raise DataError for a file that is no YAML: lm-eval would leave it out without a word."""
-    for path in sorted(directory.rglob("*.yaml")):
-        try:
-            list(yaml.parse(path.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise DataError(path, f"not YAML: {' '.join(str(error).split())}") from error
-
-
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6) if len(name) <= LONGEST_WORD else []
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return (
         f"--utility: there is no lm-eval task '{name}'.{hint} `lm-eval ls tasks` lists lm-eval's own, "

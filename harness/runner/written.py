@@ -64,7 +64,10 @@ def as_written(value: Any) -> str:
     """A value in a sentence, mappings as a shell takes them."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}={part}" for name, part in value.items())
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "a number too long to be written"
 
 
 def _texts(value: Any) -> Iterable[Any]:

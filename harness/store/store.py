@@ -20,9 +20,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..core.files import ours
 from ..core.types import Outcome, Sample, as_row
 from ..errors import IntegrityError, StoreError
-from . import integrity
+from . import integrity, shape
 from .atomic import parquet_bytes, write_atomically
 from .schema import CELLS, METRICS, SAMPLES, CellRow, cell_name
 
@@ -149,7 +150,7 @@ class Store:
         return self.root / table / f"{key}.parquet"
 
     def _keys(self) -> list[str]:
-        return sorted(path.stem for path in (self.root / "cells").glob("*.parquet"))
+        return sorted(path.stem for path in ours((self.root / "cells").glob("*.parquet")))
 
     def _table(self, table: str, schema: pa.Schema, keys: list[str]) -> pa.Table:
         parts = [_read(self._path(table, key), schema) for key in keys]
@@ -214,18 +215,15 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
         with pq.ParquetFile(path) as file:
             columns_there = file.schema_arrow
             found = columns_there.metadata or {}
-            for name, ours in schema.metadata.items():
-                if found.get(name) != ours:
-                    theirs = found.get(name, b"none").decode()
+            for name, own in schema.metadata.items():
+                if found.get(name) != own:
+                    theirs = found.get(name, b"none").decode(errors="replace")
                     raise StoreError(
-                        f"{path} was written with {name.decode()} {theirs} and this is {ours.decode()}; "
+                        f"{path} was written with {name.decode()} {theirs} and this is {own.decode()}; "
                         "use another --results directory."
                     )
-            if columns_there.names != schema.names or columns_there.types != schema.types:
-                raise pa.ArrowInvalid("it has other columns")
-            if schema is CELLS and file.metadata.num_rows != 1:
-                raise pa.ArrowInvalid(f"it holds {file.metadata.num_rows} rows, and a cell is one")
-            return file.read(columns=columns, use_threads=False)
+            shape.columns(file, schema, rows=1 if schema is CELLS else None)
+            return shape.values(file.read(columns=columns, use_threads=False))
     except (OSError, pa.ArrowException) as e:
         raise StoreError(
             f"{path} is damaged or cannot be read ({str(e).splitlines()[0]}); move "

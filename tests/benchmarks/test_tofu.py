@@ -93,7 +93,7 @@ def test_tofu_keeps_facts_apart_that_share_their_question(tofu_files):
 @pytest.mark.parametrize(
     ("name", "broken", "line", "message"),
     [
-        ("forget01_perturbed", [record(0, 5, True), "{not json"], 2, "not a JSON object"),
+        ("forget01_perturbed", [record(0, 5, True), "{not json"], 2, "not JSON"),
         ("forget01_perturbed", [record(0, 5, True), "[1]"], 2, "expected a JSON object, found list"),
         ("forget01_perturbed", [record(0, 5, True)] * 2, 2, "were there before"),
         ("forget01_perturbed", [record(0, 5)], 1, "non-empty text in 'paraphrased_answer', found none"),
@@ -114,7 +114,7 @@ def test_tofu_keeps_facts_apart_that_share_their_question(tofu_files):
         ("retain_perturbed", [record(7, 5, True)], 1, "expected a fact of the retain split, found another"),
         ("world_facts_perturbed", [record(30, 3)] * 2, 2, "were there before"),
         ("world_facts_perturbed", [record(30, 3)], None, "expected 3 records, found 1"),
-        ("holdout01", [record(490), "{not json"], 2, "not a JSON object"),
+        ("holdout01", [record(490), "{not json"], 2, "not JSON"),
         ("holdout01", [record(490), {"question": "q"}], 2, "non-empty text in 'answer', found none"),
         ("holdout01", [record(490), record(0)], 2, "expected no fact of another split"),
         ("holdout01", [record(500), record(12)], 2, "expected no fact of another split"),

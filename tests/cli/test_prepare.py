@@ -238,8 +238,9 @@ def test_instructions_of_the_hub_may_be_tables_or_one_json_file(client):
         read_instructions("some-org/none", 5, Hub())
 
 
-def test_a_broken_record_is_named(tmp_path):
-    (tmp_path / hub.RECORD).write_text('{"what": 1}')
+@pytest.mark.parametrize("text", ['{"what": 1}', "[" * 100_000, f"[{'9' * 5_000}]", "\0"])
+def test_a_broken_record_is_named(tmp_path, text):
+    (tmp_path / hub.RECORD).write_text(text)
     with pytest.raises(DataError, match=r"prepared\.json: this is no record of `harness prepare`"):
         hub.recorded(tmp_path)
     assert hub.recorded(tmp_path / "elsewhere") == ()

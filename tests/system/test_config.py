@@ -79,8 +79,8 @@ def test_settings_win_one_by_one(file):
     ("text", "sentence"),
     [
         ("sedes: 3", "FILE: There is no option named 'sedes'. Did you mean 'seeds'? There are: attacks, "),
-        ("seeds: three", "FILE: seeds: three: it must be a whole number from 1 on."),
-        ("seeds: true", "FILE: seeds: True: it must be a whole number from 1 on."),
+        ("seeds: three", "FILE: seeds: three: it must be a whole number from 1 to 1000."),
+        ("seeds: true", "FILE: seeds: True: it must be a whole number from 1 to 1000."),
         ("controls: 1", "FILE: controls: 1: it must be true or false."),
         ("dtype: int4", "FILE: dtype: int4: it must be one of float32, bfloat16, float16."),
         ("methods: 3", "FILE: methods: 3: it must be names, as a list or separated by commas."),
