@@ -12,11 +12,15 @@ import pyarrow.parquet as pq
 from ..errors import StoreError
 from ..leaderboard import board, columns, curves
 from ..leaderboard.groups import Groups
+from ..store import shape
 from ..store.atomic import parquet_bytes, write_atomically
 from .markdown import markdown
 from .page import NAME, html
 
 TABLE, CURVES, README = "leaderboard.parquet", "curves.parquet", "README.md"
+
+TASKS = "lm_eval_tasks"
+"""A column that holds a JSON object, as those of settings do."""
 
 
 class Published(NamedTuple):
@@ -65,20 +69,28 @@ def _table(path: Path, expected: columns.Columns) -> pa.Table:
         # By its own reader: read_table() would take directories and partitions as well.
         with pq.ParquetFile(path) as file:
             table = file.read(use_threads=False)
-        table.validate(full=True)
+        if lacking := [name for name in expected if name not in table.column_names]:
+            names = ", ".join(lacking)
+            raise StoreError(f"{path} lacks the columns {names}: build it again with this version.")
+        return _sound(table, expected)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"{path} is damaged or cannot be read ({str(error).splitlines()[0]}); build it again."
         ) from error
-    if lacking := [name for name in expected if name not in table.column_names]:
-        raise StoreError(f"{path} lacks the columns {', '.join(lacking)}: build it again with this version.")
+
+
+def _sound(table: pa.Table, expected: columns.Columns) -> pa.Table:
+    """The columns with their meanings as this version has them. Raises ArrowInvalid for odd ones."""
+    table.validate(full=True)
     for name, (kind, _) in expected.items():
-        if table.schema.field(name).type != kind:
-            raise StoreError(
-                f"{path} is damaged: its column '{name}' is {table.schema.field(name).type} and not {kind}; "
-                "build it again."
-            )
-    return table
+        if (found := table.schema.field(name).type) != kind:
+            raise pa.ArrowInvalid(f"its column '{name}' is {found} and not {kind}")
+        if name in (*columns.NAMES, *columns.HASHES) and table[name].null_count:
+            raise pa.ArrowInvalid(f"its column '{name}' has no value")
+        if name in (*columns.CONFIGS, TASKS):
+            for text in filter(None, table[name].to_pylist()):
+                shape.json_object(name, text)
+    return pa.table([table[name] for name in expected], columns.schema(expected))
 
 
 def page(directory: Path) -> Path:

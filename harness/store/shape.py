@@ -77,11 +77,12 @@ def values(table: pa.Table) -> pa.Table:
             raise pa.ArrowInvalid(f"its status is {odd.pop()!r:.40} and not {' or '.join(STATUSES)}")
         if name in OBJECTS:
             for text in table[name].to_pylist():
-                _object(name, text)
+                json_object(name, text)
     return table
 
 
-def _object(column: str, text: str) -> None:
+def json_object(column: str, text: str) -> None:
+    """Raise ArrowInvalid for text that is no JSON object, or in which the leaderboard cannot read."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

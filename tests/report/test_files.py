@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from harness.errors import StoreError
 from harness.leaderboard import curves
 from harness.leaderboard.groups import grouped
 from harness.report import files
@@ -35,6 +38,39 @@ def test_the_written_tables_explain_their_columns(tmp_path, table):
     for again, written in zip(files.read(tmp_path), made, strict=True):
         assert again.equals(written)
         assert all(column.metadata[b"description"] for column in again.schema)
+
+
+def without_meanings(table):
+    return table.replace_schema_metadata(None).cast(pa.schema([(f.name, f.type) for f in table.schema]))
+
+
+def with_column(name, values):
+    return lambda table: table.set_column(table.column_names.index(name), name, [values * table.num_rows])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (with_column("rank", ["first"]), "its column 'rank' is string and not int64"),
+        (with_column("method", [None]), "its column 'method' is null"),
+        (with_column("config", ["{"]), "its column 'config' is not JSON"),
+        (with_column("lm_eval_tasks", ["[]"]), "its column 'lm_eval_tasks' is not a JSON object"),
+    ],
+)
+def test_an_odd_table_of_a_leaderboard_is_named_in_one_sentence(tmp_path, table, change, says):
+    files.write(files.Published(table, curves.SCHEMA.empty_table()).files(), tmp_path)
+    pq.write_table(change(table), tmp_path / files.TABLE)
+    with pytest.raises(StoreError) as caught:
+        files.read(tmp_path)
+    path = tmp_path / files.TABLE
+    assert str(caught.value).startswith(f"{path} is damaged or cannot be read ({says}")
+
+
+def test_a_table_without_the_meanings_of_its_columns_gives_the_same_pages(tmp_path, table):
+    made = files.Published(table, curves.SCHEMA.empty_table())
+    files.write(made.files(), tmp_path)
+    pq.write_table(without_meanings(table), tmp_path / files.TABLE)
+    assert files.read(tmp_path).pages() == made.pages()
 
 
 @pytest.mark.parametrize("name", [files.README, "index.html"])
