@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.modules import module as modules
 from torch.optim import optimizer as optimizers
 
-OWN = "harness"
+PACKAGE = "harness"
 """The package whose code is watched, with its plugins as far as they are loaded."""
 
 PATCHABLE = (nn.functional, nn.Module, torch.Tensor, torch.optim.AdamW, torch.optim.SGD)
@@ -73,7 +73,7 @@ def settings() -> dict[str, Any]:
         "the number of running threads": sum(
             type(thread).__name__ not in IDLE_THREADS for thread in threading.enumerate()
         ),
-        **{f"the number of {name}": len(getattr(place, name)) for name, place in GLOBAL_HOOKS.items()},
+        **{f"the number of {name}": len(getattr(holder, name)) for name, holder in GLOBAL_HOOKS.items()},
     }
 
 
@@ -90,21 +90,21 @@ def code() -> Iterator[tuple[str, Any]]:
     for cls in (torch.optim.AdamW, torch.optim.SGD):
         cls([nn.Parameter(torch.zeros(1))], lr=0.1)
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == OWN and isinstance(module, ModuleType):
+        if name.partition(".")[0] == PACKAGE and isinstance(module, ModuleType):
             yield from _parts(name, module)
             for value in list(vars(module).values()):
                 if isinstance(value, type) and value.__module__ == name:
                     yield from _parts(f"{name}.{value.__qualname__}", value)
-    for place in PATCHABLE:
-        yield from _parts(_dotted(place), place)
+    for holder in PATCHABLE:
+        yield from _parts(_dotted(holder), holder)
 
 
-def _dotted(place: Any) -> str:
-    return place.__name__ if isinstance(place, ModuleType) else f"{place.__module__}.{place.__qualname__}"
+def _dotted(holder: Any) -> str:
+    return holder.__name__ if isinstance(holder, ModuleType) else f"{holder.__module__}.{holder.__qualname__}"
 
 
-def _parts(prefix: str, place: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in list(vars(place).items()):
+def _parts(prefix: str, holder: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in list(vars(holder).items()):
         if isinstance(value, WATCHED) or callable(value):
             yield f"{prefix}.{name}", value
             inner = getattr(value, "__func__", value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from . import rules
+from . import rules, shape
 from .decided import key_of
 
 CONTENT = "content"
@@ -44,7 +44,9 @@ def wrong(key: str, row: Mapping[str, Any], metrics: pa.Table, samples: pa.Table
     ]
     if not sentences and key_of(row) != key:
         sentences.append("its key does not follow from the columns of its row")
-    if row["status"] == "ok":
+    odd = list(shape.objects(row))
+    sentences += odd
+    if row["status"] == "ok" and not odd:
         sentences += rules.violations(row, metrics.to_pylist(), by_column[1])
     if row[CONTENT] != digest(row, *by_column):
         sentences.append("its digest is not that of its rows: they were changed after it was written")

@@ -6,7 +6,6 @@ sentence for everything that breaks it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +21,6 @@ ROUNDING = 1e-6
 
 ALL = "all"
 """The split of aggregates, which have no samples."""
-
-JSON = ("benchmark_config", "method_config", "attack_config", "notes", "provenance")
 
 Row = Mapping[str, Any]
 Measured = tuple[str, str]
@@ -70,14 +67,6 @@ def violations(row: Row, metrics: Sequence[Row], samples: Mapping[str, Sequence[
     """
     numbers = Numbers.of(row, metrics, samples)
     return next((found for rule in RULES if (found := list(rule(numbers)))), [])
-
-
-def _texts(cell: Numbers) -> Iterator[str]:
-    for name in JSON:
-        try:
-            json.loads(cell.row[name])
-        except (TypeError, ValueError):
-            yield f"its column {name} must be JSON"
 
 
 def _stage(cell: Numbers) -> Iterator[str]:
@@ -197,7 +186,7 @@ def _of_curve(cell: Numbers) -> Iterator[str]:
                 yield f"{_name(measured)} is {final['value']:g}, and the maximum of its curve {highest:g}"
 
 
-RULES = (_texts, _stage, _once, _numbers, _in_range, _in_interval, _at_most, _of_samples, _of_curve)
+RULES = (_stage, _once, _numbers, _in_range, _in_interval, _at_most, _of_samples, _of_curve)
 """In this order: each may rely on those before it."""
 
 

@@ -1,12 +1,12 @@
 """Shape of a result file: its columns, one row in the file of a cell, and JSON objects where they belong.
 
-Whoever reads a table may rely on it. What has another shape is an ArrowInvalid, as from pyarrow's own reader.
+Whoever reads a table may rely on it. Other columns or rows are an ArrowInvalid, as of pyarrow's reader.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -75,10 +75,16 @@ def values(table: pa.Table) -> pa.Table:
             raise pa.ArrowInvalid(f"its column '{name}' has no value")
         if name == "status" and (odd := {*table[name].to_pylist()} - {*STATUSES}):
             raise pa.ArrowInvalid(f"its status is {odd.pop()!r:.40} and not {' or '.join(STATUSES)}")
-        if name in OBJECTS:
-            for text in table[name].to_pylist():
-                json_object(name, text)
     return table
+
+
+def objects(row: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the JSON in the row of a cell, a sentence each."""
+    for column in OBJECTS:
+        try:
+            json_object(column, row[column])
+        except pa.ArrowInvalid as error:
+            yield str(error)
 
 
 def json_object(column: str, text: str) -> None:

@@ -164,7 +164,7 @@ def test_failed_cells_are_counted_and_shown_and_hide_no_others(table):
     assert row["errors"] == ["seed 2: OutOfMemoryError: no room\nfor | it"]
     assert row["score"] == pytest.approx(0.65)
     text = markdown(table)
-    assert "- npo, private-data p=0.1, seed 2: OutOfMemoryError: no room for \\| it" in text
+    assert "- npo, private-data p=0.1, seed 2: OutOfMemoryError: no room for &#124; it" in text
 
 
 def test_what_is_missing_is_null(tmp_path):

@@ -186,11 +186,6 @@ def test_a_stage_that_is_not_the_attacks(stage, attack):
     ]
 
 
-@pytest.mark.parametrize("column", ["notes", "provenance", "method_config"])
-def test_a_column_of_json_that_is_none(column):
-    assert broken(Outcome(), **{column: "{"}) == [f"its column {column} must be JSON"]
-
-
 def test_samples_of_another_split_are_others():
     outcome = scored("forget", "p", HALF)
     extra = Sample("retain", "p", "f0", 1.0)

@@ -41,20 +41,7 @@ def encode(column):
 DEEP = "[" * 100_000
 HUGE = f'{{"chance": {"9" * 5_000}}}'
 ODD = [
-    (CELLS, hold("notes", "{"), "its column 'notes' is not JSON"),
-    (CELLS, hold("notes", "[]"), "its column 'notes' is not a JSON object"),
     (CELLS, hold("notes", None), "its column 'notes' has no value"),
-    (CELLS, hold("notes", DEEP), "its column 'notes' is not JSON"),
-    (CELLS, hold("notes", HUGE), "its column 'notes' is not JSON"),
-    (CELLS, hold("notes", '{"chance": NaN}'), "'chance' in its column 'notes' is not a number"),
-    (CELLS, hold("notes", '{"forget_metric": 3}'), "'forget_metric' in its column 'notes' is not a text"),
-    (CELLS, hold("notes", '{"retain_metric": "x"}'), "'retain_metric' in its column 'notes' is not a list"),
-    (CELLS, hold("notes", '{"forgotten": 1}'), "'forgotten' in its column 'notes' is not true or false"),
-    (CELLS, hold("provenance", "[]"), "its column 'provenance' is not a JSON object"),
-    (CELLS, hold("provenance", '{"started_at": 5}'), "'started_at' in its column 'provenance' is not a text"),
-    (CELLS, hold("benchmark_config", "x"), "its column 'benchmark_config' is not JSON"),
-    (CELLS, hold("method_config", "x"), "its column 'method_config' is not JSON"),
-    (CELLS, hold("attack_config", "[1]"), "its column 'attack_config' is not a JSON object"),
     (CELLS, hold("status", "fine"), "its status is 'fine' and not ok or failed"),
     (CELLS, hold("status", None), "its column 'status' has no value"),
     (CELLS, hold("status", 3, pa.int64()), "its column 'status' is int64 and not string"),
@@ -73,6 +60,23 @@ ODD = [
     (METRICS, hold("value", None), "its column 'value' has no value"),
     (SAMPLES, hold("fact_id", None), "its column 'fact_id' has no value"),
     (SAMPLES, encode("metric"), "its column 'metric' is dictionary"),
+]
+
+
+JSON = [
+    (hold("notes", "{"), "its column 'notes' is not JSON"),
+    (hold("notes", "[]"), "its column 'notes' is not a JSON object"),
+    (hold("notes", DEEP), "its column 'notes' is not JSON"),
+    (hold("notes", HUGE), "its column 'notes' is not JSON"),
+    (hold("notes", '{"chance": NaN}'), "'chance' in its column 'notes' is not a number"),
+    (hold("notes", '{"forget_metric": 3}'), "'forget_metric' in its column 'notes' is not a text"),
+    (hold("notes", '{"retain_metric": "x"}'), "'retain_metric' in its column 'notes' is not a list"),
+    (hold("notes", '{"forgotten": 1}'), "'forgotten' in its column 'notes' is not true or false"),
+    (hold("provenance", "[]"), "its column 'provenance' is not a JSON object"),
+    (hold("provenance", '{"started_at": 5}'), "'started_at' in its column 'provenance' is not a text"),
+    (hold("benchmark_config", "x"), "its column 'benchmark_config' is not JSON"),
+    (hold("method_config", "x"), "its column 'method_config' is not JSON"),
+    (hold("attack_config", "[1]"), "its column 'attack_config' is not a JSON object"),
 ]
 
 
@@ -95,6 +99,19 @@ def test_a_result_file_of_another_shape_is_named_in_one_sentence(results, tmp_pa
     built = harness_cli("leaderboard", "build", "--results", place, "--out", tmp_path / "board")
     assert (built.code, built.out) == (2, "")
     assert built.sentence == str(caught.value)
+
+
+@pytest.mark.parametrize(("change", "says"), JSON)
+def test_a_cell_with_odd_json_is_named_and_counts_as_failed(results, tmp_path, change, says):
+    place, key = results
+    path = place / CELLS / f"{key}.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    [cell] = Store(place).stored([key]).values()
+    assert any(sentence.startswith(says) for sentence in cell.wrong)
+    built = harness_cli("leaderboard", "build", "--results", place, "--out", tmp_path / "board")
+    assert built.code in (0, 2)
+    assert key[:12] in built.err
+    assert "Traceback" not in built.err
 
 
 def test_text_that_is_no_utf_8_is_noticed_where_it_is_read(results):
