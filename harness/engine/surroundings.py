@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,9 @@ GLOBAL_HOOKS = {
     **{name: optimizers for name in vars(optimizers) if name.startswith("_global_optimizer_")},
 }
 
+PATIENCE = 1.0
+"""Seconds that threads have to end."""
+
 IDLE_THREADS = ("TMonitor", "_DummyThread")
 """Classes of threads that libraries leave behind, for the clock of tqdm's bars and for autograd."""
 
@@ -42,6 +46,7 @@ class Surroundings:
 
     settings: dict[str, Any] = field(default_factory=lambda: settings())
     code: dict[str, Any] = field(default_factory=lambda: dict(code()))
+    threads: frozenset[threading.Thread] = field(default_factory=lambda: frozenset(threading.enumerate()))
 
     def changes(self) -> list[str]:
         """What is different now, a clause each. What has come since, such as a new module, is no change."""
@@ -55,7 +60,17 @@ class Surroundings:
         if replaced:
             more = f" and {len(replaced) - 1} more" if len(replaced) > 1 else ""
             messages.append(f"{replaced[0]}{more} was replaced")
+        messages += [f"the thread '{thread.name}' runs on" for thread in self._new_threads()]
         return messages
+
+    def _new_threads(self) -> list[threading.Thread]:
+        """Those that were started since and go on; those that libraries load weights with end in a moment."""
+        new = [thread for thread in threading.enumerate() if thread not in self.threads]
+        going_on = [thread for thread in new if type(thread).__name__ not in IDLE_THREADS]
+        end = time.monotonic() + PATIENCE
+        for thread in going_on:
+            thread.join(max(0.0, end - time.monotonic()))
+        return [thread for thread in going_on if thread.is_alive()]
 
 
 def settings() -> dict[str, Any]:
@@ -70,9 +85,6 @@ def settings() -> dict[str, Any]:
         "torch.get_num_threads()": torch.get_num_threads(),
         "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
         "torch.are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
-        "the number of running threads": sum(
-            type(thread).__name__ not in IDLE_THREADS for thread in threading.enumerate()
-        ),
         **{f"the number of {name}": len(getattr(holder, name)) for name, holder in GLOBAL_HOOKS.items()},
     }
 
