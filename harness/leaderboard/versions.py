@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,8 @@ OF = {
 
 DIGITS = 12
 """Digits of a digest in a sentence."""
+
+DIGEST = re.compile(rf" [0-9a-f]{{{DIGITS}}}$")
 
 SEEDS_NAMED = 5
 """Seeds that a sentence names, or it says how many."""
@@ -46,9 +49,14 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
     for column, same in OF.items():
         versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for row in kept:
-            versions[tuple(row[name] for name in same)][row[column]].append(row)
+            versions[tuple(_without_digest(row[name]) for name in same)][row[column]].append(row)
         kept = [row for found in versions.values() for row in _one(column, found, tuple(sources))]
     return kept
+
+
+def _without_digest(value: Any) -> Any:
+    """A value; of a plugin from a file or class, which has no other version, the name without the digest."""
+    return DIGEST.sub("", value) if isinstance(value, str) else value
 
 
 def _one(column: str, versions: dict[str, list[Row]], sources: tuple[str, ...]) -> list[Row]:

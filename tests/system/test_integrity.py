@@ -182,3 +182,40 @@ def counted(world, digests):
     """Seeds of each version."""
     found = rows(world.path())
     return [len({row["seed"] for row in found if row["benchmark_source"] == digest}) for digest in digests]
+
+
+METHOD = '''
+from harness import Config, Method
+
+
+class Same(Method):
+    """Leaves the model as it is."""
+
+    name = "same"
+
+    class Config(Config):
+        """Nothing to set."""
+
+    def unlearn(self, job):
+        job.notes["version"] = 1
+'''
+
+
+def test_an_edited_file_is_another_one_and_no_seed_of_it_joins_the_others(world):
+    path = world.folder / "same.py"
+    sources = {}
+    for text, seeds in ((METHOD, 3), (METHOD.replace("= 1", "= 2"), 1)):
+        path.write_text(text)
+        assert world.run("same", "none", "stub", "--plugin", path, controls=False, seeds=seeds).code == 0
+        sources |= dict.fromkeys(row["method_source"] for row in rows(world.path()))
+    build = ("leaderboard", "build", "--results", world.path(), "--out", world.folder / "board")
+    mixed = harness_cli(*build)
+    assert mixed.code == 2
+    assert "cells of 2 versions of the method same" in mixed.err
+    assert all(source[:12] in mixed.err for source in sources)
+    assert "3 cells, seeds 0, 1, 2" in mixed.err
+    assert "1 cell, seed 0" in mixed.err
+    for source, seeds in zip(sources, (3, 1), strict=True):
+        assert harness_cli(*build, "--source", source[:12]).code == 0
+        board = harness.load(world.path(), source=source[:12]).leaderboard.to_pylist()
+        assert [row["seeds"] for row in board] == [seeds]
