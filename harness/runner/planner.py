@@ -24,6 +24,7 @@ from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
 from .plan import Cell, Group, Plan, Reference, Spec, UtilityTasks, spec
+from .plugin_code import plugin_code
 from .tasks import Utility
 
 
@@ -46,7 +47,8 @@ def make(
         config = resolve(entry.load(), overrides.get(entry, {}))
         chosen = spec(entry, config, (data or {}).get(entry.name), source.prepared)
         benchmark, splits = loaded(chosen, registry)
-        models = recipes(benchmark, splits, source)
+        with plugin_code(f"The benchmark '{entry.name}'"):
+            models = recipes(benchmark, splits, source)
         plan.recipes.update({recipe.key: (chosen, role) for role, recipe in models.items()})
         attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
         shared = shared_key(chosen, splits, models["original"], source)
@@ -99,7 +101,9 @@ def attacks_of(
     for choice in selection.attacks:
         cls: type[Attack] = choice.entry.load()  # type: ignore[assignment]
         for label, config in resolve_variants(cls, overrides.get(choice.entry, {}), choice.variant):
-            if reason := cls(config).lacks(splits):
+            with plugin_code(f"The attack '{choice.entry.name}'"):
+                reason = cls(config).lacks(splits)
+            if reason:
                 left_out.append(f"{' '.join(filter(None, (cls.name, label)))} on {benchmark}: {reason}.")
             else:
                 variants.append((label, spec(choice.entry, with_rates(cls, config, protocol))))
@@ -174,8 +178,11 @@ class Work:
 @lru_cache(maxsize=8)
 def loaded(benchmark: Spec, registry: Registry) -> tuple[Benchmark, Splits]:
     """A benchmark and its facts, read once per process. Raises HarnessError where a needed split is empty."""
-    made: Benchmark = benchmark.make(registry)
-    splits = made.load()
+    with plugin_code(f"The benchmark '{benchmark.name}'"):
+        made: Benchmark = benchmark.make(registry)
+        splits = made.load()
+        if not isinstance(splits, Splits):
+            raise TypeError(f"its load() must return Splits, and returns {type(splits).__name__}")
     for name in ("forget", "retain"):
         if not splits.get(name):
             raise HarnessError(f"The benchmark '{benchmark.name}' has no facts in its split '{name}'.")

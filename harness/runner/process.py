@@ -22,6 +22,7 @@ from typing import Any
 from ..core.types import Event
 from ..errors import HarnessError
 from .context import WorkerContext
+from .record import explain
 
 START = "forkserver"
 """How multiprocessing starts a process."""
@@ -173,7 +174,9 @@ def _follow() -> None:
 
 
 def _portable(error: BaseException) -> BaseException:
-    """An error as it can be sent: itself, or its text."""
+    """An error as it can be sent: itself, or its text; SystemExit and its like would end the parent."""
+    if not isinstance(error, Exception):
+        return HarnessError(explain(error))
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

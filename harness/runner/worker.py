@@ -73,7 +73,7 @@ class Worker:
             write_samples(path, subject.score(subject.splits))
         except HarnessError:
             raise
-        except Exception as error:
+        except BaseException as error:
             trace = "".join(traceback.format_exception(error))
             self.tell(Event(name, status="failed", message=explain(error), trace=trace))
         else:

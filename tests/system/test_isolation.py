@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+import harness.engine.targets
 from support.results import numbers, rows, total
 
 FILE = '''
@@ -179,3 +182,52 @@ def test_the_exit_code_says_that_a_cell_failed_and_the_next_run_tries_it_again(w
     again = world.run(*run, seeds=1, controls=False)
     assert again.code == 0, again.err
     assert len(rows(world.path(), status="ok")) == 3
+
+
+BENCHMARK = '''
+import sys
+
+from stub_plugin.benchmarks import Stub
+
+
+class Rough(Stub):
+    """The stub, which fails before there are cells."""
+
+    name = "rough"
+
+    def load(self):
+        {load}
+
+    def training(self, splits):
+        {training}
+'''
+FINE = {"load": "return super().load()", "training": "return super().training(splits)"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"load": "sys.exit(0)"}, "A plugin must not end the process, and raised SystemExit: 0"),
+        ({"load": "raise OSError('no disk')"}, "no disk (rough.py, line 13)"),
+        ({"load": "return {'forget': ()}"}, "its load() must return Splits, and returns dict"),
+        ({"training": "return 1 / 0"}, "division by zero (rough.py, line 16)"),
+    ],
+)
+def test_a_benchmark_that_fails_before_there_are_cells_is_one_sentence(world, broken, says):
+    path = world.folder / "rough.py"
+    path.write_text(BENCHMARK.format(**FINE | broken))
+    ended = world.run("none", "none", "rough", "--plugin", path, controls=False)
+    assert ended.code == 2
+    assert ended.sentence.startswith("The benchmark 'rough' cannot be used: ")
+    assert says in ended.sentence
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_plugin_that_ends_the_process_while_a_target_is_trained_ends_the_run_with_a_sentence(
+    world, monkeypatch
+):
+    world.cache = world.folder / "cache"
+    monkeypatch.setattr(harness.engine.targets, "fit", lambda *_: sys.exit(0))
+    ended = world.run("none", "none", "stub", controls=False)
+    assert ended.code == 2
+    assert "A plugin must not end the process, and raised SystemExit: 0" in ended.sentence
