@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..core.types import Event, Tell
 from ..engine.note import check
 from ..engine.targets import recipes, trained_path
-from ..errors import HarnessError
+from ..errors import HarnessError, PluginError
 from ..plugins.registry import Registry
 from ..plugins.uninstalled import registry
 from ..store.store import read_samples, write_samples
@@ -38,6 +38,7 @@ class Worker:
         from tqdm import tqdm
         from transformers.utils import logging
 
+        from ..engine.integrity import PROCESS
         from ..engine.surroundings import Surroundings
 
         logging.set_verbosity_error()
@@ -46,6 +47,10 @@ class Worker:
         tqdm.set_lock(threading.RLock())  # its own is for several processes, and would outlive this one
         self.process = Surroundings()
         self.registry = registry(self.context.plugins)
+        if changes := self.process.changes():
+            raise PluginError(
+                f"Importing the plugins changes what all share: {'; '.join(changes)}. {PROCESS}"
+            )
 
     def make_target(self, task: tuple[Spec, str]) -> None:
         """Train one model of a benchmark, unless the cache has it."""

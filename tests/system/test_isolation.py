@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import harness.engine.targets
+import harness.scoring.scorer
 from support.results import numbers, rows, total
 
 FILE = '''
@@ -231,3 +232,13 @@ def test_a_plugin_that_ends_the_process_while_a_target_is_trained_ends_the_run_w
     ended = world.run("none", "none", "stub", controls=False)
     assert ended.code == 2
     assert "A plugin must not end the process, and raised SystemExit: 0" in ended.sentence
+
+
+def test_a_file_that_changes_the_engine_when_it_is_imported_ends_the_run(world):
+    path = world.folder / "patch.py"
+    path.write_text(FILE + "\n\nharness.scoring.scorer.Scorer.measure = lambda self, wanted: []\n")
+    ended = world.start("none", "none", "stub", "--plugin", path, controls=False, spawn=True).wait()
+    assert ended.code == 2
+    assert "Importing the plugins changes what all share: harness.scoring.scorer.Scorer.measure" in ended.err
+    assert "Traceback" not in ended.err
+    assert rows(world.path()) == []
