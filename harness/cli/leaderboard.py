@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..report.files import Published
 
 RERENDER = "harness leaderboard pages"
+REBUILD = "harness leaderboard build"
 RESULTS = [Path("results")]
 
 Results = Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")]
@@ -166,6 +167,7 @@ def agrees(
     ``rows`` is how many rows must be there to compare: without any, nothing differs.
     """
     from ..leaderboard import board, compare
+    from ..leaderboard.consistency import inconsistent
     from ..leaderboard.groups import grouped
     from ..report import files, terminal
     from ..store import store
@@ -177,6 +179,9 @@ def agrees(
     found = compare.compare(theirs.board.to_pylist(), ours.to_pylist(), compare.spreads(groups), part)
     found.differences += [
         compare.Difference(cell, sentence, "run it again") for cell, sentence in store.unsound(tables[0])
+    ]
+    found.differences += [
+        compare.Difference(where, what, REBUILD) for where, what in inconsistent(theirs.board.to_pylist())
     ]
     found.differences += stale(committed, theirs)
     terminal.show_comparison(found, committed, rows)
