@@ -24,8 +24,8 @@ from ..errors import HarnessError
 from .context import WorkerContext
 from .record import explain
 
-START = "forkserver"
-"""How multiprocessing starts a process."""
+START = "spawn" if sys.platform == "darwin" else "forkserver"
+"""How multiprocessing starts a process. macOS does not bear a fork after its frameworks are loaded."""
 
 LIBRARIES = (
     "harness.runner.worker",
