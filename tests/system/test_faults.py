@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ KILLS = 5
 
 LEAVE = """
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from harness.core.aside import aside
 aside(Path(sys.argv[1]) / "samples" / "cell.parquet").write_bytes(b"half")
@@ -64,9 +66,8 @@ def test_what_a_killed_worker_left_is_swept_by_the_run_itself(undisturbed, world
 
 def test_a_run_with_nothing_left_to_do_sweeps_what_a_killed_one_left(world):
     assert world.run("none", "none", controls=False).code == 0
-    ended = subprocess.run([sys.executable, "-c", LEAVE, world.path()], check=True)
-    assert ended.returncode == 0
-    assert len(kills.left_over(world)) == 3
+    subprocess.run([sys.executable, "-c", LEAVE, world.path()], check=True)
+    assert len(kills.left_over(world)) == 2
     assert world.run("none", "none", controls=False).code == 0
     assert kills.left_over(world) == []
 
@@ -78,6 +79,24 @@ def test_real_workers_end_with_their_parent_even_while_they_start(world):
     eventually(lambda: len(child.group()) > 1, "no worker was started", 60)
     child.kill()
     eventually(lambda: not child.group(), "a worker outlives the run that started it", 30)
+
+
+@pytest.mark.parametrize(("times", "code"), [(2, 0), (3, 2)])
+def test_a_process_that_cannot_be_started_is_tried_again(world, monkeypatch, times, code):
+    """The fork server may be killed at that very moment, which multiprocessing says by an EOFError."""
+    left, start = [times], BaseProcess.start
+
+    def refused(process):
+        if left[0]:
+            left[0] -= 1
+            raise EOFError("unexpected EOF")
+        start(process)
+
+    monkeypatch.setattr(BaseProcess, "start", refused)
+    ended = world.run("none", "none", controls=False)
+    assert ended.code == code, ended.err
+    said = "Error: A process could not be started (unexpected EOF): free memory, or use fewer --jobs.\n"
+    assert ended.err == (said if code else "")
 
 
 @pytest.mark.parametrize("jobs", [2])
