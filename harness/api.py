@@ -107,7 +107,11 @@ def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resul
     if not options.dry_run:
         places.check(run.plan, run.context, done)
         configurations.keep(run.config, options.results, [str(cls) for cls in classes])
-        _execute(run, options, done)
+        places.sweep(run.context)  # what killed runs left, also where nothing is left to do
+        try:
+            _execute(run, options, done)
+        finally:
+            places.sweep(run.context)  # what killed workers of this one left
     return Results(lambda: chosen(store, keys), len(keys))
 
 

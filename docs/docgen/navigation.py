@@ -40,7 +40,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "reference/tables",
         "reference/errors",
     ),
-    "Inside": ("architecture", "contributing", "performance", *SECURITY.values()),
+    "Inside": ("architecture", "contributing", "performance", "reliability", *SECURITY.values()),
 }
 
 

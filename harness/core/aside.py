@@ -58,10 +58,10 @@ def _runs(pid: int) -> bool:
 
 @lru_cache
 def _machine() -> str:
-    """Which machine this is since it was started, as a digest: process ids mean something there alone."""
+    """Which machine or container this is since it was started: process ids mean something there alone."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     with suppress(OSError):
-        return _short(boot.read_text())
+        return _short(boot.read_text() + os.readlink("/proc/self/ns/pid"))
     return _short(platform.node())
 
 

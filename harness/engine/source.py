@@ -62,7 +62,9 @@ class Source:
         """What the model computes: for files their content, for the embedded model its definition."""
         if self.spec == TINY:
             return key(asdict(Tiny()))
-        return (self.snapshot or snapshot_of(self.local())).fingerprint
+        files = (self.snapshot or snapshot_of(self.local())).fingerprint
+        # Code that comes with a model may make another one of the same files.
+        return key([files, "with its code"]) if self.trust_remote_code else files
 
     def planned(self) -> Source:
         """The same, with its files as they are now."""

@@ -45,7 +45,9 @@ class Recipe:
         if self.training is None:
             return key(base)
         examples = self.training.original if self.role == "original" else self.training.retrain
-        content = [(e.prompt.text, e.prompt.literal, e.answer) for e in examples]
+        prompts = [example.prompt for example in examples]
+        asked = [(prompt.text, prompt.literal, prompt.shots, prompt.opening) for prompt in prompts]
+        content = [asked, [example.answer for example in examples]]
         settings = [self.training.epochs, self.training.learning_rate, self.training.batch_size]
         scratch = list(self.training.vocabulary) if self.source.spec == TINY else []
         return key(

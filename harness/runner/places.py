@@ -1,14 +1,17 @@
-"""What a run will write, and where: tried before anything is computed."""
+"""What a run will write, and where: tried before anything is computed, and swept of what killed runs left."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ..core import aside
 from ..engine.note import DONE
 from ..engine.targets import trained_path
 from ..errors import StoreError
+from ..store import claims
 from ..store.atomic import probe
 from ..store.store import TABLES, read_samples
+from .config import FOLDER
 from .context import WorkerContext
 from .plan import Plan
 
@@ -31,6 +34,15 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
     twins = {group.compared.path(context.cache) for group in groups if group.compared}
     if any(read_samples(path) is None for path in twins):
         _try(twins.pop().parent, cache)
+
+
+def sweep(context: WorkerContext) -> None:
+    """Remove what processes that were killed have left: files written aside, and claims that nobody holds."""
+    written = [context.results / name for name in (*TABLES, FOLDER)]
+    for directory in (*written, context.cache, context.cache / "targets", context.cache / "twins"):
+        aside.sweep(directory)
+    for directory in (context.results, context.cache):
+        claims.sweep(directory / "claims")
 
 
 def _try(directory: Path, otherwise: str) -> None:

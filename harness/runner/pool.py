@@ -13,11 +13,10 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from ..core import aside
 from ..core.types import Event, Tell
 from ..errors import HarnessError
 from ..store import claims
-from ..store.store import TABLES, Store, read_samples
+from ..store.store import Store, read_samples
 from . import places
 from .context import WorkerContext
 from .plan import Cell, Group, Plan, Reference
@@ -49,11 +48,8 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
     twins = [twin for twin in compared.values() if read_samples(twin.path(context.cache)) is None]
     targets = {key: task for key, task in plan.recipes.items() if key in needed}
     untrained = places.to_train(plan, context.cache, done)
-    written = [context.results / name for name in (*TABLES, "runs")]
-    for directory in (*written, context.cache, context.cache / "targets", context.cache / "twins"):
-        aside.sweep(directory)
+    here, cached = context.results / "claims", context.cache / "claims"
     with Pool(context, jobs, tell, groups) as pool:
-        here, cached = context.results / "claims", context.cache / "claims"
         # What is in the cache is only looked at: that needs no claim, and no cache that can be written.
         pool.each(
             Attempt("make_target", task, cached / key if key in untrained else None)
@@ -63,8 +59,6 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
         if jobs > 1:  # the longest first: what is left at the end is short, and no worker waits long
             groups.sort(key=lambda group: -len(group.cells))
         pool.each(Attempt("run_group", group, here / group.key) for group in groups)
-        for directory in (here, cached):
-            claims.sweep(directory)
 
 
 class WorkerDied(HarnessError):

@@ -42,6 +42,9 @@ LIBRARIES = (
 UTILITY = ("lm_eval.evaluator", "lm_eval.tasks", "lm_eval.models.huggingface", "datasets")
 """The same, where lm-eval is measured."""
 
+TRIES = 3
+"""Times that a process is tried to be started."""
+
 FORK_SERVER_LOST = 255
 """The exit code multiprocessing gives where the fork server was killed and cannot tell."""
 
@@ -77,10 +80,19 @@ class TaskProcess:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with _apart_from_main():
-                self.process.start()
+                self._start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         end.close()
+
+    def _start(self) -> None:
+        """Start it, by a new fork server where the old one is killed at this moment. Raises HarnessError."""
+        for _ in range(TRIES):
+            try:
+                return self.process.start()
+            except (OSError, EOFError) as error:
+                reason = str(error)
+        raise HarnessError(f"A process could not be started ({reason}): free memory, or use fewer --jobs.")
 
     def hear(self) -> Iterator[Event]:
         """What it has told since."""

@@ -42,3 +42,11 @@ def test_another_machine_has_a_day(tmp_path, monkeypatch):
 def test_a_directory_that_is_not_there_needs_no_sweeping(tmp_path):
     aside.sweep(tmp_path / "nowhere")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_container_is_another_machine(monkeypatch):
+    """Its processes have numbers of their own, which say nothing about those of its host."""
+    machine = aside._machine.__wrapped__
+    here = machine()
+    monkeypatch.setattr(os, "readlink", lambda path: "pid:[1]")
+    assert machine() != here

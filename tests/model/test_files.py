@@ -48,6 +48,11 @@ def test_another_file_changes_no_key(own, name):
     assert key_with(own, name, "a") == key_with(own, name, "b") == Source(str(own)).fingerprint()
 
 
+def test_whether_its_code_may_run_changes_the_key(own):
+    trusted = Source(str(own), trust_remote_code=True)
+    assert trusted.fingerprint() != Source(str(own)).fingerprint()
+
+
 @pytest.mark.parametrize("name", DECIDES)
 def test_a_file_that_decides_is_fetched_from_the_hub(name, monkeypatch, tmp_path):
     asked = []

@@ -52,6 +52,10 @@ def change_version(folder):
     write_local(folder, metadata={"version": 4})
 
 
+def change_examples(folder):
+    write_local(folder, num_fewshot=1)
+
+
 def change_item(folder):
     path = folder / "where.jsonl"
     path.write_text(path.read_text().replace("Bonn", "Nice"))
@@ -67,7 +71,7 @@ def change_group(folder):
 
 
 @pytest.mark.parametrize(
-    "change", [change_question, change_version, change_item, change_helper, change_group]
+    "change", [change_question, change_version, change_examples, change_item, change_helper, change_group]
 )
 def test_a_changed_task_gives_another_fingerprint(local, change):
     tasks = Utility(tasks=("both", "say"), directory=local)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -44,6 +45,8 @@ class Child:
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
             harness.runner.process.START = "forkserver" if spawn else "fork"
             sys.argv = ["harness", *arguments]
+            if "STUB_TRAP" in os.environ:
+                importlib.import_module("stub_plugin.faults").trap()
             harness.cli.main.main()
             code = 0
         except SystemExit as ended:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import random
 import signal
+import subprocess
+import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -13,15 +15,28 @@ import pytest
 import harness.store
 from harness.errors import DataError
 from harness.store.store import Store
+from support import kills
 from support.child import eventually
+from support.kills import ok
 from support.results import committed, numbers, rows, total
 from support.site import install, on_path
 
-KILLS = int(os.environ.get("HARNESS_TEST_KILLS", "4"))
-"""Moments at which a run is killed. By hand: HARNESS_TEST_KILLS=10 pytest -k any_moment."""
+KILLS = 5
+"""Runs that are killed. By hand ``tests/system/kills.py`` kills any number."""
+
+LEAVE = """
+import sys
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from harness.core.aside import aside
+aside(Path(sys.argv[1]) / "samples" / "cell.parquet").write_bytes(b"half")
+claims = Path(sys.argv[1]) / "claims"
+claims.mkdir()
+(claims / "group").touch()
+"""
+"""What a process that is killed leaves."""
 
 TABLES = ("cells", "metrics", "samples")
-GRID = ("gd", "private-data,instruction,nudge", "stub", "--jobs", 2)
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
 
@@ -30,36 +45,31 @@ def found_in(undisturbed):
     return {name: undisturbed[name] for name in TABLES}
 
 
-def ok(results):
-    """What `committed` says of the cells that are ok."""
-    good = {key for key, status in Store(results).statuses().items() if status == "ok"}
-    return {key: at for key, at in committed(results).items() if key in good}
+@needs_proc
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_run_that_is_killed_goes_on_where_it_was(undisturbed, world, number):
+    kill = kills.kill_of(0, number, server=False)
+    kills.survives(world, kill, 0, kills.part_of(found_in(undisturbed)))
 
 
 @needs_proc
-@pytest.mark.parametrize("moment", range(KILLS))
-def test_a_run_killed_at_any_moment_goes_on_where_it_was(undisturbed, world, moment):
-    rng = random.Random(moment)
-    world.cache = world.folder / "cache"  # so that it can be hit while it trains its targets
-    files = rng.choice(
-        [0, rng.randint(1, 12), rng.randint(13, 140)]
-    )  # a cell is three files, a target some more
-    child = world.start(*GRID)
-    eventually(lambda: not child.alive() or written(world) >= files, "the run wrote too little", 60)
-    eventually(lambda: rng.random() < 0.2, "chance decides when exactly")
-    child.kill()
-    eventually(lambda: not child.group(), "workers outlive the run that was killed", 10)
-    kept = ok(world.path())
-    again = world.start(*GRID).wait()
-    assert again.code == 0, again.err
-    assert total(again.out) == (48, len(kept))
-    assert kept.items() <= committed(world.path()).items(), "a finished cell was run again"
-    assert numbers(world.path()) == found_in(undisturbed)
+def test_a_run_whose_fork_server_is_killed_starts_another(undisturbed, world):
+    kill = kills.Kill(0, "fork server", "within the write of a cell", "os.rename /results/samples/. 2", True)
+    assert kills.survives(world, kill, 0, kills.part_of(found_in(undisturbed)))
 
 
-def written(world):
-    """Number of files that the run has made so far."""
-    return sum(path.is_file() for place in (world.path(), world.cache) for path in place.rglob("*"))
+@needs_proc
+def test_what_a_killed_worker_left_is_swept_by_the_run_itself(undisturbed, world):
+    kill = kills.Kill(0, "worker", "within the write of a cell", "os.rename /results/samples/. 2", False)
+    assert kills.survives(world, kill, 0, kills.part_of(found_in(undisturbed)))
+
+
+def test_a_run_with_nothing_left_to_do_sweeps_what_a_killed_one_left(world):
+    assert world.run("none", "none", controls=False).code == 0
+    subprocess.run([sys.executable, "-c", LEAVE, world.path()], check=True)
+    assert len(kills.left_over(world)) == 2
+    assert world.run("none", "none", controls=False).code == 0
+    assert kills.left_over(world) == []
 
 
 @needs_proc
@@ -69,6 +79,24 @@ def test_real_workers_end_with_their_parent_even_while_they_start(world):
     eventually(lambda: len(child.group()) > 1, "no worker was started", 60)
     child.kill()
     eventually(lambda: not child.group(), "a worker outlives the run that started it", 30)
+
+
+@pytest.mark.parametrize(("times", "code"), [(2, 0), (3, 2)])
+def test_a_process_that_cannot_be_started_is_tried_again(world, monkeypatch, times, code):
+    """The fork server may be killed at that very moment, which multiprocessing says by an EOFError."""
+    left, start = [times], BaseProcess.start
+
+    def refused(process):
+        if left[0]:
+            left[0] -= 1
+            raise EOFError("unexpected EOF")
+        start(process)
+
+    monkeypatch.setattr(BaseProcess, "start", refused)
+    ended = world.run("none", "none", controls=False)
+    assert ended.code == code, ended.err
+    said = "Error: A process could not be started (unexpected EOF): free memory, or use fewer --jobs.\n"
+    assert ended.err == (said if code else "")
 
 
 @pytest.mark.parametrize("jobs", [2])

@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from support.child import eventually
+from support.drivers import together
 from support.results import numbers, rows, total
-
-GRID = ("gd", "private-data,instruction,nudge", "stub", "--jobs", 2)
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
 
-LOG = '''
-import os
-from pathlib import Path
-from harness import Config, Method
-
-
-class Logged(Method):
-    """Writes down that it ran."""
-
-    name = "logged"
-
-    class Config(Config):
-        """Nothing to set."""
-
-    def unlearn(self, job):
-        with Path(os.environ["HARNESS_TEST_LOG"]).open("a") as log:
-            log.write(f"{job.seed}\\n")
-'''
-
 
 @pytest.fixture
-def log(world, monkeypatch):
-    """A plugin file, and where its method writes the seed of each model it made."""
-    (world.folder / "logged.py").write_text(LOG)
+def logged(world, monkeypatch):
+    """The world, in which a method writes down what it makes."""
     monkeypatch.setenv("HARNESS_TEST_LOG", str(world.folder / "log"))
-    return world.folder / "log"
+    return world
 
 
-def test_two_runs_at_once_compute_everything_once(undisturbed, world, log):
-    world.cache = world.folder / "cache"  # they share the training of targets, too
-    run = (f"logged,{GRID[0]}", *GRID[1:], "--plugin", world.folder / "logged.py")
-    children = [world.start(*run, seeds=4, controls=False) for _ in range(2)]
-    ended = [child.wait() for child in children]
-    assert [end.code for end in ended] == [0, 0], [end.err for end in ended]
-    assert sorted(log.read_text().split()) == ["0", "1", "2", "3"]
-    cells = numbers(world.path())["cells"]
-    assert len(cells) == total(ended[0].out)[0] == total(ended[1].out)[0] == 48
-    assert {row["status"] for row in cells} == {"ok"}
-    assert not (world.path() / "claims").exists()
-    assert not (world.cache / "claims").exists()
+def test_two_runs_at_once_compute_everything_once(undisturbed, logged):
+    printed = together(logged, 2, False, random.Random(0))
+    cells = numbers(logged.path())["cells"]
+    assert [total(out)[0] for out in printed] == [len(cells)] * 2
     theirs = {row["key"]: row for row in undisturbed["cells"]}
     both = [row for row in cells if row["key"] in theirs]
-    assert len(both) == 12
+    assert len(both) == 6
     assert both == [theirs[row["key"]] for row in both]
+
+
+@needs_proc
+def test_of_three_runs_the_others_do_the_work_of_one_that_is_killed(logged):
+    assert len(together(logged, 3, True, random.Random(1))) == 2
 
 
 @needs_proc

@@ -1,9 +1,15 @@
 """Benchmarks of a few words, and methods and attacks that fail when a test wants it."""
 
+import os
+
 import harness
+from stub_plugin import faults
 from stub_plugin.benchmarks import Alone, Bare, Compared, Files, Stub, Two
 from stub_plugin.methods import Mortal, Patient, Sick
 from stub_plugin.nudge import Nudge
+
+if faults.TRAP in os.environ:
+    faults.trap()
 
 
 @harness.hookimpl
