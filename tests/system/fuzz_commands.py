@@ -222,7 +222,9 @@ def line(chance: random.Random, known: dict[tuple[str, ...], list]) -> Iterator[
             yield flag if flag != "--no-dry-run" else "--dry-run"
         else:
             option = param.opts[0]
-            yield from (option, value(chance, param.name)) if chance.random() < 0.9 else (option,)
+            # Without its value --utility would take the next word for one.
+            whole = chance.random() < 0.9 or param.name == "utility"
+            yield from (option, value(chance, param.name)) if whole else (option,)
     if heavy:
         yield from ("--committed", "nowhere") if words[-1] == "regenerate" else ()
     if chance.random() < 0.1:
