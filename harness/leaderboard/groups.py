@@ -113,13 +113,13 @@ class Groups(dict[GroupId, Seeds]):
 def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequence[str] = ()) -> Groups:
     """The cells of a store, in whatever order they come.
 
-    Where versions of a code compete, ``sources`` are the beginnings of the digests to take. A cell whose key
-    does not follow from its row may be of anything, and is left out. Raises StoreError when there are no
-    cells, where versions compete, or where the cells violate what must hold in any results.
+    Where versions of a code compete, ``sources`` are the beginnings of the digests to take. An unsound cell
+    of which it is not certain what it is of is left out. Raises StoreError when there are no cells, where
+    versions compete, or where the cells violate what must hold in any results.
     """
     if not cells.num_rows:
         raise StoreError("There are no results yet; run `harness run` or point --results at its directory.")
-    known = [row for row in cells.to_pylist() if row["error_type"] != UNSOUND or key_of(row) == row["key"]]
+    known = _known(cells.to_pylist())
     if not known:
         name, message = unsound(cells)[0]
         raise StoreError(f"No cell of these results can be used; of the first, {name}, {message}")
@@ -129,6 +129,23 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
     for cell in sorted(_read(rows, metrics, samples), key=lambda cell: cell.row["key"]):
         groups.setdefault(GroupId.of(cell.row), Seeds())[cell.row["seed"]] = cell
     return groups
+
+
+def _known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sound cells, and those unsound ones that are certainly of what their row says.
+
+    Their key must follow from the row. The model's name is not in it: the sound cells of the target say it.
+    """
+    names: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row["error_type"] != UNSOUND:
+            names[row["target_key"]].add(row["model"])
+    return [
+        row
+        for row in rows
+        if row["error_type"] != UNSOUND
+        or (key_of(row) == row["key"] and row["model"] in names.get(row["target_key"], {row["model"]}))
+    ]
 
 
 def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:

@@ -83,4 +83,6 @@ def _checked(read: Callable[[Any], Any], value: Any) -> Any:
     try:
         return read(value)
     except ConfigError as error:
-        raise PydanticCustomError(SENTENCE, "{text}", {"text": str(error)}) from None
+        # pydantic's messages are UTF-8, and an argument may hold bytes that are not.
+        text = str(error).encode("utf-8", "backslashreplace").decode()
+        raise PydanticCustomError(SENTENCE, "{text}", {"text": text}) from None

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.keys import key
-from ..core.names import ATTACK, UTILITY
+from ..core.names import ATTACK, EVALUATION, NO_ATTACK, UTILITY
+
+NOTHING = {"name": NO_ATTACK, "owner": "", "source": "", "config": "{}", "variant": ""}
+"""An attack, in the row of a cell before any."""
 
 
 def key_of(row: Mapping[str, Any]) -> str:
@@ -27,13 +30,17 @@ def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
         "twin": row["twin_key"] or None,
         "seed": row["seed"],
     }
-    attack = _plugin(row, "attack")
+    attack = {**_plugin(row, "attack"), "variant": row["variant"]}
+    if row["stage"] == ATTACK:
+        return {**decides, "attack": attack}
+    # Where a key holds no attack, a row that names one, or an unknown stage, has another key.
     if row["stage"] == UTILITY:
         tasks = {"engine": attack["owner"], "source": attack["source"], "config": attack["config"]}
-        return {**decides, UTILITY: tasks}
-    if row["stage"] == ATTACK:
-        return {**decides, "attack": {**attack, "variant": row["variant"]}}
-    return {**decides, "attack": None, "reference": row["reference_key"] or None}
+        named = any(attack[name] != NOTHING[name] for name in ("name", "variant"))
+        return {**decides, UTILITY: attack if named else tasks}
+    plain = attack == NOTHING and row["stage"] == EVALUATION
+    odd = None if plain else {**attack, "stage": row["stage"]}
+    return {**decides, "attack": odd, "reference": row["reference_key"] or None}
 
 
 def _plugin(row: Mapping[str, Any], kind: str) -> dict[str, str]:

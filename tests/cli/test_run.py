@@ -82,6 +82,7 @@ def test_everything_that_is_wrong_in_a_selection_is_said_at_once(world, there):
         ("npo.beta=0.2", "--set npo.beta=0.2: the method 'npo' is not part of this run, which has "),
         ("nop.beta=0.2", "--set nop.beta=0.2: There is no plugin 'nop'. Did you mean 'npo'? "),
         ("gamma=2", "--set gamma=2: write NAME.setting=value, for example ga.epochs=3."),
+        ("\udcff", "--set \\udcff: write NAME.setting=value, for example ga.epochs=3."),  # no UTF-8
     ],
 )
 def test_a_setting_that_is_not_allowed(world, there, assignment, sentence):

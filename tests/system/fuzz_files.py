@@ -1,182 +1,184 @@
-"""Random damage to results, leaderboards, data files and YAML: found and named, or without effect.
+"""Random damage to results, leaderboards, caches, data files and YAML: found and named, or without effect.
 
     python tests/system/fuzz_files.py 10000 --seed 1
 
-A traceback, a process that dies or hangs is a finding. So is, with ``--strict``, a board that is another one
-without a word: exit code 0 and nothing on standard error.
+A traceback, a process that dies or hangs is a finding. So is a board that is another one without a word, a
+cell that is neither as it was nor listed, and a model or score of the cache that passes for what was kept.
+
+A case calls the functions that a command calls; every tenth goes through the command line, pages included.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import sys
 import tempfile
-from collections import Counter
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["COLUMNS"] = "80"
 
-import pyarrow.parquet as pq
+import transformers
 from harness.benchmarks.faithun.files import read_clusters, read_indices
 from harness.benchmarks.instructions import read_instructions
 from harness.benchmarks.records import read_records
 from harness.benchmarks.tofu.files import to_facts
 
 import harness.api
-import harness.cli.leaderboard
+from harness.core.types import Cost, Sample
+from harness.engine import note
 from harness.errors import HarnessError
-from harness.leaderboard import board, compare, curves  # noqa: F401  loaded once, before the cases are forked
+from harness.leaderboard import board
+from harness.leaderboard.groups import grouped
+from harness.model import loading
 from harness.report import files
 from harness.runner import trust
-from harness.store.store import Store
+from harness.store import store
 from support import fuzz
 from support.cells import world
 from support.command import Ended, harness_cli
+from support.damage import spoil
 from support.paths import ROOT
+from support.saved import save_model
 
-REFUSED, SAME, SILENT, OTHER = (
+REFUSED, LISTED, SAME, AGAIN, OTHER = (
     "refused in a sentence",
+    "left out and listed",
     "without effect",
-    "silently another board",
+    "made again",
     "other data",
 )
 EXAMPLES = ROOT / "docs" / "examples"
 TASK = "task: where\ninclude: base\ndoc_to_text: 'Where does {{who}} live ?'\nmetric_list: [{metric: acc}]\n"
+BASE = "task: base\nnum_fewshot: 0\n"
 RUN = (
     "methods: &m [gd, npo]\nattacks: *m\nseeds: 5\nsettings: {npo.beta: 0.2}\nlora: {r: 16}\nutility: none\n"
 )
+TARGET = Path("target") / ("5" * 64)
+TWIN = Path("twin") / f"{'7' * 64}.parquet"
+SCORES = [Sample("forget", metric, f"f{i}", i / 20) for metric in ("accuracy", "rouge") for i in range(20)]
+CELLS = {("none", 0), ("gd", 0), ("gd", 1)}
+"""Methods and seeds that the results hold: every cell is read in every case."""
+
+EVERY = 10
+"""Of so many cases one goes through the command line."""
+
+Row = dict[str, object]
 
 
-def prepare() -> None:
-    """An undamaged specimen of everything, in the current directory."""
-    store = Store(Path("results"))
-    for row, outcome in world():
-        if row.method in ("none", "retrain", "gd") and row.seed < 2:
-            store.commit(row, outcome)
-    built = harness_cli("leaderboard", "build", "--results", "results", "--out", "board")
-    assert built.code == 0, built.err
-    shutil.copytree(EXAMPLES / "tofu", "tofu")
-    shutil.copytree(EXAMPLES / "faithun", "faithun")
-    shutil.copy(EXAMPLES / "alpaca.json", "tofu")
-    Path("yaml").mkdir()
-    for name, text in {"run.yaml": RUN, "task.yaml": TASK, "base": "task: base\nnum_fewshot: 0\n"}.items():
-        (Path("yaml") / name).write_text(text)
+class Finding(Exception):
+    """Something that must not be."""
 
 
-def damaged(content: bytes, chance: random.Random) -> bytes:
-    """A file with one to three things done to it."""
-    data = bytearray(content)
-    for _ in range(chance.choice([1, 1, 1, 2, 3])):
-        at, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
-        how = chance.randrange(8)
-        if how == 0 and data:
-            for _ in range(chance.choice([1, 2, 16])):
-                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        elif how == 1:
-            del data[at:]
-        elif how == 2:
-            del data[at : min(end, at + chance.choice([1, 8, 500]))]
-        elif how == 3:
-            data[at:at] = chance.randbytes(chance.choice([1, 4, 100]))
-        elif how == 4:
-            data[at:at] = data[at : min(end, at + 2_000)]
-        elif how == 5:
-            data[at:end] = bytes(end - at)
-        elif how == 6:
-            data[at:at] = chance.choice(WORDS).encode()
-        elif how == 7 and chance.random() < 0.2:
-            data.clear()
-    return bytes(data)
+class Undamaged:
+    """Specimens of everything in the current directory, and what they hold."""
+
+    def __init__(self) -> None:
+        kept = store.Store(Path("results"))
+        for row, outcome in world():
+            if (row.method, row.seed) in CELLS:
+                kept.commit(row, outcome)
+        built = harness_cli("leaderboard", "build", "--results", "results", "--out", "board")
+        assert built.code == 0, built.err
+        shutil.copytree(EXAMPLES / "tofu", "tofu")
+        shutil.copytree(EXAMPLES / "faithun", "faithun")
+        shutil.copy(EXAMPLES / "alpaca.json", "tofu")
+        Path("yaml").mkdir()
+        for name, text in {"run.yaml": RUN, "task.yaml": TASK, "base": BASE}.items():
+            (Path("yaml") / name).write_text(text)
+        model, _ = loading.load(save_model(TARGET))
+        (TARGET / note.DONE).write_text(note.note(TARGET, TARGET.name, "original", model, Cost()))
+        store.write_samples(TWIN, SCORES)
+        store.write_samples(TWIN.with_stem("8" * 64), SCORES[:30])
+        self.tables = store.tables(store.stores([Path("results")]))
+        self.cells = by_key(self.tables)
+        self.groups = grouped(*self.tables)
+        self.board = files.read(Path("board"))
+        self.weights = note.check(TARGET, model)
+        self.files = fuzz.Specimens()
 
 
-WORDS = [
-    *(
-        "\ufeff",
-        "\0",
-        "\\ud800",
-        "1e999",
-        "NaN",
-        "9" * 5_000,
-        "[" * 5_000,
-        '{"a":' * 5_000,
-        "- " * 2_000,
-        "null",
-    ),
-    *(
-        "*m",
-        "&m ",
-        "!function a.b ",
-        "!!python/name:os.system ",
-        "<<: ",
-        "? ",
-        "\n\n",
-        "\r",
-        "\u2028",
-        '"',
-        ", ",
-    ),
-]
+def by_key(tables: store.Tables) -> dict[str, tuple[list[Row], ...]]:
+    """The rows of each cell, of its metrics and of its samples."""
+    keys = tables[0]["key"].to_pylist()
+    rows = [table.to_pylist() for table in tables]
+    return {key: tuple([row for row in of if row["key"] == key] for of in rows) for key in keys}
 
 
-def spoil(place: Path, chance: random.Random) -> str:
-    """Damage a file below a directory, or swap it with, or copy it over, another one of its kind."""
-    paths = sorted(path for path in place.rglob("*") if path.is_file())
-    path = chance.choice(paths)
-    alike = [other for other in paths if other.parent == path.parent and other != path]
-    how = chance.random()
-    if alike and how < 0.1:
-        other = chance.choice(alike)
-        one, two = path.read_bytes(), other.read_bytes()
-        path.write_bytes(two)
-        if how < 0.05:
-            other.write_bytes(one)
-        return f"{path} and {other}"
-    path.write_bytes(damaged(path.read_bytes(), chance))
-    return str(path)
-
-
-def rows(place: Path) -> list:
-    """The rows of a leaderboard and of its curves."""
-    return [pq.read_table(place / name).to_pylist() for name in (files.TABLE, files.CURVES)]
-
-
-def judged(ended: Ended, differs: Callable[[], bool]) -> str:
+def judged(ended: Ended) -> str:
     """What became of a command."""
-    if "Traceback" in ended.err or ended.code not in (0, 1, 2) or (ended.code == 2 and not ended.err.strip()):
-        raise AssertionError(f"it exits with {ended.code} and says: {ended.err}")
-    if ended.code or ended.err.strip():
-        return REFUSED
-    return SILENT if differs() else SAME
+    if "Traceback" in ended.err or ended.code not in (0, 1, 2) or (ended.code and not said(ended)):
+        raise Finding(f"it exits with {ended.code} and says: {ended.err}")
+    return REFUSED if ended.code else LISTED if ended.err.strip() else SAME
 
 
-def try_results(undamaged: list) -> str:
+def said(ended: Ended) -> bool:
+    """Whether it gave a reason; a check does so in its table."""
+    return bool(ended.err.strip() or (ended.code == 1 and ended.out.strip()))
+
+
+def try_results(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
     """Build from damaged results, and load them."""
-    built = harness_cli("leaderboard", "build", "--results", "results", "--out", "built")
-    try:
-        repr(harness.api.load("results"))
-    except HarnessError:
-        assert built.code, "they load and do not build, or the other way round"
-    return judged(built, lambda: rows(Path("built")) != undamaged)
-
-
-def try_board(undamaged: list) -> str:
-    """Check a damaged leaderboard against its results, and write its pages again."""
-    checked = harness_cli("leaderboard", "check", "--results", "results", "--committed", "board")
-    found = judged(checked, lambda: rows(Path("board")) != undamaged)
-    judged(harness_cli("leaderboard", "pages", "--out", "board"), lambda: False)
+    found = _from_results(was)
+    if whole:
+        ended = harness_cli("leaderboard", "build", "--results", "results", "--out", "built")
+        if judged(ended) != found:
+            raise Finding(f"{found}, and the command exits with {ended.code} and says: {ended.err}")
+        if found == SAME and files.read(Path("built")) != was.board:
+            raise Finding("silently another board")
+        try:
+            repr(harness.api.load("results"))
+        except HarnessError:
+            assert found == REFUSED, "they load and do not build, or the other way round"
     return found
 
 
-def try_data(_: list) -> str:
+def _from_results(was: Undamaged) -> str:
+    try:
+        tables = store.tables(store.stores([Path("results")]))
+        listed = len(store.unsound(tables[0]))
+        groups = grouped(*tables)
+    except HarnessError:
+        return REFUSED
+    if all(ours.equals(theirs) for ours, theirs in zip(tables, was.tables, strict=True)):
+        return SAME  # the board is a function of these tables alone
+    cells = by_key(tables)
+    changed = {key for key in cells.keys() | was.cells.keys() if cells.get(key) != was.cells.get(key)}
+    told = {key for key, (rows, *_) in cells.items() if rows[0]["error_type"] == store.UNSOUND}
+    if changed != told or listed != len(told):
+        raise Finding(f"these cells are other ones without a word: {sorted(changed - told)}")
+    if strange := groups.keys() - was.groups.keys():
+        raise Finding(f"rows of something that is not there: {strange}")
+    board.build(groups)
+    return LISTED
+
+
+def try_board(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
+    """Check a damaged leaderboard against its results, and write its pages again."""
+    try:
+        now = files.read(Path("board"))
+    except HarnessError:
+        now = None
+    pages = [path for path in spoiled if path.suffix != ".parquet"]
+    changed = now != was.board or any(path.read_bytes() != was.files.files[path] for path in pages)
+    if whole or (now and now != was.board):
+        ended = harness_cli("leaderboard", "check", "--results", "results", "--committed", "board")
+        if (judged(ended) == REFUSED) != changed:
+            raise Finding(f"changed: {changed}; the check exits with {ended.code} and says: {ended.out}")
+        judged(harness_cli("leaderboard", "pages", "--out", "board"))
+    return REFUSED if changed else SAME
+
+
+def try_data(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
     """Read damaged data. It is told by its fingerprint where it can be read."""
     names = [path.stem for path in Path("tofu").glob("*.json") if path.stem != "alpaca"]
-    readers = [
+    readers: list[Callable[[], object]] = [
         lambda: [to_facts(read_records(Path("tofu"), name)) for name in names],
         lambda: read_instructions("tofu/alpaca.json", 2, None),
         lambda: read_clusters(Path("faithun"), 6, 0),
@@ -191,57 +193,91 @@ def try_data(_: list) -> str:
     return OTHER
 
 
-def try_yaml(_: list) -> str:
-    """Plan a run from a damaged configuration, and look at damaged tasks."""
+def try_yaml(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
+    """Plan a run from a damaged configuration, or look at damaged tasks."""
     line = ("run", "--dry-run", "--utility", "none", "--benchmarks", "tofu-mini", "--config", "yaml/run.yaml")
-    found = judged(harness_cli(*line, "--attacks", "none"), lambda: False)
+    if spoiled[0].name == "run.yaml" and judged(harness_cli(*line, "--attacks", "none")) == REFUSED:
+        return REFUSED
     try:
         trust.check(Path("yaml"), trusted=False)
     except HarnessError:
         return REFUSED
-    return REFUSED if found == REFUSED else OTHER
+    return OTHER
 
 
-KINDS = {"results": try_results, "board": try_board, "tofu": try_data, "faithun": try_data, "yaml": try_yaml}
-WEIGHTS = (5, 2, 1, 1, 2)
+def try_target(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
+    """Take a damaged model from the cache, by its files."""
+    return _from_cache(was, lambda: note.check(TARGET))
 
 
-def one(case: int, seed: int, undamaged: list) -> tuple[str, str]:
-    """What was damaged, and what became of it, in a copy of the current directory."""
+def try_loaded(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
+    """Take a model that was damaged after its files had been looked at, as a worker loads it."""
+    return _from_cache(was, lambda: note.check(TARGET, loading.load(TARGET)[0]))
+
+
+def _from_cache(was: Undamaged, take: Callable[[], str]) -> str:
+    try:
+        weights = take()
+    except HarnessError:
+        return REFUSED
+    if weights != was.weights:
+        raise Finding("a model with other weights passes for the target")
+    return SAME
+
+
+def try_twin(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
+    """Read the damaged scores of a twin."""
+    scores = store.read_samples(TWIN)
+    if scores is not None and scores != SCORES:
+        raise Finding("other scores pass for those of the twin")
+    return AGAIN if scores is None else SAME
+
+
+Try = Callable[[Undamaged, list[Path], bool], str]
+KINDS: dict[str, tuple[str, int, Try]] = {
+    "results": ("results", 12, try_results),
+    "boards": ("board", 4, try_board),
+    "TOFU": ("tofu", 2, try_data),
+    "FaithUn": ("faithun", 2, try_data),
+    "YAML": ("yaml", 3, try_yaml),
+    "targets": ("target", 2, try_target),
+    "targets in use": ("target", 2, try_loaded),
+    "twins": ("twin", 2, try_twin),
+}
+"""By name: in which directory, how often of all, and what is tried then."""
+
+EDITS = {"results": 0.4, "twin": 0.4}
+"""Share of tables that somebody edits. An edited leaderboard may differ within its intervals."""
+
+
+def one(seed: int, was: Undamaged, case: int) -> fuzz.Ended:
+    """What was damaged, and what became of it."""
+    was.files.restore()
     chance = fuzz.rng(seed, case)
-    kind = chance.choices(list(KINDS), WEIGHTS)[0]
-    with tempfile.TemporaryDirectory() as copy:
-        place = Path(copy) / "place"
-        shutil.copytree(".", place)
-        os.chdir(place)
-        what = spoil(Path(kind), chance)
-        return what, KINDS[kind](undamaged)
+    kind = chance.choices(list(KINDS), [weight for _, weight, _ in KINDS.values()])[0]
+    folder, _, attempt = KINDS[kind]
+    spoiled = spoil(Path(folder), chance, EDITS.get(folder, 0))
+    what = " and ".join(map(str, spoiled))
+    try:
+        return fuzz.Ended(kind, what, attempt(was, spoiled, case % EVERY == 0))
+    except Finding as finding:
+        return fuzz.Ended(kind, what, problem=str(finding))
+    except Exception:
+        return fuzz.Ended(kind, what, problem=traceback.format_exc())
 
 
 def main() -> int:
     """Run the cases and print one line of figures."""
-    parser = fuzz.arguments("Random damage to files.")
-    parser.add_argument("--strict", action="store_true", help="a board that is silently another is a finding")
-    given = parser.parse_args()
-    found = Counter[str]()
+    given = fuzz.arguments("Random damage to files.").parse_args()
+    transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+    transformers.logging.disable_progress_bar()
+    os.fsync = lambda number: None  # type: ignore[assignment]  # what a disk does is not tried here
     with tempfile.TemporaryDirectory() as place:
         os.environ["HARNESS_CACHE"] = f"{place}/cache"
         os.chdir(place)
-        prepare()
-        undamaged = rows(Path("board"))
-        for case in fuzz.numbers(given):
-            tried = fuzz.attempt(lambda case=case: one(case, given.seed, undamaged))
-            what, outcome = tried.value or ("a damaged file", "")
-            problem = tried.problem or (SILENT if given.strict and outcome == SILENT else "")
-            if problem:
-                print(fuzz.told(__file__, given.seed, case, what, problem))
-                os.chdir(ROOT)
-                return 1
-            found[outcome] += 1
+        code = fuzz.run(__file__, "damaged files", given, partial(one, given.seed, Undamaged()))
         os.chdir(ROOT)
-    counts = ", ".join(f"{found[name]} {name}" for name in (REFUSED, SAME, OTHER, SILENT))
-    print(f"{found.total()} damaged files of seed {given.seed}: {counts}")
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+"""Cells by what they measure: one that something is wrong with stands in its own row or in none."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.names import UTILITY
+from harness.core.types import Metric, Outcome
+from harness.leaderboard import board
+from harness.leaderboard.groups import grouped
+from harness.store.store import Store, tables, unsound
+from support.cells import cell
+from support.sound import edit
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path)
+    tasks = {"stage": UTILITY, "attack_plugin": "lm-eval 0.4", "attack_source": "s" * 64}
+    for method in ("none", "gd"):
+        made.commit(*cell(method, known=4))
+        made.commit(*cell(method, "private-data", known=9))
+        row, _ = cell(method, **tasks)
+        made.commit(row, Outcome([Metric("all", "score", 0.5)]))
+    return made
+
+
+def key_of(store, stage):
+    """The cell of gd."""
+    rows = store.cells().to_pylist()
+    (key,) = (row["key"] for row in rows if (row["method"], row["stage"]) == ("gd", stage))
+    return key
+
+
+def shown(store):
+    """The groups, of which a board can be built."""
+    found = grouped(*tables([store]))
+    board.build(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stage", "column", "value"),
+    [
+        ("evaluation", "attack_config", "{"),
+        ("evaluation", "attack_config", '{"a": 1}'),
+        ("evaluation", "attack_plugin", "p 1"),
+        ("evaluation", "attack_source", "s" * 64),
+        ("evaluation", "variant", "large"),
+        ("evaluation", "stage", "evaluations"),
+        ("utility", "variant", "large"),
+        ("utility", "attack", "noise"),
+        ("evaluation", "model", "other"),
+        ("attack", "model", "other"),
+        ("attack", "attack", "other"),
+    ],
+)
+def test_a_cell_edited_to_be_of_something_else_gets_no_row(store, stage, column, value):
+    before = shown(store)
+    key = key_of(store, stage)
+    edit(store.root, "cells", key, lambda rows: [rows[0] | {column: value}])
+    assert shown(store).keys() < before.keys()
+    [(name, _)] = unsound(tables([store])[0])
+    assert name.startswith(key[:12])
+
+
+def test_a_cell_with_another_number_fails_in_its_own_row(store):
+    before = shown(store)
+    key = key_of(store, "attack")
+    edit(store.root, "cells", key, lambda rows: [rows[0] | {"seconds": 9.0}])
+    after = shown(store)
+    assert after.keys() == before.keys()
+    failed = [cell.row["key"] for seeds in after.values() for cell in seeds.failed().values()]
+    assert failed == [key]
