@@ -73,7 +73,7 @@ def _table(path: Path, expected: columns.Columns) -> pa.Table:
             names = ", ".join(lacking)
             raise StoreError(f"{path} lacks the columns {names}: build it again with this version.")
         return _sound(table, expected)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise StoreError(
             f"{path} is damaged or cannot be read ({str(error).splitlines()[0]}); build it again."
         ) from error

@@ -224,7 +224,7 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
                     )
             shape.columns(file, schema, rows=1 if schema is CELLS else None)
             return shape.values(file.read(columns=columns, use_threads=False))
-    except (OSError, pa.ArrowException) as e:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as e:
         raise StoreError(
             f"{path} is damaged or cannot be read ({str(e).splitlines()[0]}); move "
             f"{path.parent.parent / 'cells' / path.name} away to have that cell run again, or use another "

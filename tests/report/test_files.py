@@ -66,6 +66,14 @@ def test_an_odd_table_of_a_leaderboard_is_named_in_one_sentence(tmp_path, table,
     assert str(caught.value).startswith(f"{path} is damaged or cannot be read ({says}")
 
 
+def test_a_name_of_a_column_that_is_no_utf_8_is_damage(tmp_path, table):
+    files.write(files.Published(table, curves.SCHEMA.empty_table()).files(), tmp_path)
+    path = tmp_path / files.TABLE
+    path.write_bytes(path.read_bytes().replace(b"variant", b"v\xf7riant"))
+    with pytest.raises(StoreError, match=r"is damaged or cannot be read .* build it again"):
+        files.read(tmp_path)
+
+
 def test_a_table_without_the_meanings_of_its_columns_gives_the_same_pages(tmp_path, table):
     made = files.Published(table, curves.SCHEMA.empty_table())
     files.write(made.files(), tmp_path)

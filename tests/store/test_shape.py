@@ -125,6 +125,15 @@ def test_text_that_is_no_utf_8_is_noticed_where_it_is_read(results):
         Store(place).cells()
 
 
+@pytest.mark.parametrize("table", [CELLS, METRICS, SAMPLES])
+def test_a_name_of_a_column_that_is_no_utf_8_is_damage(results, table):
+    place, key = results
+    path = place / table / f"{key}.parquet"
+    path.write_bytes(path.read_bytes().replace(b"key", b"k\xf7y"))
+    with pytest.raises(StoreError, match=r"is damaged or cannot be read .* to have that cell run again"):
+        Store(place).stored()
+
+
 def test_side_files_of_macos_are_no_cells(results):
     place, key = results
     for name in (f"._{key}.parquet", ".DS_Store", f"__MACOSX/._{key}.parquet"):

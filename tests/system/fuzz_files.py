@@ -206,8 +206,13 @@ def try_yaml(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
 
 
 def try_target(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
-    """Take a damaged model from the cache, by its files."""
-    return _from_cache(was, lambda: note.check(TARGET))
+    """Take a damaged model from the cache as a run does: first by its files, then as a worker loads it."""
+
+    def take() -> str:
+        note.check(TARGET)
+        return note.check(TARGET, loading.load(TARGET)[0])
+
+    return _from_cache(was, take)
 
 
 def try_loaded(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
