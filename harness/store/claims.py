@@ -61,8 +61,9 @@ def take(path: Path) -> Claim | None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove the claims that nobody holds any more."""
-    with suppress(StoreError):  # what cannot be written holds nobody up
+    """Remove the claims that nobody holds any more, and their directory where it holds no other."""
+    with suppress(StoreError, OSError):  # what cannot be written holds nobody up
         for path in [*directory.glob("*")] if directory.is_dir() else ():
             if claim := take(path):
                 claim.release()
+        directory.rmdir()  # whose last claim was removed by a process that was killed just then

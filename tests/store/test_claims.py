@@ -70,6 +70,13 @@ def test_only_claims_that_nobody_holds_are_swept(tmp_path):
     claims.sweep(tmp_path / "claims")  # not there: nothing to do
 
 
+def test_a_directory_of_which_the_last_claim_is_gone_is_swept(tmp_path):
+    """The process that gave it back was killed before it removed the directory."""
+    (tmp_path / "claims").mkdir()
+    claims.sweep(tmp_path / "claims")
+    assert os.listdir(tmp_path) == []
+
+
 def test_taking_and_giving_back_side_by_side_never_gives_two_the_same(tmp_path):
     """A claim is removed when it is given back: nobody may hold a file that is gone."""
     code = """
