@@ -69,7 +69,7 @@ def kill_of(seed: int, number: int, server: bool) -> Kill:
     """The kill with this number: one in three comes at random, the others within a moment."""
     rng = chance(seed, number)
     victims = [victim for victim in VICTIMS if server or victim != "fork server"]
-    victim = victims[number % len(victims)]
+    victim = rng.choice(victims)
     if number % 3 == 0:
         return Kill(number, victim, RANDOM, "", server)
     moment = rng.choices([*MOMENTS], weights=[4, 4, 2, 1])[0]
@@ -109,11 +109,11 @@ def survives(world: World, kill: Kill, seed: int, expected: dict[str, Any]) -> b
     child = world.start(*GRID, seeds=SEEDS, spawn=kill.server)
     again = child.wait()
     check(again, twice=False)
-    assert total(again.out) == (CELLS, len(kept))
+    assert total(again.out) == (CELLS, len(kept)), again.out
     assert kept.items() <= committed(world.path()).items(), "a finished cell was run again"
     assert numbers(world.path()) == expected
     eventually(lambda: not child.group(), "processes outlive their run", 10)
-    assert left_over(world) == []
+    assert left_over(world) == [], left_over(world)
     return hit
 
 

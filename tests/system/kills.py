@@ -47,7 +47,7 @@ def main() -> int:
                 victims[kill.victim] += hit
                 moments[kill.moment] += hit
                 late += not hit
-    whom = ", ".join(f"{count} of the {victim}" for victim, count in victims.items())
+    whom = ", ".join(f"{count} of {victim}" for victim, count in victims.items())
     when = ", ".join(f"{count} {moment}" for moment, count in moments.items())
     print(
         f"{victims.total()} runs of seed {given.seed} killed: {whom}; {when}; "
