@@ -33,7 +33,7 @@ GLOBAL_HOOKS = {
     **{name: optimizers for name in vars(optimizers) if name.startswith("_global_optimizer_")},
 }
 
-PATIENCE = 1.0
+PATIENCE = 5.0
 """Seconds that threads have to end."""
 
 IDLE_THREADS = ("TMonitor", "_DummyThread")
