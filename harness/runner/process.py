@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process, resource_tracker
@@ -42,7 +43,7 @@ LIBRARIES = (
 UTILITY = ("lm_eval.evaluator", "lm_eval.tasks", "lm_eval.models.huggingface", "datasets")
 """The same, where lm-eval is measured."""
 
-TRIES = 3
+TRIES = 10
 """Times that a process is tried to be started."""
 
 FORK_SERVER_LOST = 255
@@ -92,6 +93,7 @@ class TaskProcess:
                 return self.process.start()
             except (OSError, EOFError) as error:
                 reason = str(error)
+                time.sleep(0.1)  # the old one may not quite have ended
         raise HarnessError(f"A process could not be started ({reason}): free memory, or use fewer --jobs.")
 
     def hear(self) -> Iterator[Event]:

@@ -52,7 +52,7 @@ def cell(method, attack="none", seed=0, known=0, notes=None, **changes):
         utility = Outcome([Metric("all", "utility", 0.6)])
         outcome = together(outcome, scored("retain", "accuracy", [1.0] * 9 + [0.0]), utility)
     else:
-        outcome = curve(outcome, (5, 1e-5))
+        outcome = curve(outcome, (0, None) if attack == "sample" else (5, 1e-5))  # sampling does not train
     return sound(CellRow(key="", **fields)), outcome
 
 

@@ -61,9 +61,10 @@ class TestTargets:
         assert sentence.endswith("Delete that directory and run again.")
         assert "Traceback" not in ended.err
         assert rows(world.path("again")) == []
-        shutil.rmtree(at)
-        assert run(results="again").code == 0
-        assert numbers(world.path("again")) == numbers(world.path())
+        if role == "retrain":  # once is enough: all say the same
+            shutil.rmtree(at)
+            assert run(results="again").code == 0
+            assert numbers(world.path("again")) == numbers(world.path())
 
     def test_one_without_its_note_is_trained_again(self, run, world):
         assert run().code == 0
@@ -93,18 +94,20 @@ class TestTargets:
         )
 
 
+TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
+
+
 class TestModelsAsTheyAre:
     @pytest.fixture
     def changing(self, world, monkeypatch):
-        """The user's model, which somebody writes to when it is loaded for the first time."""
+        """The user's model, which somebody writes to when it is loaded."""
         world.model = Path(shutil.copytree(world.model, world.folder / "model"))
         load = harness.model.loading.load
 
-        def change(name, more=b" "):
+        def change(name):
             def changed(directory, *arguments, **options):
-                with (world.model / name).open("ab") as file:
-                    file.write(more)
-                monkeypatch.setattr(harness.model.loading, "load", load)
+                with (world.model / name).open("a") as file:
+                    file.write(TEMPLATE if name.endswith(".jinja") else " ")
                 return load(directory, *arguments, **options)
 
             monkeypatch.setattr(harness.model.loading, "load", changed)

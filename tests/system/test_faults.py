@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import harness.runner.process
 import harness.store
 from harness.errors import DataError
 from harness.store.store import Store
@@ -21,7 +22,7 @@ from support.kills import ok
 from support.results import committed, numbers, rows, total
 from support.site import install, on_path
 
-KILLS = 5
+KILLS = 4
 """Runs that are killed. By hand ``tests/system/kills.py`` kills any number."""
 
 LEAVE = """
@@ -81,7 +82,7 @@ def test_real_workers_end_with_their_parent_even_while_they_start(world):
     eventually(lambda: not child.group(), "a worker outlives the run that started it", 30)
 
 
-@pytest.mark.parametrize(("times", "code"), [(2, 0), (3, 2)])
+@pytest.mark.parametrize(("times", "code"), [(2, 0), (harness.runner.process.TRIES, 2)])
 def test_a_process_that_cannot_be_started_is_tried_again(world, monkeypatch, times, code):
     """The fork server may be killed at that very moment, which multiprocessing says by an EOFError."""
     left, start = [times], BaseProcess.start

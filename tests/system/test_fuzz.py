@@ -15,7 +15,7 @@ import pytest
 from support import fuzz
 from support.paths import ROOT
 
-COUNT = int(os.environ.get("HARNESS_TEST_FUZZ", "100"))
+COUNT = int(os.environ.get("HARNESS_TEST_FUZZ", "50"))
 """Cases of each script."""
 
 BLIND = """

@@ -66,7 +66,7 @@ def test_a_failing_task_fails_its_own_cell_and_is_run_again_alone(world, local):
     (local / "where.yaml").write_text(
         (local / "where.yaml").read_text() + "process_results: !function helper.same\n"
     )
-    options = ("none", "nudge", "stub", "--utility-tasks", local)
+    options = ("none", "nudge", "stub", "--utility-tasks", local, "--trust-code")
     ended = world.run(*options, controls=False)
     assert ended.code == 1, ended.err
     failed = rows(world.path(), status="failed")
