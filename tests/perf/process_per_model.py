@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--methods", default="gd,ssiuu")
     parser.add_argument("--attacks", default="quantize,prompt,private-data")
     parser.add_argument("--benchmarks", default="faithun-mini,tofu-mini")
+    parser.add_argument("--utility", default="none")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cache", type=Path)
