@@ -25,6 +25,9 @@ from harness.testing.facts import SPLITS, Toy
 # Processes of tasks are forked from this one: nothing is loaded again, and what a test patches holds there.
 harness.runner.process.START = "fork"
 
+# Nothing is lost when a test ends, and a disk may take longer to sync a cell than a test to make it.
+os.fsync = lambda descriptor: None
+
 # Helpers assert, too: what they found is shown as it is for tests.
 pytest.register_assert_rewrite("support")
 pytest_plugins = ["support.world", "support.tasks"]

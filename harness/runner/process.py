@@ -7,6 +7,7 @@ begins as every other: what a plugin does to it ends with it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import signal
@@ -157,6 +158,7 @@ def _apart_from_main() -> Iterator[None]:
 
 def _work(context: WorkerContext, what: str, task: Any, channel: Connection) -> None:
     """Do one task, and end without looking back: threads that a plugin has left cannot hold it."""
+    gc.freeze()  # what was loaded before is not looked through again, and so stays shared in memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, name="follow", daemon=True).start()
     from .worker import Worker
