@@ -25,7 +25,7 @@ from ..store.store import Store, read_samples
 from . import tasks as lm_eval_tasks
 from . import utility
 from .context import WorkerContext
-from .plan import Cell, Group
+from .plan import Cell, Group, task_name
 from .record import Recorder
 
 
@@ -148,8 +148,3 @@ class Clock:
         now = time.perf_counter()
         seconds, self.begun = now - self.begun, now
         return seconds
-
-
-def task_name(group: Group) -> str:
-    """For people: which unlearned model it is."""
-    return f"{group.benchmark.name} {group.method.name} seed {group.seed}"

@@ -159,6 +159,17 @@ class Plan:
         return rest
 
 
+Task = tuple[Spec, str] | Reference | Group
+"""What a process does: train a benchmark's model of a role, score a twin, or run the cells of a group."""
+
+
+def task_name(task: Task) -> str:
+    """A task, for people."""
+    if isinstance(task, Group):
+        return f"{task.benchmark.name} {task.method.name} seed {task.seed}"
+    return f"twin on {task.benchmark.name}" if isinstance(task, Reference) else f"target {task[1]}"
+
+
 def spec(entry: Entry, config: Config, data: Path | None = None, prepared: tuple[Fetched, ...] = ()) -> Spec:
     """The plugin of an entry with its settings."""
     source = source_fingerprint(entry.load())

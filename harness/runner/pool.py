@@ -19,7 +19,7 @@ from ..store import claims
 from ..store.store import Store, read_samples
 from . import places
 from .context import WorkerContext
-from .plan import Cell, Group, Plan, Reference
+from .plan import Cell, Group, Plan, Reference, task_name
 from .process import TaskProcess
 from .record import Recorder
 
@@ -116,13 +116,13 @@ class Pool:
         """Start a task, or leave it where another run has done it; False while another is at it."""
         claim = claims.take(attempt.claim) if attempt.claim else None
         if attempt.claim and claim is None:
-            self.tell(Event(_name(attempt.task), "another run is at it", 0, 1))
+            self.tell(Event(task_name(attempt.task), "another run is at it", 0, 1))
             return False
         if isinstance(attempt.task, Group):
             attempt = replace(attempt, task=self._without_others(attempt.task))
             if not attempt.task.cells:
                 _release(claim)
-                self.tell(Event(_name(attempt.task), status="done"))
+                self.tell(Event(task_name(attempt.task), status="done"))
                 return True
         process = TaskProcess(self.context, attempt.what, attempt.task, self.utility)
         self.running[process] = attempt, claim
@@ -133,7 +133,7 @@ class Pool:
         left = tuple(cell for cell in group.cells if self._stamp(cell) == self.before[cell.key])
         for cell in group.cells:
             if cell not in left:
-                self.tell(Event(f"{_name(group)} {cell.variant}", status="done", cell=True, key=cell.key))
+                self.tell(Event(f"{task_name(group)} {cell.variant}", status="done", cell=True, key=cell.key))
         return replace(group, cells=left)
 
     def _stamp(self, cell: Cell) -> int | None:
@@ -211,10 +211,3 @@ def _release(claim: claims.Claim | None) -> None:
 
 def _sentence(code: int) -> str:
     return KILLED if code < 0 else EXITED.format(code=code)
-
-
-def _name(task: Any) -> str:
-    """A task for people."""
-    if isinstance(task, Group):
-        return f"{task.benchmark.name} {task.method.name} seed {task.seed}"
-    return f"twin on {task.benchmark.name}" if isinstance(task, Reference) else f"target {task[1]}"

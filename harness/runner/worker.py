@@ -15,7 +15,7 @@ from ..plugins.registry import Registry
 from ..plugins.uninstalled import registry
 from ..store.store import read_samples, write_samples
 from .context import WorkerContext
-from .plan import Group, Reference, Spec
+from .plan import Group, Reference, Spec, task_name
 from .planner import loaded
 from .record import explain
 
@@ -57,7 +57,7 @@ class Worker:
         spec, role = task
         benchmark, splits = loaded(spec, self.registry)
         recipe = recipes(benchmark, splits, self.context.source)[role]
-        name = f"target {role}"
+        name = task_name(task)
         recipe.make(self.context.cache, lambda step, steps: self.tell(Event(name, "train", step, steps)))
         self.tell(Event(name, status="done"))
 
@@ -69,7 +69,7 @@ class Worker:
         path = reference.path(self.context.cache)
         if read_samples(path) is not None:
             return
-        name = f"twin on {reference.benchmark.name}"
+        name = task_name(reference)
         self.tell(Event(name, "score", 0, 1))
         try:
             twin = trained_path(self.context.cache, reference.target)
