@@ -47,7 +47,7 @@ class GroupRun:
         run: they belong to another process. Raises StoreError where the results directory cannot be used.
         """
         name = task_name(self.group)
-        recorder = Recorder(self.context.source, Store(self.context.results), self.tell)
+        recorder = Recorder(self.context.source, Store(self.context.results, opened=True), self.tell)
         clock = Clock()
         self.tell(Event(name, "load", 0, 1))
         try:

@@ -198,7 +198,7 @@ class Pool:
         if code < 0 and not attempt.alone:
             return left, replace(attempt, alone=True)
         failed = tuple(cell for cell in left if cell.key == begun) or left
-        recorder = Recorder(self.context.source, Store(self.context.results), self.tell)
+        recorder = Recorder(self.context.source, Store(self.context.results, opened=True), self.tell)
         for cell in failed:
             recorder.failed(recorder.row(attempt.task, cell), WorkerDied(_sentence(code)))
         return tuple(cell for cell in left if cell not in failed), replace(attempt, alone=False)

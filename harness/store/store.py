@@ -66,11 +66,13 @@ class Store:
     """The results under one directory, which is made by the first commit.
 
     Opening reads the footer of every cell: a directory that this version cannot use is a StoreError then, and
-    not after an hour of work.
+    not after an hour of work. The processes of a run take it as ``opened`` by the run itself.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, opened: bool = False) -> None:
         self.root = Path(root)
+        if opened:
+            return
         # The nearest thing that exists decides whether the rest can be made.
         there = next(p for p in (self.root, *self.root.absolute().parents) if os.path.lexists(p))
         if not there.is_dir():

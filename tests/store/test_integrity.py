@@ -12,9 +12,9 @@ from harness.errors import StoreError
 from harness.store import store as store_module
 from harness.store.decided import key_of
 from harness.store.merge import merge
-from harness.store.schema import CELLS, CellRow
+from harness.store.schema import CELLS
 from harness.store.store import Store, unsound
-from support.sound import curve, edit, scored, sign, sound
+from support.sound import curve, edit, row_of, scored, sign, sound
 
 OTHER_KEY = "its key does not follow from the columns of its row"
 NO_JSON = (
@@ -25,22 +25,8 @@ CHANGED = "its digest is not that of its rows: they were changed after it was wr
 
 
 def row(seed, **changes):
-    own = {
-        "key": "",
-        "benchmark": "world",
-        "data_fingerprint": "d",
-        "model": "tiny",
-        "target_key": "t",
-        "target_weights": "w",
-        "method": "gd",
-        "method_plugin": "p 1",
-        "stage": "attack",
-        "attack": "noise",
-        "attack_plugin": "p 1",
-        "seed": seed,
-        "dtype": "float32",
-    }
-    return sound(CellRow(**own | changes))
+    attacked = {"stage": "attack", "attack": "noise", "attack_plugin": "p 1"}
+    return sound(row_of(seed=seed, **attacked | changes))
 
 
 @pytest.fixture

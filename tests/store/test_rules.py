@@ -10,30 +10,15 @@ import pytest
 from harness.core.names import ATTACK, EVALUATION, UTILITY
 from harness.core.types import Metric, Outcome, Sample, as_row
 from harness.store.rules import violations
-from harness.store.schema import CellRow
 from harness.store.store import as_tables
-from support.sound import curve, scored, together
+from support.sound import curve, row_of, scored, together
 
 SHARE = {"low_bound": 0.0, "high_bound": 1.0}
 HALF = [1.0, 1.0, 0.0, 0.0]
 
 
 def row(stage=EVALUATION, **changes):
-    own = {
-        "key": "k",
-        "benchmark": "world",
-        "data_fingerprint": "d",
-        "model": "tiny",
-        "target_key": "t",
-        "target_weights": "w",
-        "method": "gd",
-        "method_plugin": "p 1",
-        "stage": stage,
-        "attack": "noise" if stage == ATTACK else "none",
-        "seed": 0,
-        "dtype": "float32",
-    }
-    return CellRow(**own | changes)
+    return row_of(**{"stage": stage, "attack": "noise" if stage == ATTACK else "none"} | changes)
 
 
 def broken(outcome, stage=EVALUATION, **changes):

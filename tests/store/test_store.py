@@ -6,7 +6,7 @@ import errno
 import multiprocessing
 import os
 import re
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,24 +18,13 @@ from harness.store import atomic, store
 from harness.store import schema as schema_module
 from harness.store.schema import PROTOCOL, SCHEMA_VERSION, CellRow
 from harness.store.store import Store
+from support.sound import row_of
 
 A, B = "a" * 64, "b" * 64
 
 
 def row(key=A, **changes):
-    cell = CellRow(
-        key=key,
-        benchmark="world",
-        data_fingerprint="d",
-        model="tiny",
-        target_key="t",
-        target_weights="w",
-        method="gd",
-        method_plugin="unlearning-harness 0.1.0",
-        seed=0,
-        dtype="float32",
-    )
-    return replace(cell, **changes)
+    return row_of(**{"key": key, "method_plugin": "unlearning-harness 0.1.0"} | changes)
 
 
 def outcome(value=0.5):
@@ -234,3 +223,12 @@ def test_every_column_says_what_it_is_and_the_footer_which_version_wrote_it(tmp_
 def test_an_ok_cell_needs_results(tmp_path):
     with pytest.raises(ValueError, match="needs an outcome"):
         Store(tmp_path).commit(row())
+
+
+def test_one_that_the_run_has_opened_is_not_read_again(tmp_path):
+    Store(tmp_path).commit(row(A), outcome())
+    (tmp_path / "cells" / f"{A}.parquet").write_bytes(b"damaged")
+    with pytest.raises(StoreError, match="damaged"):
+        Store(tmp_path)
+    Store(tmp_path, opened=True).commit(row(B), outcome())
+    assert (tmp_path / "cells" / f"{B}.parquet").is_file()

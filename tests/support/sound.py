@@ -18,6 +18,23 @@ from harness.store.decided import key_of
 from harness.store.schema import CellRow
 
 
+def row_of(**changes: Any) -> CellRow:
+    """The row of a cell of one world, method and seed, and before any attack, but for ``changes``."""
+    plain = {
+        "key": "k",
+        "benchmark": "world",
+        "data_fingerprint": "d",
+        "model": "tiny",
+        "target_key": "t",
+        "target_weights": "w",
+        "method": "gd",
+        "method_plugin": "p 1",
+        "seed": 0,
+        "dtype": "float32",
+    }
+    return CellRow(**plain | changes)
+
+
 def sound(row: CellRow) -> CellRow:
     """The row under the key that follows from it."""
     return replace(row, key=key_of(as_row(row)))

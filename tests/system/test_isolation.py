@@ -10,6 +10,12 @@ import harness.engine.targets
 import harness.scoring.scorer
 from support.results import numbers, rows, total
 
+METHODS = ("spoiler", "exiter", "vanisher", "leaver", "quitter", "interrupter")
+CLASS = '''class {title}(Ender):
+    """Ends or spoils its process."""
+
+    name = "{name}"
+'''
 FILE = '''
 import os
 import sys
@@ -67,40 +73,7 @@ class Ender(Method):
             ENDS[self.name](job)
 
 
-class Spoiler(Ender):
-    """Ends or spoils its process."""
-
-    name = "spoiler"
-
-
-class Exiter(Ender):
-    """Ends or spoils its process."""
-
-    name = "exiter"
-
-
-class Vanisher(Ender):
-    """Ends or spoils its process."""
-
-    name = "vanisher"
-
-
-class Leaver(Ender):
-    """Ends or spoils its process."""
-
-    name = "leaver"
-
-
-class Quitter(Ender):
-    """Ends or spoils its process."""
-
-    name = "quitter"
-
-
-class Interrupter(Ender):
-    """Ends or spoils its process."""
-
-    name = "interrupter"
+CLASSES
 
 
 class Bad(Attack):
@@ -116,8 +89,7 @@ class Bad(Attack):
     def attack(self, job):
         job.checkpoint()
         ENDS[self.config.how](job)
-'''
-METHODS = ("spoiler", "exiter", "vanisher", "leaver", "quitter", "interrupter")
+'''.replace("CLASSES", "\n\n".join(CLASS.format(title=name.title(), name=name) for name in METHODS))
 WHAT = {
     "spoiler": "left things other than it found them: hooks: lm_head was 0 and is 1",
     "exiter": "A plugin must not end the process, and raised SystemExit: 0",
