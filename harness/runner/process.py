@@ -33,6 +33,8 @@ LIBRARIES = (
     "harness.runner.worker",
     "harness.runner.group",
     "accelerate",
+    "pandas",
+    "pyarrow.pandas_compat",
     "peft",
     "scipy.stats",
     "transformers.models.auto.modeling_auto",

@@ -2,14 +2,14 @@
 
     python tests/perf/process_per_model.py [--methods gd,ssiuu] [--attacks quantize,prompt] [--rounds 3]
 
-Processor seconds of the same cells, made by turns in three ways: in one process without looking, in one
-process with, and in a process for each model. Targets are trained before. Ratios are of one run of it.
+Seconds by the clock of the same cells, made by turns in three ways: in one process without looking, in one
+process with, and in a process for each model, which the fork server starts as in any run. Targets are trained
+before. Ratios are of one run of it, on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import tempfile
 import time
@@ -22,7 +22,6 @@ from unittest.mock import patch
 
 import torch
 
-import harness.runner.process
 from harness.engine.integrity import Intact
 from harness.engine.surroundings import Surroundings
 from harness.model import loading
@@ -31,8 +30,6 @@ from harness.runner.plan import Plan
 from harness.runner.pool import execute
 from harness.runner.resolve import resolved
 from harness.runner.worker import Worker
-
-harness.runner.process.START = "fork"  # from a process that has all loaded, as the fork server does
 
 
 def main() -> None:
@@ -56,18 +53,20 @@ def main() -> None:
         for number in range(rounds):
             for name, way in ways.items():
                 context = replace(run.context, results=Path(folder) / f"{name}-{number}")
-                before = seconds()
+                begun = time.perf_counter()
                 way(run.plan, context)
-                spent[name].append(seconds() - before)
+                spent[name].append(time.perf_counter() - begun)
         models = len(run.plan.groups)
         base = statistics.median(spent["one process"])
         print(
-            f"{models} unlearned models, {len(run.plan.cells)} cells; processor seconds, median of {rounds}"
+            f"{models} unlearned models, {len(run.plan.cells)} cells; seconds, median of {rounds} (and all)"
         )
         for name, taken in spent.items():
             middle = statistics.median(taken)
+            every = " ".join(f"{one:.1f}" for one in taken)
             print(
                 f"{name:12} {middle:7.1f}  x {middle / base:.3f}  {(middle - base) / models:+.3f} s a model"
+                f"  ({every})"
             )
         parts(run.context.cache / "targets")
 
@@ -90,12 +89,6 @@ def inside(plan: Plan, context: Any) -> None:
 def apart(plan: Plan, context: Any) -> None:
     """Each group in a process of its own."""
     execute(plan, context, 1, lambda event: None, set())
-
-
-def seconds() -> float:
-    """Processor seconds of this process and those that it has waited for."""
-    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(used.ru_utime + used.ru_stime for used in both)
 
 
 def parts(targets: Path) -> None:
