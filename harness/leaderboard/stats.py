@@ -118,7 +118,8 @@ def recovery(
 
     ``attacked`` is the unlearned model after the attack; ``original`` and ``retrain`` are the untouched model
     and the one that never saw the forget set after the same attack. Means run over the facts and seeds that
-    all three have. The interval is that of :func:`recoveries`.
+    all three have. The interval is that of :func:`recoveries`; 1 of the original itself and 0 of retrain have
+    none.
 
     None when they share nothing, or when o - r is not distinguishable from 0 (its own two-level interval
     reaches 0 or cannot be estimated): there is then nothing to recover a share of.
@@ -126,7 +127,14 @@ def recovery(
     if not (attacked and original and retrain):
         return None
     three = attacked, original, retrain
-    return _ratio(recoveries(aligned(*three), numbered(clusters, *three)))
+    found = _ratio(recoveries(aligned(*three), numbered(clusters, *three)))
+    itself = any(_same(attacked, control) for control in (original, retrain))
+    return found._replace(low=None, high=None) if found and itself else found
+
+
+def _same(one: BySeed, other: BySeed) -> bool:
+    """Whether they are the values of the very same cells, and not equal ones of others."""
+    return one.keys() == other.keys() and all(facts is other[seed] for seed, facts in one.items())
 
 
 def share(own: BySeed, original: BySeed, clusters: Clusters | None = None) -> Interval | None:
@@ -156,9 +164,7 @@ def share_of_values(own: Mapping[int, float], original: Mapping[int, float]) -> 
 
 def _ratio(found: tuple[np.ndarray, ...]) -> Interval | None:
     ratio, low, high, n = map(float, found)
-    if np.isnan(ratio):
-        return None
-    return Interval(ratio, None, None, int(n)) if np.isnan(low) else Interval(ratio, low, high, int(n))
+    return None if np.isnan(ratio) else Interval(ratio, low, high, int(n))
 
 
 def recoveries(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
@@ -167,13 +173,16 @@ def recoveries(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray,
     The three are attacked, original and retrain; what cannot be estimated is NaN. ``of`` is as in
     :func:`moments`. With R the recovery and d = a - r - R (o - r), whose mean is 0, the interval holds every
     R + x / (o - r) with x^2 <= t^2 (Var(mean d) + skew x): the variance grows with the mean where d is
-    skewed, as where all but two facts came back. Without skew that is the delta method.
+    skewed, as where all but two facts came back. Without skew that is the delta method. Where no fact has any
+    d, those facts are counted (Wilson): 0 of 20 is not certainly 0.
     """
     ratio, found, base = ratios(y, of)
-    half = found.quantile() ** 2 * found.skew / 2
-    root = np.hypot(half, found.half_width())
+    square = stats.norm.ppf((1 + CONFIDENCE) / 2) ** 2
+    shift = found.quantile() ** 2 * found.skew / 2
+    arm = np.hypot(shift, found.half_width())
+    arm = np.where(np.isnan(arm), square / (found.clusters + square), arm)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ends = ratio + (half - root) / base.mean, ratio + (half + root) / base.mean
+        ends = ratio + (shift - arm) / base.mean, ratio + (shift + arm) / base.mean
     return ratio, np.minimum(*ends), np.maximum(*ends), base.facts
 
 

@@ -16,9 +16,8 @@ from scipy.special import ndtr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support import crossed  # noqa: E402
-
-from harness.leaderboard import ranking, stats  # noqa: E402
+from harness.leaderboard import ranking, stats
+from support import crossed
 
 SIZES = 10
 """Draws of the clusters' sizes, among which the runs are divided."""

@@ -34,9 +34,7 @@ def _alike(rng: np.random.Generator, runs: int, seeds: int, of: np.ndarray, alik
 
 def by_seed(y: np.ndarray) -> dict[int, dict[str, float]]:
     """[seeds, facts] as results hold it."""
-    return {
-        s: {f"{f:03}": float(v) for f, v in enumerate(row) if not np.isnan(v)} for s, row in enumerate(y)
-    }
+    return {s: {f"{f:03}": float(v) for f, v in enumerate(row) if not np.isnan(v)} for s, row in enumerate(y)}
 
 
 def names(of: np.ndarray) -> dict[str, str]:
