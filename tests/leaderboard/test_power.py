@@ -7,6 +7,7 @@ import runpy
 import numpy as np
 import pytest
 
+from harness.store.store import Store
 from support import crossed
 from support.cells import cell
 from support.paths import ROOT
@@ -62,8 +63,6 @@ def test_more_seeds_and_more_facts_tell_more_pairs_apart(power, own):
 
 
 def test_the_report_of_stored_cells(power, tmp_path, capsys):
-    from harness.store.store import Store
-
     store = Store(tmp_path)
     for method, known in (("none", 20), ("gd", 14), ("npo", 9), ("ssiuu", 3)):
         for seed in range(3):

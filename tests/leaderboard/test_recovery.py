@@ -41,7 +41,7 @@ def test_the_interval_of_recovery_covers_the_truth(seed_sd):
 
 
 def test_the_interval_of_recovery_by_hand():
-    """Student's of d = a - r - R (o - r), whose variance grows with its mean as that of skewed values does."""
+    """Student's of d = a - r - R (o - r), whose variance grows with its mean as skewed values' does."""
     rng = np.random.default_rng(8)
     y = rng.random((3, 1, 25)) + np.array([0.4, 0.9, 0.0])[:, None, None]
     a, o, r = y[:, 0, 0]
