@@ -7,12 +7,12 @@ from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
+from scipy import special
 from scipy.optimize import brentq
-from scipy.stats import norm
 
 from ..core import intervals
 from . import stats
-from .moments import ROUNDING, Deviations, deviations
+from .moments import ROUNDING, Deviations, Moments, deviations
 
 LEAST_KEPT = 0.9
 """Least share of the original's retain, utility and lm-eval score that a ranked method leaves."""
@@ -101,7 +101,8 @@ def _rivals(found: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float
     apart = found.differences().moments(of)
     top = int(np.argmax(found.mean))
     # Means whose difference is the same for all facts are told apart by any difference.
-    rivals = apart.mean[top] <= np.nan_to_num(apart.half_width()[top])
+    of_top = Moments(*(part[top] for part in apart))
+    rivals = of_top.mean <= np.nan_to_num(of_top.half_width())
     variance = np.maximum(found.moments(of).variance, ROUNDING)[rivals]
     common = (variance[:, None] + variance - apart.variance[np.ix_(rivals, rivals)]) / 2
     correlation = common / np.sqrt(variance[:, None] * variance)
@@ -118,15 +119,16 @@ def shared_tail(attacks: int, correlation: float) -> float:
     """
     if attacks < 3:
         return LEVEL / 2
-    of_all = np.linspace(-8, 8, 1601)  # the part of the errors that all attacks have in common
-    weight = norm.pdf(of_all) / norm.pdf(of_all).sum()
+    of_all = np.linspace(-8, 8, 801)  # the part of the errors that all attacks have in common
+    weight = np.exp(-(of_all**2) / 2)
     shared = min(max(correlation, 0.0), 0.999)
 
     def all_below(z: float) -> float:
-        return float(weight @ norm.cdf((z - np.sqrt(shared) * of_all) / np.sqrt(1 - shared)) ** attacks)
+        below = special.ndtr((z - np.sqrt(shared) * of_all) / np.sqrt(1 - shared))
+        return float(weight @ below**attacks / weight.sum())
 
-    aim = 1 - LEVEL + all_below(norm.ppf(LEVEL / 2))
-    return float(norm.sf(brentq(lambda z: all_below(z) - aim, 0, 8)))
+    aim = 1 - LEVEL + all_below(special.ndtri(LEVEL / 2))
+    return float(special.ndtr(-brentq(lambda z: all_below(z) - aim, 0, 8)))
 
 
 def p_better(value: np.ndarray, other: np.ndarray, of: np.ndarray | None = None) -> float:
