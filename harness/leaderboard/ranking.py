@@ -96,14 +96,14 @@ def highest(y: np.ndarray, of: np.ndarray | None = None) -> tuple[float, float]:
     return float(low.max()), float(high[rivals].max())
 
 
-def _rivals(found: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
+def _rivals(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
     """Which of these means may be the highest, and the tail that they share, as in :func:`worst`."""
-    apart = found.differences().moments(of)
-    top = int(np.argmax(found.mean))
+    apart = means.differences().moments(of)
+    top = int(np.argmax(means.mean))
     # Means whose difference is the same for all facts are told apart by any difference.
     of_top = Moments(*(part[top] for part in apart))
     rivals = of_top.mean <= np.nan_to_num(of_top.half_width())
-    variance = np.maximum(found.moments(of).variance, ROUNDING)[rivals]
+    variance = np.maximum(means.moments(of).variance, ROUNDING)[rivals]
     common = (variance[:, None] + variance - apart.variance[np.ix_(rivals, rivals)]) / 2
     correlation = common / np.sqrt(variance[:, None] * variance)
     k = len(variance)

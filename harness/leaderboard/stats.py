@@ -150,21 +150,23 @@ def _same(one: BySeed, other: BySeed) -> bool:
     return one.keys() == other.keys() and all(facts is other[seed] for seed, facts in one.items())
 
 
-def share(own: BySeed, original: BySeed, clusters: Clusters | None = None) -> Interval | None:
+def share(unlearned: BySeed, original: BySeed, clusters: Clusters | None = None) -> Interval | None:
     """The share of the original's mean that is left, paired by fact and seed: recovery with retrain at 0."""
-    if not (own and original):
+    if not (unlearned and original):
         return None
-    y = aligned(own, original)
-    return _ratio(recoveries(np.concatenate([y, np.zeros_like(y[:1])]), numbered(clusters, own, original)))
+    y = aligned(unlearned, original)
+    return _ratio(
+        recoveries(np.concatenate([y, np.zeros_like(y[:1])]), numbered(clusters, unlearned, original))
+    )
 
 
-def share_of_values(own: Mapping[int, float], original: Mapping[int, float]) -> Interval | None:
+def share_of_values(unlearned: Mapping[int, float], original: Mapping[int, float]) -> Interval | None:
     """The same of one number for each seed, paired by seed: Student's interval over seeds; ``n`` counts them.
 
     None without a common seed, or where the original's mean is not above 0.
     """
-    seeds = sorted(own.keys() & original.keys())
-    a, o = (np.array([each[seed] for seed in seeds], dtype=float) for each in (own, original))
+    seeds = sorted(unlearned.keys() & original.keys())
+    a, o = (np.array([each[seed] for seed in seeds], dtype=float) for each in (unlearned, original))
     if not seeds or not o.mean() > 0:
         return None
     ratio = float(a.mean() / o.mean())
@@ -175,8 +177,8 @@ def share_of_values(own: Mapping[int, float], original: Mapping[int, float]) -> 
     return Interval(ratio, ratio - half, ratio + half, len(seeds))
 
 
-def _ratio(found: tuple[np.ndarray, ...]) -> Interval | None:
-    ratio, low, high, n = map(float, found)
+def _ratio(parts: tuple[np.ndarray, ...]) -> Interval | None:
+    ratio, low, high, n = map(float, parts)
     return None if np.isnan(ratio) else Interval(ratio, low, high, int(n))
 
 
