@@ -130,7 +130,7 @@ def summary(run: ResolvedRun, options: RunOptions, done: set[str]) -> terminal.P
         cells=len(plan.cells),
         done=sum(cell.key in done for cell in plan.cells),
         results=options.results,
-        to_train=[plan.recipes[key][1] for key in places.to_train(plan, run.context.cache, done)],
+        to_train=[plan.recipes[key].name for key in places.to_train(plan, run.context.cache, done)],
         left_out=plan.left_out,
     )
 

@@ -34,6 +34,19 @@ class Lora(BaseModel):
     alpha: int | None = Field(None, ge=1, description="alpha; None is twice the rank")
 
 
+class Damage(BaseModel):
+    """A limit of damage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kl: float = Field(gt=0, allow_inf_nan=False, description="KL(original || model) in nats a token")
+
+    @property
+    def label(self) -> str:
+        """It as part of the protocol's version."""
+        return f"kl<={self.kl:g}"
+
+
 MOST, FEW = 1_000_000, 1_000
 """The largest number that an option may be, and the largest of seeds, workers or threads."""
 
@@ -60,7 +73,9 @@ Data = Annotated[
     BeforeValidator(written.data),
     Rule("it must be a directory, or a mapping of names to directories"),
 ]
-Adapters = Annotated[Lora | None, BeforeValidator(written.lora), Rule("write r=16, or r=16,alpha=32")]
+Adapters = Annotated[Lora | None, BeforeValidator(written.pairs), Rule("write r=16, or r=16,alpha=32")]
+STOP = Rule("write kl=0.01: the most KL in nats a token, above 0")
+Stop = Annotated[Damage | None, BeforeValidator(written.pairs), STOP]
 Files = Annotated[
     tuple[Path, ...], BeforeValidator(written.paths), Rule("it must be a path, or a list of paths")
 ]
@@ -76,6 +91,13 @@ class RunOptions(BaseModel):
     benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
     model: Model = Field(TINY, description="'tiny' (embedded), a model directory, or a hub id.")
     seeds: Small = Field(3, description="Number of seeds.")
+    targets: Small = Field(
+        1, description="Independently trained targets, where a benchmark trains them; seeds take turns."
+    )
+    stop: Stop = Field(
+        None,
+        description="Stop unlearning by damage: kl=0.01 is at most so much KL(original || model) a token.",
+    )
     settings: Settings = Field({}, description="NAME.setting=value, repeatable; see harness show.")
     data: Data = Field({}, description="Directory of a benchmark's files; NAME=DIR if there are several.")
     results: Directory = Field(Path("results"), description="Where the cells are kept.")

@@ -22,6 +22,7 @@ from ..plugins.settings import Overrides, check, resolve
 from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
 from ..store.provenance import cores
+from ..store.schema import PROTOCOL
 from .context import WorkerContext
 from .options import RunOptions
 from .plan import Plan, Spec, spec
@@ -60,9 +61,18 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         loading.check(source.local())
         source = source.planned()
     data = data_directories(options.data, selection.benchmarks)
-    plan = make(registry, selection, overrides, source, range(options.seeds), data, utility_of(options))
+    seeds, utility = range(options.seeds), utility_of(options)
+    # What stops unlearning is part of the protocol: results under another rule are never compared.
+    protocol = f"{PROTOCOL}, {options.stop.label}" if options.stop else PROTOCOL
+    plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, protocol)
     context = WorkerContext(
-        source, options.results, cache_of(options), options.threads, options.micro_batch, plugins
+        source,
+        options.results,
+        cache_of(options),
+        options.threads,
+        options.micro_batch,
+        options.stop.kl if options.stop else None,
+        plugins,
     )
     return ResolvedRun(plan, context, registry, configuration(options, registry, selection, overrides, data))
 
