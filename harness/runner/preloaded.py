@@ -1,4 +1,4 @@
-"""Tables that a library makes on first use, made when this is imported: in the fork server, for all processes."""
+"""Tables that a library makes on first use: made in the fork server, for all processes."""
 
 from __future__ import annotations
 
