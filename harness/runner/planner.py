@@ -37,10 +37,11 @@ def make(
     data: Mapping[str, Path] | None = None,
     utility: Utility | None = None,
     targets: int = 1,
-    protocol: str = PROTOCOL,
+    limit: str = "",
 ) -> Plan:
     """Resolve every setting, load every benchmark's facts, and give every cell its key.
 
+    What ``limit`` of damage stops unlearning is part of the protocol: results under another are never compared.
     A seed runs on the target of its number, counted round ``targets`` of them that are trained independently.
 
     Raises HarnessError for anything that would not run: nothing has been computed yet.
@@ -59,8 +60,9 @@ def make(
         for models in replicates if replicates[0]["original"].training else replicates[:1]:
             for role, recipe in models.items():
                 plan.recipes[recipe.key] = Target(chosen, role, recipe.replicate)
-            shared = shared_key(chosen, splits, models["original"], source, protocol)
-            works.append(Work(chosen, models, shared, reference(chosen, models, shared), attacks, measured))
+            shared = shared_key(chosen, splits, models["original"], source, limit)
+            twin = reference(chosen, benchmark, splits, models, shared)
+            works.append(Work(chosen, models, shared, twin, attacks, measured))
         for method in selection.methods:
             cls: type[Method] = method.load()  # type: ignore[assignment]
             if cls.needs_twin and "retrain" not in replicates[0]:
@@ -76,11 +78,11 @@ def make(
 
 
 def shared_key(
-    benchmark: Spec, splits: Splits, original: Recipe, source: Source, protocol: str = PROTOCOL
+    benchmark: Spec, splits: Splits, original: Recipe, source: Source, limit: str = ""
 ) -> dict[str, Any]:
     """What is in the key of every cell on a benchmark, and of its twin's scores."""
     return {
-        "protocol": protocol,
+        "protocol": f"{PROTOCOL}, {limit}" if limit else PROTOCOL,
         "engine": engine_fingerprint(),
         "benchmark": benchmark.identity(),
         "data": splits_fingerprint(splits),
@@ -89,9 +91,18 @@ def shared_key(
     }
 
 
-def reference(spec: Spec, models: Mapping[str, Recipe], shared: Mapping[str, Any]) -> Reference | None:
-    """The twin's scores, where there is a twin."""
+def reference(
+    spec: Spec,
+    benchmark: Benchmark,
+    splits: Splits,
+    models: Mapping[str, Recipe],
+    shared: Mapping[str, Any],
+) -> Reference | None:
+    """The twin's scores, where there is a twin that says what counts as forgotten, or is compared with."""
     if (twin := models.get("retrain")) is None:
+        return None
+    compares = type(benchmark).against_twin is not Benchmark.against_twin
+    if not compares and benchmark.threshold(splits) is not None:
         return None
     scored = {**shared, "target": twin.key, "samples": "twin"}
     return Reference(key(scored), spec, twin.key, twin.replicate)

@@ -22,7 +22,6 @@ from ..plugins.settings import Overrides, check, resolve
 from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
 from ..store.provenance import cores
-from ..store.schema import PROTOCOL
 from .context import WorkerContext
 from .options import RunOptions
 from .plan import Plan, Spec, spec
@@ -62,9 +61,8 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         source = source.planned()
     data = data_directories(options.data, selection.benchmarks)
     seeds, utility = range(options.seeds), utility_of(options)
-    # What stops unlearning is part of the protocol: results under another rule are never compared.
-    protocol = f"{PROTOCOL}, {options.stop.label}" if options.stop else PROTOCOL
-    plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, protocol)
+    limit = options.stop.label if options.stop else ""
+    plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit)
     context = WorkerContext(
         source,
         options.results,

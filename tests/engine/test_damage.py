@@ -64,7 +64,7 @@ def test_a_benchmark_without_neutral_text_is_refused(make_subject, toy_benchmark
         Damage(make_subject(toy_benchmark()))
 
 
-def run(make_subject, benchmark, most, rates=(1e-2, 1e-1)):
+def run(make_subject, benchmark, most, rates=(1e-3, 1e-2)):
     config = GradientDifference.Config(learning_rates=rates, epochs=4, batch_size=4, warmup_epochs=0.0)
     subject = make_subject(benchmark(lambda *_: 0.9), most_damage=most)
     original = models.snapshot(subject.model)
@@ -73,10 +73,12 @@ def run(make_subject, benchmark, most, rates=(1e-2, 1e-1)):
 
 def test_unlearning_stops_before_the_limit(make_subject, neutral):
     free, subject, original = run(make_subject, neutral, None)
-    assert free.notes["steps"] == 12 and "kl" not in free.notes
+    assert free.notes["steps"] == 12
+    assert "kl" not in free.notes
     job, subject, original = run(make_subject, neutral, 0.05)
     left = models.snapshot(subject.model)
-    assert job.notes["stopped_by_damage"] and 0 < job.notes["steps"] < 12
+    assert job.notes["stopped_by_damage"]
+    assert 0 < job.notes["steps"] < 12
     models.restore(subject.model, original)
     damage = Damage(subject)
     models.restore(subject.model, left)
@@ -91,7 +93,7 @@ def test_a_limit_that_the_first_step_passes_leaves_the_original(make_subject, ne
 
 
 def test_a_limit_that_is_never_reached_changes_nothing(make_subject, neutral):
-    free, bare, _ = run(make_subject, neutral, None, rates=(1e-3,))
+    _, bare, _ = run(make_subject, neutral, None, rates=(1e-3,))
     job, subject, _ = run(make_subject, neutral, 1e9, rates=(1e-3,))
     assert not job.notes["stopped_by_damage"]
     assert models.weights_fingerprint(subject.model) == models.weights_fingerprint(bare.model)

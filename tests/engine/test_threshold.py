@@ -41,14 +41,14 @@ def test_it_is_the_twins_own_score_and_the_noise_of_it(benchmark):
 
 
 def test_facts_about_one_subject_are_not_taken_for_independent(benchmark):
-    values, subjects = [0.1, 0.2, 0.8, 0.9], ["a", "a", "b", "b"]
+    values, subjects = [0.4, 0.42, 0.58, 0.6], ["a", "a", "b", "b"]
     apart = threshold(benchmark, Splits({}), scored(values))
     together = threshold(benchmark, Splits({}), scored(values, subjects))
-    # Two subjects: sums of residuals -.7 and .7, C/(C-1) = 2, one degree of freedom.
-    half = stats.t.ppf(0.975, 1) * math.sqrt(2 * (0.7**2 + 0.7**2)) / 4
+    # Two subjects: sums of residuals -.18 and .18, C/(C-1) = 2, one degree of freedom.
+    half = stats.t.ppf(0.975, 1) * math.sqrt(2 * (0.18**2 + 0.18**2)) / 4
     assert together.value == apart.value == 0.5
     assert together.high == pytest.approx(min(1.0, 0.5 + half))
-    assert apart.high < together.high
+    assert apart.high < 0.7 < together.high
 
 
 def test_without_a_twin_it_is_chance(benchmark):
