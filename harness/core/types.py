@@ -151,6 +151,8 @@ class Sample:
     metric: str
     fact_id: str
     value: float
+    cluster: str = ""
+    """The subject of the fact: values of one subject are alike. Empty where the fact has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ class Settings(NamedTuple):
 
 
 class TargetId(NamedTuple):
-    """A benchmark and the model that unlearns on it."""
+    """A benchmark and the model that unlearns on it: all that were trained independently by one recipe."""
 
     benchmark: str
     benchmark_plugin: str
     benchmark_config: str
     data_fingerprint: str
     model: str
-    target_key: str
+    target_family: str
     dtype: str
     engine: str
     benchmark_source: str

@@ -169,7 +169,9 @@ def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | 
     return _cut(np.concatenate([low, high]), float(value.mean()), half)
 
 
-def recovery(attacked: BySeed, original: BySeed, retrain: BySeed) -> Interval | None:
+def recovery(
+    attacked: BySeed, original: BySeed, retrain: BySeed, confidence: float = CONFIDENCE
+) -> Interval | None:
     """What an attack brought back, as a share of what was there: (a - r) / (o - r).
 
     ``attacked`` is the unlearned model after the attack; ``original`` and ``retrain`` are the untouched model
@@ -182,7 +184,7 @@ def recovery(attacked: BySeed, original: BySeed, retrain: BySeed) -> Interval | 
     """
     if not (attacked and original and retrain):
         return None
-    ratio, half, n = (float(part) for part in recoveries(aligned(attacked, original, retrain)))
+    ratio, half, n = (float(part) for part in recoveries(aligned(attacked, original, retrain), confidence))
     if np.isnan(ratio):
         return None
     if np.isnan(half):  # every fact agrees exactly: all came back, or none did
@@ -190,7 +192,9 @@ def recovery(attacked: BySeed, original: BySeed, retrain: BySeed) -> Interval | 
     return Interval(ratio, ratio - half, ratio + half, int(n))
 
 
-def recoveries(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def recoveries(
+    y: np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Recovery, half its interval, and the facts all three share, of ``y`` [..., 3, seeds, facts].
 
     The three are attacked, original and retrain; what cannot be estimated is NaN.
@@ -201,7 +205,7 @@ def recoveries(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     base = moments(gap)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(_differs(base), moments(gained).mean / base.mean, np.nan)
-        half = moments(gained - ratio[..., None, None] * gap).half_width() / np.abs(base.mean)
+        half = moments(gained - ratio[..., None, None] * gap).half_width(confidence) / np.abs(base.mean)
     return ratio, half, base.facts
 
 
@@ -238,3 +242,22 @@ def holm(p: Sequence[float]) -> list[float]:
     corrected = np.empty_like(values)
     corrected[order] = np.minimum(steps, 1)
     return [float(value) for value in corrected]
+
+
+def share(left: BySeed, original: BySeed) -> Interval | None:
+    """What is left of the original's mean, with the interval of recovery from 0."""
+    return recovery(left, original, {seed: dict.fromkeys(facts, 0.0) for seed, facts in original.items()})
+
+
+def share_of_values(left: Mapping[int, float], original: Mapping[int, float]) -> Interval | None:
+    """The same for one number for each seed, with Student's interval over the seeds that both have."""
+    seeds = sorted(left.keys() & original.keys())
+    a, b = (np.array([values[seed] for seed in seeds], dtype=float) for values in (left, original))
+    if not seeds or b.mean() <= 0:
+        return None
+    ratio = float(a.mean() / b.mean())
+    rest = a - ratio * b
+    if len(seeds) < 2 or (rest**2).sum() < ROUNDING:
+        return Interval(ratio, None, None, len(seeds))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(seeds) - 1) * stats.sem(rest) / b.mean())
+    return Interval(ratio, ratio - half, ratio + half, len(seeds))
