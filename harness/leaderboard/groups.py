@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from .identity import GroupId, MethodId, TargetId
 from .versions import one_code
 
 FORGET = "forget"
-"""The split whose facts, and points of curves, the leaderboard reads."""
+"""The split whose facts, and points of curves, the leaderboard reads; of others the retain metric's."""
 
 Measured = tuple[str, str]
 """Split and metric."""
@@ -38,7 +38,7 @@ class Cell:
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Rows of ``metrics`` with a step, of the forget set."""
     facts: dict[Measured, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    """The values of each forget fact, by its id."""
+    """The values of each fact of the forget set, and of the retain metric, by its id."""
 
     @property
     def ok(self) -> bool:
@@ -67,6 +67,10 @@ class Seeds(dict[int, Cell]):
         """Those that failed, by seed."""
         return Seeds({seed: self[seed] for seed in sorted(self) if not self[seed].ok})
 
+    def targets(self) -> dict[int, str]:
+        """The key of the very target that each seed ran on."""
+        return {seed: cell.row["target_key"] for seed, cell in self.items()}
+
     def first(self) -> Cell:
         """Any one of them, for what they have in common."""
         return next(iter(self.values()))
@@ -82,6 +86,11 @@ class Seeds(dict[int, Cell]):
     def finals(self, measured: Measured) -> list[float]:
         """Final values of a metric, of the cells that have one."""
         return [value for cell in self.values() if (value := cell.value(measured)) is not None]
+
+    def by_seed(self, measured: Measured) -> dict[int, float]:
+        """The same, by seed."""
+        values = {seed: cell.value(measured) for seed, cell in self.items()}
+        return {seed: value for seed, value in values.items() if value is not None}
 
     def facts(self, measured: Measured) -> stats.BySeed:
         """The values of each fact, of the cells that have them."""
@@ -101,13 +110,17 @@ class Groups(dict[GroupId, Seeds]):
         return next(iter(self.of_stage(target, method, EVALUATION).values()), Seeds())
 
     def control(self, which: GroupId, name: str) -> Seeds:
-        """The same stage, and attack, of a control on the same target: the cells that worked."""
-        wanted = (which.target, which.stage, which.attack)
+        """The same stage, and attack, of a control on the same targets: the cells that worked.
+
+        A seed that ran on one of several targets is never held against another of them.
+        """
+        wanted, targets = (which.target, which.stage, which.attack), self.get(which, Seeds()).targets()
         seeds = Seeds()
         for other, found in self.items():
             if other.method.method == name and (other.target, other.stage, other.attack) == wanted:
                 seeds |= found
-        return seeds.ok()
+        own = seeds.ok()
+        return Seeds({s: own[s] for s in own if targets.get(s) in (None, own[s].row["target_key"])})
 
 
 def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequence[str] = ()) -> Groups:
@@ -162,7 +175,16 @@ def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) 
             cell.finals[metric["split"], metric["metric"]] = metric
         else:
             cell.curve.append(metric)
-    for sample in samples.filter(pc.equal(samples["split"], FORGET)).to_pylist():
+    for sample in samples.filter(_shown(samples, by_key.values())).to_pylist():
         if (cell := by_key.get(sample["key"])) is not None:
             cell.facts[sample["split"], sample["metric"]][sample["fact_id"]] = sample["value"]
     return list(by_key.values())
+
+
+def _shown(samples: pa.Table, cells: Iterable[Cell]) -> pa.ChunkedArray:
+    """Of which samples the leaderboard needs single facts: of the forget set, and of the retain metric."""
+    needed = pc.equal(samples["split"], FORGET)
+    for split, metric in sorted({tuple(cell.notes.get("retain_metric") or (FORGET, "")) for cell in cells}):
+        own = pc.and_(pc.equal(samples["split"], split), pc.equal(samples["metric"], metric))
+        needed = pc.or_(needed, own)
+    return needed

@@ -192,9 +192,7 @@ def recovery(
     return Interval(ratio, ratio - half, ratio + half, int(n))
 
 
-def recoveries(
-    y: np.ndarray, confidence: float = CONFIDENCE
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def recoveries(y: np.ndarray, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Recovery, half its interval, and the facts all three share, of ``y`` [..., 3, seeds, facts].
 
     The three are attacked, original and retrain; what cannot be estimated is NaN.

@@ -57,7 +57,7 @@ class Evidence:
     """Of the forget metric."""
     kept: Mapping[str, Share] = field(default_factory=dict)
     """By name (retain, utility, lm-eval), what is left of the original's."""
-    above_twin: Estimate = Estimate(None)  # noqa: RUF009
+    above_twin: Estimate = Estimate(None)
     """The forget score less that of the model that never knew."""
     said: float | None = None
     """Exact matches before any attack, as a share of the original's."""
@@ -75,7 +75,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """The verdict on a method. A number without an interval (all facts agree, or one seed) is taken as it is."""
+    """The verdict on a method. A number without an interval (all facts agree, or one seed) counts as it is."""
     missing, recovered = _missing(evidence), evidence.recovered
     if missing or recovered is None:
         return Verdict(UNDECIDED, f"missing: {', '.join(missing)}")
@@ -83,7 +83,9 @@ def verdict(evidence: Evidence) -> Verdict:
         if again := _declines(evidence):
             return Verdict(HIDDEN, _back(again, "of the exact answers"))
         return Verdict(NOT_FORGOTTEN, f"{missed} of {len(evidence.forgotten)} seeds above the threshold")
-    shares = {name: share.estimate for name, share in evidence.kept.items() if share.estimate.value is not None}
+    shares = {
+        name: share.estimate for name, share in evidence.kept.items() if share.estimate.value is not None
+    }
     for name, share in shares.items():
         if ends(share)[1] < LEAST_KEPT:
             return Verdict(DAMAGED, _left(name, share))
