@@ -87,7 +87,7 @@ COLUMNS: Columns = {
         "highest forget_before of a seed that counts as forgotten: the threshold, or the upper end of its "
         "interval over facts where it is the twin's score; mean over seeds",
     ),
-    "threshold_rule": (TEXT, "where the threshold comes from: twin, chance or published"),
+    "threshold_rule": (TEXT, "where the threshold comes from: the twin, chance, or a rule of the benchmark"),
     "forget_definition": (TEXT, "what that metric is, in a line; null where its benchmark does not say"),
     "forget_low_bound": (FLOAT, "least value that metric can take; null as above"),
     "forget_high_bound": (FLOAT, "highest value it can take; null as above"),

@@ -34,7 +34,7 @@ def rank(entries: Sequence[Entry], groups: Groups) -> None:
             scores[which.method][attack_label(row)] = facts
     evidence = gather(entries, groups)
     methods = [method for method in rows if method.method not in CONTROLS]
-    attacks = ranking.attacks_that_count([scores[method] for method in methods or rows])
+    attacks = sorted(ranking.attacks_that_count([scores[method] for method in methods or rows]))
     for method, of_method in rows.items():
         scores[method] = {attack: scores[method][attack] for attack in attacks if attack in scores[method]}
         counted = [row for row in of_method if comparable(row, metric) and attack_label(row) in attacks]
@@ -42,9 +42,10 @@ def rank(entries: Sequence[Entry], groups: Groups) -> None:
         if method in methods:
             standing |= zip(("verdict", "verdict_why"), verdict(evidence[method]), strict=True)
             seeds = [row["seeds"] for row in of_method if row["attack"] == "none" or row in counted]
+            seeds = seeds or [row["seeds"] for row in of_method]
             lacking = [attack for attack in attacks if attack not in scores[method]]
             standing["guard"] = ranking.guard(
-                evidence[method].forgotten, evidence[method].kept, min(seeds, default=0), lacking
+                evidence[method].forgotten, evidence[method].kept, min(seeds), lacking
             )
         for row in of_method:
             row.update(standing)

@@ -47,6 +47,9 @@ class Recovered(NamedTuple):
     attack: str
 
 
+UNKNOWN = Estimate(None)
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known of one method on one target."""
@@ -57,7 +60,7 @@ class Evidence:
     """Of the forget metric."""
     kept: Mapping[str, Share] = field(default_factory=dict)
     """By name (retain, utility, lm-eval), what is left of the original's."""
-    above_twin: Estimate = Estimate(None)
+    above_twin: Estimate = UNKNOWN
     """The forget score less that of the model that never knew."""
     said: float | None = None
     """Exact matches before any attack, as a share of the original's."""
@@ -75,7 +78,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """The verdict on a method. A number without an interval (all facts agree, or one seed) counts as it is."""
+    """The verdict on a method. A number without interval (all facts agree, or one seed) counts as it is."""
     missing, recovered = _missing(evidence), evidence.recovered
     if missing or recovered is None:
         return Verdict(UNDECIDED, f"missing: {', '.join(missing)}")
