@@ -147,18 +147,24 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
 def _known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The sound cells, and those unsound ones that are certainly of what their row says.
 
-    Their key must follow from the row. The model's name is not in it: the sound cells of the target say it.
+    Their key must follow from the row. The names of the model and of the target's family are not in it: the
+    sound cells of the target say them.
     """
-    names: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for row in rows:
         if row["error_type"] != UNSOUND:
-            names[row["target_key"]].add(row["model"])
+            names[row["target_key"]].add(_named(row))
     return [
         row
         for row in rows
         if row["error_type"] != UNSOUND
-        or (key_of(row) == row["key"] and row["model"] in names.get(row["target_key"], {row["model"]}))
+        or (key_of(row) == row["key"] and _named(row) in names.get(row["target_key"], {_named(row)}))
     ]
+
+
+def _named(row: dict[str, Any]) -> tuple[str, ...]:
+    """What a row says of its target that is not in its key."""
+    return row["model"], row["target_family"]
 
 
 def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
