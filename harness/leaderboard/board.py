@@ -20,7 +20,7 @@ from .evidence import Entry, gather
 from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
 from .kept import LM_EVAL, latest
-from .recovery import baseline, recovery
+from .recovery import baseline, compared
 from .standing import rank
 from .verdict import Verdict, verdict
 
@@ -82,7 +82,7 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str) -> Row:
     if which.stage != EVALUATION:
         row |= estimate(ok, forget).columns("score")
         row |= estimate(ok, EXACT).columns("exact_match")
-        row |= known(recovery(which, groups, forget, start)).columns("recovery")
+        row |= known(compared(which, groups, forget, start).recovery()).columns("recovery")
         row["attack_learning_rates"] = sorted(set(ok.notes("learning_rate"))) or None
     row["n_scored"] = min(_facts_scored(ok, forget), default=None)
     row["chance"] = ok.note("chance")

@@ -21,7 +21,7 @@ def estimate(seeds: Seeds, measured: Measured) -> Estimate:
     value, facts = mean(seeds.finals(measured)), seeds.facts(measured)
     if not facts or facts.keys() != seeds.keys():
         return Estimate(value)
-    interval = stats.two_level_interval(facts)
+    interval = stats.two_level_interval(facts, clusters=seeds.clusters(measured))
     return Estimate(value, interval.low, interval.high)
 
 
@@ -44,7 +44,7 @@ def difference(seeds: Seeds, others: Seeds, measured: Measured) -> Estimate:
         return Estimate(None)
     if not any(value for facts in both.values() for value in facts.values()):
         return Estimate(0.0, 0.0, 0.0)  # one model, or as good as one
-    value, low, high, _ = stats.two_level_interval(both)
+    value, low, high, _ = stats.two_level_interval(both, clusters=seeds.clusters(measured))
     return Estimate(value, low, high)
 
 

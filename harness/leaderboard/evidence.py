@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
-from . import stats
 from .before import forgot
 from .columns import EXACT, Estimate
-from .estimates import mean
+from .estimates import known, mean
 from .groups import FORGET, Groups, Seeds
 from .identity import BEFORE, GroupId, MethodId
 from .kept import kept
 from .labels import attack_label, comparable, target_metric
-from .recovery import highest, recovery
+from .recovery import compared, highest
 from .verdict import Evidence, Recovered, ends
 
 Row = dict[str, Any]
@@ -72,30 +71,21 @@ def _evidence(
 
 def _recovered(attacked: Mapping[GroupId, Row], metric: str | None, groups: Groups) -> Recovered | None:
     """The highest recovery of the forget metric."""
-    plain = {
-        which: stats.Interval(
-            row["recovery"], row["recovery_low"], row["recovery_high"], row["n_scored"] or 0
-        )
-        for which, row in attacked.items()
-        if row["recovery"] is not None
-    }
-    if not plain:
-        return None
-    which, share = highest(
-        plain,
-        lambda which, confidence: recovery(
-            which, groups, (FORGET, metric or ""), attacked[which]["baseline"], confidence
-        ),
+    top = highest(
+        {
+            which: compared(which, groups, (FORGET, metric or ""), row["baseline"])
+            for which, row in attacked.items()
+        }
     )
-    return Recovered(Estimate(share.mean, share.low, share.high), attack_label(attacked[which]))
+    return Recovered(top[1], attack_label(attacked[top[0]])) if top else None
 
 
 def _said_again(attacked: Mapping[GroupId, Row], groups: Groups) -> Recovered | None:
     """The recovery of exact matches whose interval begins highest."""
     shares = (
-        Recovered(Estimate(share.mean, share.low, share.high), attack_label(row))
+        Recovered(known(share), attack_label(row))
         for which, row in attacked.items()
-        if (share := recovery(which, groups, EXACT, row["baseline"]))
+        if (share := compared(which, groups, EXACT, row["baseline"]).recovery())
     )
     return max(shares, key=lambda recovered: ends(recovered.share)[0], default=None)
 

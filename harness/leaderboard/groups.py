@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,9 @@ class Cell:
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Rows of ``metrics`` with a step, of the forget set."""
     facts: dict[Measured, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    """The values of each fact of the forget set, and of the retain metric, by its id."""
+    """The values of each fact, by its id: of the forget set, and of the split a method must keep."""
+    clusters: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """By split, what each of these facts is grouped by."""
 
     @property
     def ok(self) -> bool:
@@ -95,6 +97,11 @@ class Seeds(dict[int, Cell]):
     def facts(self, measured: Measured) -> stats.BySeed:
         """The values of each fact, of the cells that have them."""
         return {seed: cell.facts[measured] for seed, cell in self.items() if measured in cell.facts}
+
+    def clusters(self, measured: Measured) -> stats.Clusters:
+        """What the facts of a split are grouped by: those of one subject are alike."""
+        split, _ = measured
+        return {fact: own for cell in self.values() for fact, own in cell.clusters.get(split, {}).items()}
 
 
 class Groups(dict[GroupId, Seeds]):
@@ -168,7 +175,7 @@ def _named(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
-    """Each cell with its final values, its curve, and the values of each forget fact."""
+    """Each cell with its final values, its curve, and the values of its facts."""
     by_key = {}
     for row in rows:
         started_at = json.loads(row["provenance"]).get("started_at") or ""
@@ -181,16 +188,20 @@ def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) 
             cell.finals[metric["split"], metric["metric"]] = metric
         else:
             cell.curve.append(metric)
-    for sample in samples.filter(_shown(samples, by_key.values())).to_pylist():
-        if (cell := by_key.get(sample["key"])) is not None:
-            cell.facts[sample["split"], sample["metric"]][sample["fact_id"]] = sample["value"]
+    _add_facts(by_key, samples)
     return list(by_key.values())
 
 
-def _shown(samples: pa.Table, cells: Iterable[Cell]) -> pa.ChunkedArray:
-    """Of which samples the leaderboard needs single facts: of the forget set, and of the retain metric."""
-    needed = pc.equal(samples["split"], FORGET)
-    for split, metric in sorted({tuple(cell.notes.get("retain_metric") or (FORGET, "")) for cell in cells}):
-        own = pc.and_(pc.equal(samples["split"], split), pc.equal(samples["metric"], metric))
-        needed = pc.or_(needed, own)
-    return needed
+def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
+    """Give each cell the values of its forget facts, and of those by which it is seen what a method keeps."""
+    kept = {tuple(pair) for cell in by_key.values() if (pair := cell.notes.get("retain_metric"))}
+    splits = {FORGET, *(split for split, _ in kept)}
+    samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
+    names = ("key", "split", "metric", "fact_id", "value")
+    grouped_by = samples["cluster" if "cluster" in samples.column_names else "fact_id"]
+    # Columns and not rows: there may be a million.
+    columns = [column.to_pylist() for column in (*samples.select(names).columns, grouped_by)]
+    for key, split, metric, fact, value, cluster in zip(*columns, strict=True):
+        if (cell := by_key.get(key)) is not None and (split == FORGET or (split, metric) in kept):
+            cell.facts[split, metric][fact] = value
+            cell.clusters[split][fact] = cluster or fact

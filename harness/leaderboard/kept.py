@@ -66,7 +66,7 @@ def _share(seeds: Seeds, original: Seeds, measured: Measured) -> Share:
         return Share(measured=bool(values), original=bool(reference))
     facts, of_original = seeds.facts(measured), original.facts(measured)
     if facts.keys() == values.keys() and of_original.keys() == reference.keys():
-        share = stats.share(facts, of_original)
+        share = stats.share(facts, of_original, original.clusters(measured))
     else:
         share = stats.share_of_values(values, reference)
     return Share(known(share), original=share is not None)

@@ -7,10 +7,13 @@ from itertools import combinations
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from ..core import intervals
 from . import stats
 from .columns import Estimate
+from .moments import ROUNDING, Deviations, deviations
 
 LEAST_KEPT = 0.9
 """Least share of the original's retain, utility and lm-eval score that a ranked method leaves.
@@ -86,22 +89,62 @@ def share(value: float, original: float) -> int:
     )  # 89.9 is not 90
 
 
-def worst(scores: Mapping[A, stats.BySeed]) -> tuple[float | None, float | None]:
-    """A 95 % interval, or a wider one, for the highest of the *true* means over attacks.
+def worst(
+    scores: Mapping[A, stats.BySeed], clusters: stats.Clusters | None = None
+) -> tuple[float | None, float | None]:
+    """A 95 % interval for the highest of the *true* means over attacks.
 
-    The upper end is the highest upper end: whichever attack is truly worst, its own interval holds it. The
-    lower end is the highest lower end, where the attacks whose intervals reach that of the highest share
-    the error (Bonferroni): the highest of several equal ones is high by luck. Without the interval of any
-    one attack there is none.
+    The attacks that may be the worst are those that the highest mean cannot be told from, paired by fact and
+    seed; with one of them the interval is that of its score. The upper end is their highest upper end:
+    whichever is truly worst, its own interval holds it. The highest of several equal ones is high by luck, so
+    the lower end is their highest lower end at :func:`shared_tail`. Without the interval of any one attack
+    there is none.
     """
-    plain = {attack: stats.two_level_interval(facts) for attack, facts in scores.items()}
-    highs = [interval.high for interval in plain.values() if interval.high is not None]
-    if len(highs) < len(plain):
+
+    def plain(attack: A, confidence: float = intervals.CONFIDENCE) -> stats.Interval:
+        return stats.two_level_interval(scores[attack], confidence, clusters)
+
+    if any(plain(attack).high is None for attack in scores):
         return None, None
-    rivals = contenders(plain)
-    shared = 1 - LEVEL / len(rivals)
-    lows = [stats.two_level_interval(scores[rival], shared).low for rival in rivals]
-    return max(low for low in lows if low is not None), max(highs)
+    found = deviations(stats.aligned(*scores.values()))
+    rivals, tail = may_be_highest(found, stats.numbered(clusters, *scores.values()))
+    attacks = [attack for attack, rival in zip(scores, rivals, strict=True) if rival]
+    lows = [plain(attack, 1 - 2 * tail).low for attack in attacks]
+    highs = [plain(attack).high for attack in attacks]
+    return max(low for low in lows if low is not None), max(high for high in highs if high is not None)
+
+
+def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Which of these means may be the highest, and the tail that they share, as in :func:`worst`."""
+    apart = means.differences().moments(of)
+    top = int(np.argmax(means.mean))
+    # Means whose difference is the same for all facts are told apart by any difference.
+    rivals = apart.mean[top] <= np.nan_to_num(apart.half_width()[top])
+    variance = np.maximum(means.moments(of).variance, ROUNDING)[rivals]
+    common = (variance[:, None] + variance - apart.variance[np.ix_(rivals, rivals)]) / 2
+    correlation = common / np.sqrt(variance[:, None] * variance)
+    k = len(variance)
+    return rivals, shared_tail(k, (correlation.sum() - k) / max(k * (k - 1), 1))
+
+
+def shared_tail(attacks: int, correlation: float) -> float:
+    """The tail of each lower end at which the interval of the highest of ``attacks`` equal means holds it.
+
+    With z the tail's normal quantile and Z the errors, any two with this correlation, P(max Z > z), where the
+    lower end is too high, and P(max Z < -1.96), where all upper ends are too low, make 5 % together. For one
+    attack and for two that is 2.5 %.
+    """
+    if attacks < 3:
+        return LEVEL / 2
+    of_all = np.linspace(-8, 8, 1601)  # the part of the errors that all attacks have in common
+    weight = norm.pdf(of_all) / norm.pdf(of_all).sum()
+    shared = min(max(correlation, 0.0), 0.999)
+
+    def all_below(z: float) -> float:
+        return float(weight @ norm.cdf((z - np.sqrt(shared) * of_all) / np.sqrt(1 - shared)) ** attacks)
+
+    aim = 1 - LEVEL + all_below(norm.ppf(LEVEL / 2))
+    return float(norm.sf(brentq(lambda z: all_below(z) - aim, 0, 8)))
 
 
 def contenders(plain: Mapping[A, stats.Interval]) -> list[A]:
@@ -114,13 +157,13 @@ def contenders(plain: Mapping[A, stats.Interval]) -> list[A]:
     ]
 
 
-def p_better(value: np.ndarray, other: np.ndarray) -> float:
+def p_better(value: np.ndarray, other: np.ndarray, of: np.ndarray | None = None) -> float:
     """One-sided p that ``value``'s worst attack scores as high as the worst of ``other``'s, or higher.
 
     ``value`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
     better when under every attack it scores lower than the other under these in the mean: that mean is not
     above the other's worst. So the highest p over ``value``'s attacks counts, and nothing is chosen by luck.
-    It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds.
+    It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds. ``of`` numbers the cluster of each fact.
     """
     # For each seed and fact, own's values minus the mean over those rivals that scored this fact; NaN where
     # none of them did, or own did not.
@@ -128,10 +171,12 @@ def p_better(value: np.ndarray, other: np.ndarray) -> float:
     times = known.sum(0)
     difference = value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
     shared = (~np.isnan(difference)).any(-1).sum(-1)  # seeds with at least one such fact, for each attack
-    return float(np.where(shared >= LEAST_SEEDS, stats.p_below(difference), 1.0).max())
+    return float(np.where(shared >= LEAST_SEEDS, stats.p_below(difference, of), 1.0).max())
 
 
-def pairwise_p(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M], float]:
+def pairwise_p(
+    scores: Mapping[M, Mapping[A, stats.BySeed]], clusters: stats.Clusters | None = None
+) -> dict[tuple[M, M], float]:
     """p of every pair of methods, two-sided and corrected for all pairs (Holm), that their worst is equal.
 
     All methods must be scored under the same attacks. Compared are the facts that both have under the same
@@ -141,13 +186,16 @@ def pairwise_p(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M]
     if len(scores) < 2:
         return {}
     grid = dict(zip(flat, stats.aligned(*flat.values()), strict=True))
+    of = stats.numbered(clusters, *flat.values())
     every, rivals = {}, {}
     for method, value in scores.items():
-        plain = {attack: stats.two_level_interval(facts) for attack, facts in value.items()}
+        plain = {
+            attack: stats.two_level_interval(facts, clusters=clusters) for attack, facts in value.items()
+        }
         every[method] = np.stack([grid[method, attack] for attack in value])
         rivals[method] = np.stack([grid[method, attack] for attack in contenders(plain)])
     pairs = list(combinations(scores, 2))
-    one_sided = [(p_better(every[a], rivals[b]), p_better(every[b], rivals[a])) for a, b in pairs]
+    one_sided = [(p_better(every[a], rivals[b], of), p_better(every[b], rivals[a], of)) for a, b in pairs]
     return dict(zip(pairs, stats.holm([min(1.0, 2 * min(both)) for both in one_sided]), strict=True))
 
 

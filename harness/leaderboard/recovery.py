@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
 
-from ..core.intervals import CONFIDENCE
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
 from . import ranking, stats
+from .columns import Estimate
 from .groups import FORGET, Groups, Measured
 from .identity import GroupId, TargetId
+from .moments import deviations
 
 CHANCE = "chance"
 """The baseline of a target that has no twin; otherwise it is the control ``retrain``."""
@@ -31,46 +32,54 @@ def baseline(target: TargetId, groups: Groups) -> str:
     return CHANCE
 
 
-def recovery(
-    which: GroupId, groups: Groups, measured: Measured, start: str, confidence: float = CONFIDENCE
-) -> stats.Interval | None:
-    """Of the cells of an attack on one method, from the baseline ``start``; None where it is not defined.
+class Compared(NamedTuple):
+    """The values of each fact after one attack: of a method, of the original, and of the baseline."""
+
+    attacked: stats.BySeed
+    original: stats.BySeed
+    never_knew: stats.BySeed
+    clusters: stats.Clusters
+
+    def recovery(self) -> stats.Interval | None:
+        """With its 95 % interval; None where it is not defined."""
+        return stats.recovery(*self)
+
+
+def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> Compared:
+    """The cells of an attack on one method, with the baseline ``start``.
 
     A model that never knew is taken to answer none of the forget set word by word, where there is no twin.
     """
-    seeds, original = groups[which].ok(), groups.control(which, ORIGINAL).facts(measured)
+    seeds, control = groups[which].ok(), groups.control(which, ORIGINAL)
+    original = control.facts(measured)
     if start == RETRAIN:
         never_knew = groups.control(which, RETRAIN).facts(measured)
     else:
         plain = measured == (FORGET, seeds.note("forget_metric"))
         level = seeds.note("chance") if plain else 0.0
-        if level is None:
-            return None
-        never_knew = {seed: dict.fromkeys(facts, level) for seed, facts in original.items()}
-    return stats.recovery(seeds.facts(measured), original, never_knew, confidence)
+        known = {} if level is None else original
+        never_knew = {seed: dict.fromkeys(facts, level) for seed, facts in known.items()}
+    return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
 
 
-def highest(
-    plain: Mapping[A, stats.Interval], again: Callable[[A, float], stats.Interval | None]
-) -> tuple[A, stats.Interval]:
-    """The highest of several shares, with a 95 % interval for the highest of the *true* ones.
+def highest(attacks: Mapping[A, Compared]) -> tuple[A, Estimate] | None:
+    """The attack that brought back most, with a 95 % interval for the highest of the *true* shares.
 
-    As :func:`ranking.worst` has it: the upper end is the highest one, and the lower end the highest of those
-    that may be the highest, which share the error. ``again`` gives an interval at another confidence. Where
-    all facts agree it has no width. ``plain`` is not empty.
+    As :func:`ranking.worst` has it, of what each fact adds to the error of a recovery. That of a control is
+    certain.
     """
-    sure = {name: _sure(interval) for name, interval in plain.items()}
-    top = max(sure, key=lambda name: sure[name].mean)
-    rivals = ranking.contenders(sure)
-    lows = [sure[rival].low for rival in rivals]
-    if len(rivals) > 1:
-        shared = [again(rival, 1 - ranking.LEVEL / len(rivals)) for rival in rivals]
-        lows = [_sure(interval).low for interval in shared if interval is not None]
-    ends = [low for low in lows if low is not None], [s.high for s in sure.values() if s.high is not None]
-    return top, stats.Interval(sure[top].mean, max(ends[0]), max(ends[1]), sure[top].n)
-
-
-def _sure(interval: stats.Interval) -> stats.Interval:
-    """The interval, of width 0 where it has none."""
-    value, low, high, n = interval
-    return stats.Interval(value, value if low is None else low, value if high is None else high, n)
+    shares = {attack: share for attack, each in attacks.items() if (share := each.recovery())}
+    if not shares:
+        return None
+    top = max(shares, key=lambda attack: shares[attack].mean)
+    value, low, high, _ = shares[top]
+    if low is None or high is None:
+        return top, Estimate(value, value, value)
+    samples = [values for attack in shares for values in attacks[attack][:3]]
+    clusters = {fact: own for attack in shares for fact, own in attacks[attack].clusters.items()}
+    y, of = stats.aligned(*samples), stats.numbered(clusters, *samples)
+    y = y.reshape(len(shares), 3, *y.shape[1:])
+    rivals, tail = ranking.may_be_highest(deviations(stats.shares(y, of)), of)
+    _, lows, _, _ = stats.recoveries(y[rivals], of, 1 - 2 * tail)
+    _, _, highs, _ = stats.recoveries(y[rivals], of)
+    return top, Estimate(value, float(lows.max()), float(highs.max()))

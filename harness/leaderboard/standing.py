@@ -27,18 +27,22 @@ def rank(entries: Sequence[Entry], groups: Groups) -> None:
     metric = target_metric([entry.row for entry in entries])
     scores: Scores = defaultdict(dict)
     rows: dict[MethodId, list[Row]] = defaultdict(list)
+    clusters: dict[str, str] = {}
     for which, row in sorted(entries, key=lambda entry: entry.which):
         rows[which.method].append(row)
         ok = groups[which].ok()
         if comparable(row, metric) and (facts := ok.facts((FORGET, metric or ""))).keys() == ok.keys():
             scores[which.method][attack_label(row)] = facts
+            clusters |= ok.clusters((FORGET, metric or ""))
     evidence = gather(entries, groups)
     methods = [method for method in rows if method.method not in CONTROLS]
     attacks = sorted(ranking.attacks_that_count([scores[method] for method in methods or rows]))
     for method, of_method in rows.items():
         scores[method] = {attack: scores[method][attack] for attack in attacks if attack in scores[method]}
         counted = [row for row in of_method if comparable(row, metric) and attack_label(row) in attacks]
-        standing = _shares(evidence[method]) | _worst(scores[method], counted) | {"ranked_over": attacks}
+        standing = (
+            _shares(evidence[method]) | _worst(scores[method], counted, clusters) | {"ranked_over": attacks}
+        )
         if method in methods:
             standing |= zip(("verdict", "verdict_why"), verdict(evidence[method]), strict=True)
             seeds = [row["seeds"] for row in of_method if row["attack"] == "none" or row in counted]
@@ -49,12 +53,17 @@ def rank(entries: Sequence[Entry], groups: Groups) -> None:
             )
         for row in of_method:
             row.update(standing)
-    _rank([method for method in methods if rows[method][0]["guard"] is None and scores[method]], rows, scores)
-
-
-def _rank(ranked: list[MethodId], rows: Mapping[MethodId, list[Row]], scores: Scores) -> None:
+    ranked = [method for method in methods if rows[method][0]["guard"] is None and scores[method]]
     ranked.sort(key=lambda method: (rows[method][0]["worst"], method))
-    p = ranking.pairwise_p({method: scores[method] for method in ranked})
+    p = ranking.pairwise_p({method: scores[method] for method in ranked}, clusters)
+    _rank(ranked, p, rows)
+
+
+def _rank(
+    ranked: Sequence[MethodId],
+    p: Mapping[tuple[MethodId, MethodId], float],
+    rows: Mapping[MethodId, list[Row]],
+) -> None:
     ranks = ranking.groups(ranked, p)
     for method in ranked:
         others = [other for other in ranked if ranking.differ(p, method, other)]
@@ -73,12 +82,12 @@ def _shares(evidence: Evidence) -> Row:
     return columns
 
 
-def _worst(scores: Mapping[str, stats.BySeed], rows: Sequence[Row]) -> Row:
+def _worst(scores: Mapping[str, stats.BySeed], rows: Sequence[Row], clusters: stats.Clusters) -> Row:
     """The columns of the highest score; its interval only if all scores have the values of their facts."""
     if not rows:
         return {}
     highest = max(rows, key=lambda row: row["score"])
-    interval = ranking.worst(scores) if len(scores) == len(rows) else (None, None)
+    interval = ranking.worst(scores, clusters) if len(scores) == len(rows) else (None, None)
     worst = Estimate(highest["score"], *interval)
     few = None if highest["n_scored"] is None else highest["n_scored"] < FEW_FACTS
     return {"worst_attack": attack_label(highest), "few_facts": few, **worst.columns("worst")}

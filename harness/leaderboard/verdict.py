@@ -78,7 +78,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """The verdict on a method. A number without interval (all facts agree, or one seed) counts as it is."""
+    """The verdict on a method. A number without an interval (of a control, of one seed) counts as it is."""
     missing, recovered = _missing(evidence), evidence.recovered
     if missing or recovered is None:
         return Verdict(UNDECIDED, f"missing: {', '.join(missing)}")
@@ -111,7 +111,7 @@ def bands(recovered: Estimate) -> list[str]:
 
 
 def ends(estimate: Estimate) -> tuple[float, float]:
-    """The ends of an interval; the number itself where all facts agree. It must be known."""
+    """The ends of an interval; the number itself where it has none. It must be known."""
     value, low, high = estimate
     assert value is not None
     return value if low is None else low, value if high is None else high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from harness.core.names import UTILITY
@@ -9,7 +10,7 @@ from harness.core.types import Metric, Outcome
 from harness.leaderboard import board
 from harness.leaderboard.groups import grouped
 from harness.store.store import Store, tables, unsound
-from support.cells import cell
+from support.cells import FACTS, cell
 from support.sound import edit
 
 
@@ -73,3 +74,26 @@ def test_a_cell_with_another_number_fails_in_its_own_row(store):
     assert after.keys() == before.keys()
     failed = [cell.row["key"] for seeds in after.values() for cell in seeds.failed().values()]
     assert failed == [key]
+
+
+def test_facts_of_the_retain_set_and_what_facts_are_grouped_by(store):
+    cells, metrics, samples = tables([store])
+    (gd,) = (
+        seeds
+        for which, seeds in shown(store).items()
+        if which.stage == "evaluation" and seeds.first().row["method"] == "gd"
+    )
+    assert gd.facts(("retain", "accuracy")) == {0: {f"f{i}": float(i < 9) for i in range(10)}}
+    assert gd.facts(("retain", "accuracy")).keys() == gd.facts(("forget", "accuracy")).keys()
+    assert gd.clusters(("forget", "accuracy")) == {fact: fact for fact in FACTS}
+    of = pa.array(
+        [
+            f"{split} {fact[:2]}"
+            for split, fact in zip(*(samples[n].to_pylist() for n in ("split", "fact_id")), strict=True)
+        ]
+    )
+    without = samples.drop(["cluster"]) if "cluster" in samples.column_names else samples
+    for seeds in grouped(cells, metrics, without.append_column("cluster", of)).values():
+        if seeds.first().row["stage"] != UTILITY:
+            assert seeds.clusters(("forget", "accuracy")) == {fact: f"forget {fact[:2]}" for fact in FACTS}
+    assert seeds.clusters(("elsewhere", "accuracy")) == {}
