@@ -32,7 +32,7 @@ class Moments(NamedTuple):
     facts: np.ndarray
     seeds: np.ndarray
     clusters: np.ndarray
-    """As many clusters as would say the same if all were of one size; without clusters the facts."""
+    """As many of one size as say as much (Carter, Schnepel and Steigerwald 2017); without any, the facts."""
     skew: np.ndarray
     """How fast v_f grows with the mean: the third moment over the second, summed over clusters."""
 
@@ -71,20 +71,21 @@ class Deviations(NamedTuple):
 
     def moments(self, of: np.ndarray | None = None) -> Moments:
         """The parts of the variance; ``of`` numbers the cluster of each fact, None if each is its own."""
-        counted, r, rest = self.known, self.r, self.rest
+        scored, known, r, rest = self.known.any(-2), self.known, self.r, self.rest
+        facts = equal = scored.sum(-1)
         if of is not None:
             member = (of[:, None] == np.arange(of.max() + 1)).astype(float)
-            counted, r, rest = self.known @ member > 0, r @ member, rest @ member
-        seeds = self.known.any(-1).sum(-1)
-        clusters, n = counted.any(-2).sum(-1), counted.sum((-2, -1))
+            sizes, known, r, rest = scored @ member, known @ member > 0, r @ member, rest @ member
+            # The sum over a cluster varies with its size at most, and its square with the fourth power.
+            equal = (sizes**2).sum(-1) ** 2 / np.maximum((sizes**4).sum(-1), 1)
+        seeds, clusters, n = known.any(-1).sum(-1), known.any(-2).sum(-1), known.sum((-2, -1))
         of_cluster = r.sum(-2)
         squares = (of_cluster**2).sum(-1)
         v_f = _over(clusters, clusters - 1) * squares
         v_s = _over(seeds, seeds - 1) * (r.sum(-1) ** 2).sum(-1)
         v_e = _over(n, n - seeds - clusters + 1) * (rest**2).sum((-2, -1))
         skew = (of_cluster**3).sum(-1) / np.maximum(squares, ROUNDING)
-        facts = self.known.any(-2).sum(-1)
-        return Moments(self.mean, v_f, v_s, v_e, facts, seeds, clusters, skew)
+        return Moments(self.mean, v_f, v_s, v_e, facts, seeds, equal, skew)
 
 
 def deviations(y: np.ndarray) -> Deviations:

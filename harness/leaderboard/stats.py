@@ -83,7 +83,7 @@ def two_level_interval(
     mean, facts, half = float(found.mean), int(found.facts), float(found.half_width(confidence))
     seen = y[~np.isnan(y)]
     if np.ptp(seen) == 0 and mean in (0.0, 1.0):
-        n = int(found.clusters)
+        n = round(float(found.clusters))
         return Interval(mean, *binomial_interval(int(mean) * n, n, confidence), facts)
     if np.isnan(half):
         return Interval(mean, None, None, facts)
