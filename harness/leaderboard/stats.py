@@ -211,9 +211,9 @@ def shares(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
 
 
 def _differs(spread: Moments) -> np.ndarray:
-    """Whether the interval of the mean leaves out 0; that of equal ones is counted, as elsewhere."""
+    """Whether the interval of the mean leaves out 0; without a spread every fact has the same difference."""
     half = spread.half_width()
-    return np.where(np.isnan(half), spread.mean == 1, np.abs(spread.mean) > half)
+    return np.where(np.isnan(half), spread.mean**2 > ROUNDING, np.abs(spread.mean) > half)
 
 
 def p_below(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:

@@ -103,7 +103,8 @@ def test_the_threshold_allows_for_its_own_noise(tmp_path):
     row = row_of(board(tmp_path, [*cells(), *known]), "gd")
     assert row["forgotten"] == pytest.approx(2 / 3)
     assert row["guard"] == "not forgotten in 1 of 3 seeds"
-    assert [row[name] for name in ("threshold", "threshold_high", "threshold_rule")] == [0.1, 0.3, "twin"]
+    assert (row["threshold"], row["threshold_high"]) == pytest.approx((0.1, 0.3))
+    assert row["threshold_rule"] == "twin"
 
 
 def test_the_highest_recovery_shares_the_error_with_those_that_may_be_higher(tmp_path):
@@ -129,13 +130,14 @@ def test_what_is_kept_is_the_least_of_what_was_measured(tmp_path):
     share = stats.share_of_values(dict(enumerate(own)), dict.fromkeys(range(3), 0.8))
     assert (row["kept"], row["kept_low"], row["kept_high"]) == pytest.approx(share[:3])
     assert (row["kept_of"], row["verdict"]) == ("lm-eval", "damaged")
-    assert row["lm_eval_low"] < row["lm_eval"] == pytest.approx(0.45) < row["lm_eval_high"]
+    assert row["lm_eval"] == pytest.approx(0.45)
+    assert row["lm_eval_low"] < row["lm_eval"] < row["lm_eval_high"]
     assert row_of(table, "gd", "lora")["lm_eval"] is None
     assert row["guard"] == "lm-eval 56 % of the original's"
 
 
 def test_each_target_of_a_family_is_held_against_its_own_twin(tmp_path):
-    """The second target's twin answers half of the facts, and so does what forgot on it."""
+    """The second target's twin answers twice as many facts, and so does what forgot on it."""
 
     def family(method, known, seed, replicate):
         changes = {"target_key": f"{replicate}" * 64, "target_family": "f" * 64, "replicate": replicate}
@@ -144,7 +146,7 @@ def test_each_target_of_a_family_is_held_against_its_own_twin(tmp_path):
 
     def table(folder, retrain_on):
         found = [*family("none", 1, 0, 0), *family("none", 1, 1, 1)]
-        for seed, known in enumerate((0.1, 0.5)):
+        for seed, known in enumerate((0.1, 0.2)):
             found += [*family("gd", known, seed, seed), *family("retrain", known, seed, retrain_on[seed])]
         return board(tmp_path / folder, found)
 
