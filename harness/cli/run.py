@@ -45,11 +45,13 @@ def check_benchmark(
 ) -> None:
     """Check that a benchmark tells its controls apart; exits with 1 where it does not."""
     from .. import api
-    from ..leaderboard import controls
+    from ..leaderboard import board, controls
+    from ..leaderboard.groups import grouped
 
     fixed = RunOptions.of({"methods": CONTROLS, "benchmarks": [name], "utility": "none"})
-    rows = api.carry_out(fixed.over(options)).leaderboard.to_pylist()
-    checks = controls.check(rows)
+    results = api.carry_out(fixed.over(options))
+    groups = grouped(results.cells, results.metrics, results.samples)
+    checks = controls.check(results.leaderboard.to_pylist(), board.verdicts(groups))
     for result in checks:
         say(f"{'ok  ' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
     if not all(result.passed for result in checks):

@@ -53,6 +53,7 @@ def shown(store):
         ("utility", "attack", "noise"),
         ("evaluation", "model", "other"),
         ("attack", "model", "other"),
+        ("evaluation", "target_family", "other"),
         ("attack", "attack", "other"),
     ],
 )
