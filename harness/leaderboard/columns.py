@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
 Columns = dict[str, tuple[pa.DataType, str]]
 """By name, type and meaning."""
 
-FLOAT, INT, TEXT = pa.float64(), pa.int64(), pa.string()
+FLOAT, INT, TEXT, BOOL = pa.float64(), pa.int64(), pa.string(), pa.bool_()
 
 
 def estimate(name: str, says: str, interval: str = "95 % interval over facts and seeds") -> Columns:
@@ -74,6 +74,7 @@ COLUMNS: Columns = {
         TEXT,
         "settings that tell it from the same attack's other rows; null if it has no others",
     ),
+    "targets": (INT, "independently trained targets behind the row"),
     "seeds": (INT, "cells that worked, one per seed"),
     "failed": (INT, "cells that failed"),
     "errors": (pa.list_(TEXT), "their errors"),
@@ -82,15 +83,46 @@ COLUMNS: Columns = {
     "forget_low_bound": (FLOAT, "least value that metric can take; null as above"),
     "forget_high_bound": (FLOAT, "highest value it can take; null as above"),
     **estimate("forget_before", "forget_metric after unlearning, before any attack; mean over seeds"),
-    "retain_before": (FLOAT, "the benchmark's retain metric after unlearning; mean over seeds"),
-    "utility_before": (FLOAT, "the benchmark's utility after unlearning; mean over seeds"),
-    "lm_eval": (
-        FLOAT,
+    **estimate(
+        "above_twin",
+        "forget_before minus that of the twin that never knew, by fact and seed; minus chance without a twin",
+    ),
+    **estimate("retain_before", "the benchmark's retain metric after unlearning; mean over seeds"),
+    **estimate(
+        "utility_before",
+        "the benchmark's utility after unlearning; mean over seeds",
+        "95 % interval over seeds",
+    ),
+    **estimate(
+        "lm_eval",
         "mean over lm-eval tasks of acc_norm, acc or exact_match, before any attack, and over seeds",
+        "95 % interval over seeds",
     ),
     "lm_eval_original": (FLOAT, "the same of the original model, on the same items"),
     "lm_eval_tasks": (TEXT, "lm-eval's version, the tasks with version, few-shot and items, the limit; JSON"),
-    "forgotten": (FLOAT, "share of seeds whose forget_before is at or below the forgetting threshold"),
+    **estimate(
+        "kept",
+        "least share of the original's retain, utility and lm-eval that the method leaves",
+        "95 % interval",
+    ),
+    "kept_of": (TEXT, "which of them that is: retain, utility or lm-eval"),
+    "threshold": (FLOAT, "forget_metric at which unlearning stops; mean over seeds"),
+    "threshold_high": (FLOAT, "forget_metric at or below which a seed counts as forgotten; mean over seeds"),
+    "threshold_rule": (TEXT, "what the threshold is: twin, published or chance"),
+    "forgotten": (FLOAT, "share of seeds that count as forgotten, by threshold_high; null for controls"),
+    "verdict": (
+        TEXT,
+        "erased, partly hidden, hidden, not forgotten, damaged, below the twin or undecided; "
+        "null for controls",
+    ),
+    "verdict_why": (TEXT, "what decided the verdict, with its number; null for controls"),
+    **estimate(
+        "recovered",
+        "the method's highest recovery over the attacks that count in worst",
+        "95 % interval, of the highest of the true ones",
+    ),
+    "recovered_attack": (TEXT, "the attack that recovered it, its variant and settings"),
+    "baseline": (TEXT, "what recovery is measured from: retrain, or chance where there is no twin"),
     "guard": (TEXT, "why the method is not ranked; null for controls and for methods that are"),
     "rank": (INT, "of the method by worst, ascending; equal in a tie group; null for what is not ranked"),
     "distinguishable_from": (
@@ -103,6 +135,8 @@ COLUMNS: Columns = {
         "95 % interval, of the highest of the true scores",
     ),
     "worst_attack": (TEXT, "the attack, its variant and settings"),
+    "few_facts": (BOOL, "true where fewer than 30 facts decided worst, in the seed with the fewest"),
+    "ranked_over": (pa.list_(TEXT), "the attacks that count in worst and rank"),
     **estimate(
         "score", "forget_metric after the attack: maximum over its checkpoints and rates, mean over seeds"
     ),

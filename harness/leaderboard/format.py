@@ -26,3 +26,11 @@ def interval(estimate: Estimate, digits: int = 3, missing: str = DASH) -> str:
 def share(value: float | None, digits: int = 0) -> str:
     """A fraction in per cent."""
     return DASH if value is None else f"{value:.{digits}%}"
+
+
+def percent(estimate: Estimate, sign: str = " %") -> str:
+    """``62 % [51, 73]``, or the number alone where its interval is not wider than that."""
+    value, low, high = (None if part is None else round(100 * part) for part in estimate)
+    if value is None:
+        return DASH
+    return f"{value}{sign}" + ("" if low is None or low == high else f" [{low}, {high}]")
