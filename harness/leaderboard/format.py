@@ -9,6 +9,9 @@ DASH = "–"
 
 NOT_MEASURED = "not measured"
 
+NOT_APPLICABLE = "n/a"
+"""What a control has in place of a verdict: it is what verdicts are made from."""
+
 
 def number(value: float | str | None, digits: int = 3, missing: str = DASH) -> str:
     """A float with that many digits, ``missing`` for None, and anything else as it is."""

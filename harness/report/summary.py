@@ -12,15 +12,14 @@ from rich.text import Text
 from ..core.names import CONTROLS
 from ..leaderboard.columns import Estimate
 from ..leaderboard.findings import findings
-from ..leaderboard.format import DASH, number, percent
+from ..leaderboard.format import DASH, NOT_APPLICABLE, number, percent
 from ..leaderboard.labels import by_method, by_target, method_label, settings, target_metric
 from ..leaderboard.ranking import share
 from .console import paragraph, printed
 from .escape import plain
 
 DIGITS = 2
-NOT_APPLICABLE = "n/a"
-FEW = "*"
+FEW_FACTS = "*"
 
 COLUMNS = ("method", "verdict", "forget", "worst", "under", "recovered", "kept")
 NUMBERS = ("forget", "worst", "recovered", "kept")
@@ -54,7 +53,7 @@ def pieces(rows: Rows) -> Iterator[Piece]:
             yield Text(f"\n{CONTROLS_TITLE}")
             yield _table(controls)
         if any(row["few_facts"] for row in lines.values()):
-            yield f"{FEW} Few facts decided this score."
+            yield f"{FEW_FACTS} Few facts decided this score."
         yield ""
         for sentence in findings(own):
             yield paragraph(sentence)
@@ -92,7 +91,7 @@ def _line(row: Row) -> tuple[str, ...]:
         method_label(row),
         verdict,
         number(row["forget_before"], DIGITS),
-        number(row["worst"], DIGITS) + FEW * bool(row["few_facts"]),
+        number(row["worst"], DIGITS) + FEW_FACTS * bool(row["few_facts"]),
         row["worst_attack"] or DASH,
         percent(Estimate.of(row, "recovered"), "%"),
         DASH if row["kept"] is None else f"{share(row['kept'], 1)}%",
