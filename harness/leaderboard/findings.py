@@ -87,13 +87,9 @@ def _knowledge(methods: Sequence[Row]) -> str:
     hidden, partly, erased = (_with(methods, verdict) for verdict in (HIDDEN, PARTLY_HIDDEN, ERASED))
     said = []
     if hidden:
-        forgotten = (
-            "of what it was made to forget" if len(hidden) == 1 else "of what they were made to forget"
-        )
-        said.append(f"{_who(hidden, 'hides', 'hide')}: {_came_back(hidden, forgotten)}.")
+        said.append(f"{_who(hidden, 'hides', 'hide')}: {_came_back(hidden)}.")
     if partly:
-        of = "of it" if hidden else "of what was forgotten"
-        said.append(f"{_who(partly, 'hides a part', 'hide a part')}: {_came_back(partly, of)}.")
+        said.append(f"{_who(partly, 'hides a part', 'hide a part')}: {_came_back(partly)}.")
     if erased:
         said.append(f"{_who(erased, 'erased', 'erased')}: {_stayed_away(erased)}.")
     elif len(methods) > 1:
@@ -102,11 +98,13 @@ def _knowledge(methods: Sequence[Row]) -> str:
     return " ".join(said)
 
 
-def _came_back(rows: Sequence[Row], of: str) -> str:
+def _came_back(rows: Sequence[Row]) -> str:
     top = rows[0]
-    source = f"from {method_label(top)} " if len(rows) > 1 else ""
+    who, source = ("they were", f"from {method_label(top)} ") if len(rows) > 1 else ("it was", "")
     share = percent(Estimate.of(top, "recovered"))
-    return f"up to {share} {of} came back, most {source}under {top['recovered_attack']}"
+    return (
+        f"up to {share} of what {who} made to forget came back, most {source}under {top['recovered_attack']}"
+    )
 
 
 def _stayed_away(rows: Sequence[Row]) -> str:

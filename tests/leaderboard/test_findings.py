@@ -34,14 +34,14 @@ class TestKnowledge:
 
     def test_a_part(self):
         [first, _] = said(unlearned("gd", "partly hidden", 0.3, 0.2, 0.4))
-        assert first.startswith("gd hides a part: up to 30 % [20, 40] of what was forgotten came back")
+        assert first.startswith("gd hides a part: up to 30 % [20, 40] of what it was made to forget")
 
     def test_hidden_and_a_part(self):
         first, _ = said(
             unlearned("gd", "hidden", 0.6, 0.6, 0.6), unlearned("b", "partly hidden", 0.3, 0.2, 0.4)
         )
         assert first.startswith("gd hides: up to 60 % of what it")
-        assert "b hides a part: up to 30 % [20, 40] of it came back" in first
+        assert "b hides a part: up to 30 % [20, 40] of what it was made to" in first
 
     def test_erased(self):
         [first, _] = said(unlearned("gd", "erased", 0.04, 0.01, 0.08))
