@@ -10,9 +10,7 @@ from ..core.names import CONTROLS, NO_ATTACK, ORIGINAL
 from .columns import Estimate
 from .format import number, percent
 from .labels import by_method, method_label
-from .verdict import VERDICTS
-
-ERASED, PARTLY_HIDDEN, HIDDEN, NOT_FORGOTTEN, DAMAGED, BELOW_TWIN, UNDECIDED = VERDICTS
+from .verdict import BELOW_TWIN, DAMAGED, ERASED, HIDDEN, NOT_FORGOTTEN, PARTLY_HIDDEN, UNDECIDED
 
 Row = dict[str, Any]
 

@@ -43,7 +43,7 @@ def test_a_line_says_verdict_scores_attack_recovery_and_what_is_kept():
 
 def test_the_longest_names_of_what_is_built_in_fit_on_one_line_of_eighty_columns():
     assert max(map(len, lines())) <= 80
-    [line] = [line for line in lines() if line.startswith("simu-random ")]
+    line = next(line for line in lines() if line.startswith("simu-random "))
     assert "below the twin" in line
     assert "0.58* private-data p=0.3" in line
     assert line.endswith("102% [96, 108]  89%")  # 89.9 is not 90
