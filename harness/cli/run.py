@@ -11,7 +11,7 @@ from ..core.names import CONTROLS
 from ..report.console import note, say
 from ..runner.options import RunOptions
 from .completion import named
-from .options import run_options
+from .options import Details, run_options
 
 
 @run_options(*RunOptions.model_fields)
@@ -21,6 +21,7 @@ def run(
         Path | None,
         typer.Option(help="YAML file with these options by name; what is typed wins over it."),
     ] = None,
+    details: Details = False,
 ) -> None:
     """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed."""
     from .. import api
@@ -32,8 +33,8 @@ def run(
     results = api.carry_out(options)
     if options.dry_run:
         return
-    terminal.show_results(results.leaderboard.to_pylist())
-    note(f"The cells are in {options.results}: cells/, metrics/ and samples/ hold a Parquet file for each.")
+    terminal.show_results(results.leaderboard.to_pylist(), details)
+    note(f"\nThe cells are in {options.results}, and `harness results` shows them again.")
     if results.failed.num_rows:
         raise typer.Exit(1)
 

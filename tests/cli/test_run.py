@@ -361,26 +361,43 @@ def test_a_line_for_each_cell_goes_to_stderr_and_the_table_to_stdout(undisturbed
     cells = [line for line in ended.err.splitlines() if line.startswith("ok: ")]
     assert len(cells) == 48
     assert cells[-1].endswith("(48 of 48)")
-    assert "stub: forget probability before, and highest under each attack" in ended.out
+    assert "probability on the facts to forget" in ended.out
     assert "\x1b" not in ended.out + ended.err
 
 
-def test_the_table_has_a_line_for_each_method_and_attack_in_eighty_columns(undisturbed):
+def test_the_table_has_one_line_for_each_method_in_eighty_columns(undisturbed):
     out = undisturbed["ended"].out
-    shown = out[out.index("stub: forget") : out.index("The cells are in")]
-    assert max(map(len, shown.splitlines())) <= 80
+    shown = out[out.index("stub, ") : out.index("The cells are in")]
+    first, *lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert first.endswith("probability on the facts to forget")
+    methods = ("none", "retrain", "refusal", "gd")
+    assert [line.split()[0] for line in lines if line.startswith(tuple(f"{m} " for m in methods))] == [
+        *("gd", "none", "retrain", "refusal"),
+    ]
+    assert "Controls: none is the original model" in shown
+
+
+def test_with_details_there_is_a_line_for_each_method_and_attack_in_eighty_columns(undisturbed):
+    ended = harness_cli("-q", "results", "--results", undisturbed["folder"] / "results", "--details")
+    assert (ended.code, ended.err) == (0, "")
+    shown = ended.out[ended.out.rindex("\nstub, ") :]
+    assert max(map(len, shown.splitlines()[2:])) <= 80
     shown, told = shown.split("no method is ranked; the guards say why.")
     assert "gd has no rank: " in told
     assert "2 seeds, 3 are needed" in " ".join(told.split())
-    _, *lines = shown.splitlines()
+    lines = shown.splitlines()
     number = r"(-?\d\.\d\d|–)"
     attacks = ("instruction", "nudge large", "nudge small", "private-data p=0.1", "private-data p=0.3")
     expected = []
     for method in ("none", "retrain", "refusal", "gd"):
         expected.append(rf"  {method} +{number} +{number} to {number} +{number} +{number}")
         expected += [rf"    {attack} +{number} +{number} to {number} +{number}" for attack in attacks]
-    lines = [line.rstrip() for line in lines if re.search(r"\w", line) and "recovery" not in line]
-    assert [bool(re.fullmatch(*pair)) for pair in zip(expected, lines, strict=True)] == [True] * 24, lines
+    start = next(i for i, line in enumerate(lines) if "recovery" in line)
+    lines = [line.rstrip() for line in lines[start + 1 :] if re.search(r"\w", line)]
+    assert [bool(re.fullmatch(*pair)) for pair in zip(expected, lines[:24], strict=True)] == [True] * 24, (
+        lines
+    )
 
 
 def test_check_benchmark_says_ok_or_fail_for_each_claim_and_exits_with_1(world):
