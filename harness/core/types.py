@@ -261,6 +261,8 @@ class Event:
     """True when it is a cell that ended, with its name as the task."""
     key: str = ""
     """Of the cell that begins or ended."""
+    value: float | None = None
+    """The forget score, where a model that unlearns was just asked."""
 
 
 Tell = Callable[[Event], None]
