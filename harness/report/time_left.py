@@ -25,7 +25,7 @@ def expected(seconds: float, workers: int, cells: int = 0, models: int = 0) -> s
     counted = ((cells, "cell"), (models, "model"))
     unknown = " and ".join(many(number, noun) for number, noun in counted if number)
     if not seconds and unknown:
-        return f"no estimate yet: nothing like {unknown} of it has been measured here"
+        return f"no estimate yet, since nothing like {unknown} of it was measured here"
     known = f"about {duration(seconds)} on {many(workers, 'worker')}"
     return f"{known}, and {unknown} of which there is no estimate yet" if unknown else known
 

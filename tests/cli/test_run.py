@@ -379,14 +379,14 @@ class TestLongRuns:
     def run(self, world, *more):
         return world.run("none", "none", "stub", *more, controls=False)
 
-    SENTENCE = "This may take long: no estimate yet: nothing like 2 cells of it has been measured here."
+    SENTENCE = "This may take long: no estimate yet, since nothing like 2 cells of it was measured here."
 
     @pytest.mark.parametrize("text", ["n\n", "\n"])
     def test_no_begins_nothing(self, world, answer, text):
         answer(text)
         ended = self.run(world)
         assert ended.code == 0
-        assert f"{self.SENTENCE} Continue? [y/N]: " in ended.err
+        assert f"{self.SENTENCE} Continue? [y/N]" in ended.err
         assert ended.out.endswith("Nothing was begun; all that is there is kept.\n")
         assert not world.path().exists()
 

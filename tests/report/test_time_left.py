@@ -31,7 +31,7 @@ def test_what_is_not_known_is_said():
     assert expected(600, 1, 30, 1) == (
         "about 10 min on 1 worker, and 30 cells and 1 model of which there is no estimate yet"
     )
-    assert expected(0, 2, 1) == "no estimate yet: nothing like 1 cell of it has been measured here"
+    assert expected(0, 2, 1) == "no estimate yet, since nothing like 1 cell of it was measured here"
 
 
 class Clock:
