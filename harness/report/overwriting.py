@@ -19,7 +19,7 @@ from .time_left import many
 NEEDED = (*NAMES, "signature")
 """Columns that say what a row measured, in every version of the table."""
 
-NAMED = 5
+METHODS_NAMED = 5
 """Methods that the sentence names."""
 
 
@@ -43,7 +43,7 @@ def refuse_loss(made: Published, out: Path, beside: Path) -> None:
     _, lost, _ = matched(rows, made.board.to_pylist())
     if lost:
         methods = list(dict.fromkeys(row["method"] for row in lost))
-        named = ", ".join([*methods[:NAMED], "..."] if len(methods) > NAMED else methods)
+        named = ", ".join([*methods[:METHODS_NAMED], "..."] if len(methods) > METHODS_NAMED else methods)
         raise StoreError(
             f"Not built: {out} holds {many(len(lost), 'row')} of {many(len(methods), 'method')} ({named}) "
             f"that the new leaderboard lacks, and they would be lost; {elsewhere}"

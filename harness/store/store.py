@@ -243,13 +243,13 @@ VERSIONS = {
 """What is said of results of another version, by what tells it; what says most comes first."""
 
 
-def _check_versions(path: Path, found: Mapping[bytes, bytes], own: Mapping[bytes, bytes]) -> None:
+def _check_versions(path: Path, written: Mapping[bytes, bytes], ours: Mapping[bytes, bytes]) -> None:
     """Raise StoreError for what another version of the harness wrote, or something else."""
     for name, says in VERSIONS.items():
-        if name not in found:
+        if name not in written:
             raise StoreError(f"{path} is no result: it does not name its {name.decode()}; move it away.")
-        if found[name] != own[name]:
-            versions = says.format(found[name].decode(errors="replace"), own[name].decode())
+        if written[name] != ours[name]:
+            versions = says.format(written[name].decode(errors="replace"), ours[name].decode())
             raise StoreError(
                 f"The results in {path.parent.parent} {versions}; use another --results directory, or move "
                 "this one away to have all measured again."
