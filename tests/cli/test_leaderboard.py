@@ -56,7 +56,7 @@ def fill(place, methods=tuple(KNOWN), attacks=("none", "noise"), more=0):
     for method in methods:
         for attack in attacks:
             for seed in range(3):
-                known = min(30, KNOWN[method] + (0 if attack == "none" else seed - 1 + more))
+                known = min(30, KNOWN.get(method, 15) + (0 if attack == "none" else seed - 1 + more))
                 Store(place).commit(*cell(method, attack, seed, known, place.parent.name + place.name))
     return place
 
