@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 SURE = 60.0
 """Core seconds after which what cells take here counts as much as what they were expected to take."""
 
+LITTLE = 30.0
+"""Seconds of which nobody needs to be told that they are left."""
+
 
 def duration(seconds: float) -> str:
     """``40 s``, ``12 min`` or ``1 h 50 min``: no more exact than an estimate is."""
@@ -74,6 +77,6 @@ class TimeLeft:
         )
 
     def __str__(self) -> str:
-        """``about 12 min left``, or nothing where nothing is known or left."""
-        left = self.seconds() if self.waiting else None
-        return "" if left is None else f"about {duration(left)} left"
+        """``about 12 min left``, or nothing where nothing is known or little is left."""
+        left = self.seconds()
+        return "" if left is None or left < LITTLE else f"about {duration(left)} left"

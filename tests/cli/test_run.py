@@ -353,7 +353,9 @@ def test_the_plan_is_printed_before_the_work_starts(world, monkeypatch):
 
 def test_the_plan_says_how_long_the_rest_takes(world, there):
     [said] = re.findall(r"^time: (.*)$", world.run("none", "nudge", "stub", "--dry-run").out, re.MULTILINE)
-    assert re.fullmatch(r"about 10 s on 1 worker, and \d+ cells of which there is no estimate yet", said)
+    assert re.fullmatch(
+        r"about 10 s on 1 worker, and 10 cells( and 1 model)? of which there is no estimate yet", said
+    )
     ended = world.run("none", "nudge:small", "stub", "--dry-run", controls=False)
     assert "time:" not in ended.out
 

@@ -87,7 +87,10 @@ def test_fewer_cells_than_workers_take_as_long_as_one_of_them(clock):
     assert TimeLeft({"a": 100.0}, 8, clock=clock).seconds() == 100.0
 
 
-def test_nothing_is_said_when_all_have_ended(clock):
-    left = TimeLeft({"a": 1.0}, clock=clock)
-    left.end("a", 1.0)
+def test_nothing_is_said_of_the_last_seconds(clock):
+    left = TimeLeft({"a": 100.0}, clock=clock)
+    assert str(left) == "about 2 min left"
+    clock.now = 80.0
+    assert str(left) == ""
+    left.end("a", 100.0)
     assert str(left) == ""
