@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..core.names import TINY
 from ..errors import ConfigError, unknown
+from ..plugins.settings import as_text
 from . import written
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -148,6 +150,27 @@ class RunOptions(BaseModel):
 def in_shell(name: str) -> str:
     """An option as it is written in a shell."""
     return SHELL.get(name, f"--{name.replace('_', '-')}")
+
+
+def as_command(options: RunOptions) -> str:
+    """The line of a shell that does a run with these options, those that were given."""
+    words = ["harness", "run"]
+    for name in RunOptions.model_fields:
+        value, flag = getattr(options, name), in_shell(name)
+        if name not in options.model_fields_set or name == "dry_run" or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, Mapping):
+            pairs = ((f"{key}=" if key else "") + as_text(part) for key, part in value.items())
+            words += [word for pair in pairs for word in (flag, pair)]
+        elif name == "plugins":
+            words += [word for path in value for word in (flag, str(path))]
+        elif isinstance(value, Lora):
+            words += [flag, as_text([f"{key}={part}" for key, part in value if part is not None])]
+        else:
+            words += [flag, as_text(value) or "none"]
+    return shlex.join(words)
 
 
 def _sentence(problem: ErrorDetails, given: Mapping[str, Any], file: Path | None) -> str:

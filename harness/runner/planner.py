@@ -41,7 +41,7 @@ def make(
 ) -> Plan:
     """Resolve every setting, load every benchmark's facts, and give every cell its key.
 
-    The ``limit`` of damage that stops unlearning is part of the protocol: results under two are never compared.
+    The ``limit`` of damage that stops unlearning is part of the protocol: results of two never meet.
     A seed runs on the target of its number, counted round ``targets`` of them that are trained independently.
 
     Raises HarnessError for anything that would not run: nothing has been computed yet.
