@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import combinations
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import special
@@ -12,10 +12,13 @@ from scipy.optimize import brentq
 
 from ..core import intervals
 from . import stats
+from .columns import Estimate
 from .moments import ROUNDING, Deviations, Moments, deviations
 
 LEAST_KEPT = 0.9
-"""Least share of the original's retain, utility and lm-eval score that a ranked method leaves."""
+"""Least share of the original's retain, utility and lm-eval score that a ranked method leaves.
+
+It is not ranked where the whole interval of a share lies below."""
 
 LEAST_SEEDS = 3
 """Least number of seeds of a ranked method; with fewer the tests reject too often."""
@@ -30,36 +33,52 @@ A = TypeVar("A", bound=Hashable)
 M = TypeVar("M", bound=Hashable)
 
 
+class Share(NamedTuple):
+    """What a method leaves of a score of the original's, and which of the two numbers there are."""
+
+    estimate: Estimate = Estimate(None)
+    measured: bool = True
+    """The method's number."""
+    original: bool = True
+    """The original's, above 0."""
+
+
 def guard(
-    forgotten: Sequence[bool | None],
-    kept: Mapping[str, tuple[float | None, float | None]],
-    seeds: int,
-    lacking: Sequence[str],
+    forgotten: Sequence[bool | None], kept: Mapping[str, Share], seeds: int, lacking: Sequence[str]
 ) -> str | None:
     """Why a method is not ranked, or None if it is.
 
     ``forgotten`` says for each seed whether the forget set counts as forgotten (None: not known), ``kept``
-    holds by name the method's value before attacks and the original's, ``seeds`` is the smallest number of
-    seeds under any attack, and ``lacking`` names attacks that others were scored under and it was not.
+    holds by name what is left of the original's, ``seeds`` is the smallest number of seeds before attacks
+    and under any that counts, and ``lacking`` names those of these attacks under which it has no score.
     """
     reasons = []
     if not forgotten or None in forgotten:
         reasons.append("forgetting not measured")
     elif missed := forgotten.count(False):
         reasons.append(f"not forgotten in {missed} of {len(forgotten)} seeds")
-    for name, (value, original) in kept.items():
-        if original is None or original <= 0:
+    for name, (estimate, measured, original) in kept.items():
+        if not original:
             reasons.append(f"no {name} of the original's to compare with")
-        elif value is None:
+        elif not measured or estimate.value is None:
             reasons.append(f"{name} not measured")
-        elif value < LEAST_KEPT * original:
-            reasons.append(f"{name} {share(value, original)} % of the original's")
+        elif (estimate.value if estimate.high is None else estimate.high) < LEAST_KEPT:
+            reasons.append(f"{name} {share(estimate.value, 1)} % of the original's")
     if seeds < LEAST_SEEDS:
         reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {LEAST_SEEDS} are needed")
     if lacking:
         named = ", ".join(lacking) if len(lacking) <= ATTACKS_NAMED else f"{len(lacking)} of the attacks"
         reasons.append(f"not scored under {named}")
     return "; ".join(reasons) or None
+
+
+def attacks_that_count(scored: Collection[Collection[A]]) -> list[A]:
+    """The attacks under which more than half of the methods were scored, in the order they come.
+
+    One attack that a single method was tried on decides nothing, and takes nobody's rank.
+    """
+    every = dict.fromkeys(attack for attacks in scored for attack in attacks)
+    return [attack for attack in every if 2 * sum(attack in attacks for attacks in scored) > len(scored)]
 
 
 def share(value: float, original: float) -> int:
@@ -91,12 +110,12 @@ def highest(y: np.ndarray, of: np.ndarray | None = None) -> tuple[float, float]:
     _, low, high, _ = stats.bounds(y, of)
     if np.isnan(low).any():
         return np.nan, np.nan
-    rivals, tail = _rivals(deviations(y), of)
+    rivals, tail = may_be_highest(deviations(y), of)
     _, low, _, _ = stats.bounds(y[rivals], of, 1 - 2 * tail)
     return float(low.max()), float(high[rivals].max())
 
 
-def _rivals(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
+def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
     """Which of these means may be the highest, and the tail that they share, as in :func:`worst`."""
     apart = means.differences().moments(of)
     top = int(np.argmax(means.mean))
@@ -164,7 +183,7 @@ def pairwise_p(
     every, rivals = {}, {}
     for method, value in scores.items():
         every[method] = np.stack([grid[method, attack] for attack in value])
-        rivals[method] = every[method][_rivals(deviations(every[method]), of)[0]]
+        rivals[method] = every[method][may_be_highest(deviations(every[method]), of)[0]]
     pairs = list(combinations(scores, 2))
     one_sided = [(p_better(every[a], rivals[b], of), p_better(every[b], rivals[a], of)) for a, b in pairs]
     return dict(zip(pairs, stats.holm([min(1.0, 2 * min(both)) for both in one_sided]), strict=True))

@@ -182,7 +182,9 @@ def _ratio(parts: tuple[np.ndarray, ...]) -> Interval | None:
     return None if np.isnan(ratio) else Interval(ratio, low, high, int(n))
 
 
-def recoveries(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+def recoveries(
+    y: np.ndarray, of: np.ndarray | None = None, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, ...]:
     """Recovery, the ends of its interval, and the facts all three share, of ``y`` [..., 3, seeds, facts].
 
     The three are attacked, original and retrain; what cannot be estimated is NaN. ``of`` is as in
@@ -192,9 +194,9 @@ def recoveries(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray,
     d, those facts are counted (Wilson): 0 of 20 is not certainly 0.
     """
     ratio, found, base = ratios(y, of)
-    square = stats.norm.ppf((1 + CONFIDENCE) / 2) ** 2
-    shift = found.quantile() ** 2 * found.skew / 2
-    arm = np.hypot(shift, found.half_width())
+    square = stats.norm.ppf((1 + confidence) / 2) ** 2
+    shift = found.quantile(confidence) ** 2 * found.skew / 2
+    arm = np.hypot(shift, found.half_width(confidence))
     arm = np.where(np.isnan(arm), square / (found.clusters + square), arm)
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = ratio + (shift - arm) / base.mean, ratio + (shift + arm) / base.mean
@@ -212,10 +214,21 @@ def ratios(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray, Mom
     return ratio, moments(gained - ratio[..., None, None] * gap, of), base
 
 
+def shares(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+    """What each fact says of its recovery, [..., seeds, facts], of ``y`` as in :func:`recoveries`.
+
+    The mean is the recovery, and its error that of the delta method: R + d / (o - r).
+    """
+    ratio, _, base = ratios(y, of)
+    gained, gap = y[..., 0, :, :] - y[..., 2, :, :], y[..., 1, :, :] - y[..., 2, :, :]
+    ratio, mean = ratio[..., None, None], base.mean[..., None, None]
+    return ratio + (gained - ratio * gap) / mean
+
+
 def _differs(spread: Moments) -> np.ndarray:
-    """Whether the interval of the mean leaves out 0; that of equal ones is counted, as elsewhere."""
+    """Whether the interval of the mean leaves out 0; without a spread every fact has the same difference."""
     half = spread.half_width()
-    return np.where(np.isnan(half), spread.mean == 1, np.abs(spread.mean) > half)
+    return np.where(np.isnan(half), spread.mean**2 > ROUNDING, np.abs(spread.mean) > half)
 
 
 def p_below(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from harness.leaderboard import ranking, stats
+from harness.leaderboard.columns import Estimate
+from harness.leaderboard.ranking import Share
 
-FINE = {"forgotten": [True] * 3, "kept": {"retain": (0.9, 0.95)}, "seeds": 3, "lacking": []}
+
+def left(value, low=None, high=None):
+    return Share(Estimate(value, low, high))
+
+
+FINE = {"forgotten": [True] * 3, "kept": {"retain": left(0.95, 0.91, 0.99)}, "seeds": 3, "lacking": []}
 
 
 @pytest.mark.parametrize(
@@ -19,23 +26,41 @@ FINE = {"forgotten": [True] * 3, "kept": {"retain": (0.9, 0.95)}, "seeds": 3, "l
         ({"forgotten": [True, False, True]}, "not forgotten in 1 of 3 seeds"),
         ({"forgotten": [True, None, True]}, "forgetting not measured"),
         ({"forgotten": []}, "forgetting not measured"),
-        ({"kept": {"retain": (0.9, 1.0)}}, None),
-        ({"kept": {"retain": (0.71, 1.0)}}, "retain 71 % of the original's"),
-        ({"kept": {"retain": (0.8999, 1.0)}}, "retain 89 % of the original's"),
-        ({"kept": {"utility": (0.5, None)}}, "no utility of the original's to compare with"),
-        ({"kept": {"utility": (0.0, 0.0)}}, "no utility of the original's to compare with"),
-        ({"kept": {"utility": (None, 0.5)}}, "utility not measured"),
+        ({"kept": {"retain": left(0.9)}}, None),
+        ({"kept": {"retain": left(0.8, 0.7, 0.9)}}, None),
+        ({"kept": {"retain": left(0.8, 0.7, 0.8999)}}, "retain 80 % of the original's"),
+        ({"kept": {"retain": left(0.71)}}, "retain 71 % of the original's"),
+        ({"kept": {"retain": left(0.8999)}}, "retain 89 % of the original's"),
+        ({"kept": {"utility": Share(original=False)}}, "no utility of the original's to compare with"),
+        ({"kept": {"utility": Share(measured=False)}}, "utility not measured"),
         ({"seeds": 1}, "1 seed, 3 are needed"),
         ({"lacking": ["noise", "prune"]}, "not scored under noise, prune"),
         ({"lacking": ["noise", "prune", "lora", "rtt"]}, "not scored under 4 of the attacks"),
         (
-            {"forgotten": [False] * 3, "kept": {"retain": (0.1, 1.0), "utility": (0.2, 1.0)}},
+            {"forgotten": [False] * 3, "kept": {"retain": left(0.1, 0, 0.2), "utility": left(0.2)}},
             "not forgotten in 3 of 3 seeds; retain 10 % of the original's; utility 20 % of the original's",
         ),
     ],
 )
 def test_the_guard_says_every_reason(change, said):
     assert ranking.guard(**(FINE | change)) == said
+
+
+@pytest.mark.parametrize(
+    ("scored", "counts"),
+    [
+        ([], ""),
+        (["ab"], "ab"),
+        (["ab", "abc"], "ab"),
+        (["ab", "abc", "abc"], "abc"),
+        (["a", "b"], ""),
+        (["a", "b", "ab"], "ab"),
+        (["", "a", "a", "a"], "a"),
+        (["", "", "a", "a"], ""),
+    ],
+)
+def test_an_attack_counts_that_more_than_half_of_the_methods_were_scored_under(scored, counts):
+    assert ranking.attacks_that_count(scored) == list(counts)
 
 
 def worlds(rng, runs, shape, fact=0.3, seed=0.1, rest=0.3, gaps=(0.0,)):
