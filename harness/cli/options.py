@@ -18,6 +18,9 @@ FIELDS = RunOptions.model_fields
 Settings = Annotated[list[str] | None, typer.Option("--set", help=FIELDS["settings"].description)]
 PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", help=FIELDS["plugins"].description)]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON; its keys are in docs/cli.md.")]
+Details = Annotated[
+    bool, typer.Option("--details", help="Show every attack, the ranks, and the reasons of verdicts as well.")
+]
 
 REPEATED = {"settings": list[str] | None, "data": list[str] | None, "plugins": list[Path] | None}
 FLAGS = {"dry_run": "--dry-run"}  # without a --no-dry-run

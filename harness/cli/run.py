@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from ..core.names import CONTROLS
 from ..report.console import note, say
 from ..runner.options import RunOptions
 from .completion import named
-from .options import run_options
+from .options import Details, run_options
 
 
 @run_options(*RunOptions.model_fields)
@@ -21,21 +22,35 @@ def run(
         Path | None,
         typer.Option(help="YAML file with these options by name; what is typed wins over it."),
     ] = None,
+    details: Details = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Begin a long run without asking.")] = False,
 ) -> None:
-    """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed."""
+    """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed.
+
+    On a terminal a run of more than half an hour is begun when you say so.
+    """
     from .. import api
     from ..report import terminal
     from ..runner import config as configurations
 
     if config is not None:
         options = options.over(configurations.read(config))
-    results = api.carry_out(options)
+    results = api.carry_out(options, confirm=note if yes else ask)
     if options.dry_run:
         return
-    terminal.show_results(results.leaderboard.to_pylist())
-    note(f"The cells are in {options.results}: cells/, metrics/ and samples/ hold a Parquet file for each.")
+    terminal.show_results(results.leaderboard.to_pylist(), details)
+    note(f"\nThe cells are in {options.results}, and `harness results` shows them again.")
     if results.failed.num_rows:
         raise typer.Exit(1)
+
+
+def ask(sentence: str) -> None:
+    """Ask on a terminal whether to begin what takes long, and end the command where not."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        note(f"{sentence} Nobody is at a terminal to be asked: it begins.")
+    elif not typer.confirm(f"{sentence} Continue?", err=True):
+        say("Nothing was begun; all that is there is kept.")
+        raise typer.Exit
 
 
 @run_options("results", "cache", "model", "settings", "data", "seeds", "jobs", "plugins")

@@ -263,6 +263,8 @@ class Event:
     """True when it is a cell that ended, with its name as the task."""
     key: str = ""
     """Of the cell that begins or ended."""
+    value: float | None = None
+    """The forget metric where unlearning was last looked at."""
 
 
 Tell = Callable[[Event], None]

@@ -9,6 +9,9 @@ DASH = "–"
 
 NOT_MEASURED = "not measured"
 
+NOT_APPLICABLE = "n/a"
+"""What a control has in place of a verdict: it is what verdicts are made from."""
+
 
 def number(value: float | str | None, digits: int = 3, missing: str = DASH) -> str:
     """A float with that many digits, ``missing`` for None, and anything else as it is."""
@@ -26,3 +29,11 @@ def interval(estimate: Estimate, digits: int = 3, missing: str = DASH) -> str:
 def share(value: float | None, digits: int = 0) -> str:
     """A fraction in per cent."""
     return DASH if value is None else f"{value:.{digits}%}"
+
+
+def percent(estimate: Estimate, sign: str = " %") -> str:
+    """``62 % [51, 73]``, or the number alone where its interval is not wider than that."""
+    value, low, high = (None if part is None else round(100 * part) for part in estimate)
+    if value is None:
+        return DASH
+    return f"{value}{sign}" + ("" if low is None or low == high else f" [{low}, {high}]")

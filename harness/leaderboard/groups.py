@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.names import EVALUATION
-from ..errors import StoreError
+from ..core.names import ATTACK, CONTROLS, EVALUATION
+from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
 from . import invariants, stats
 from .identity import GroupId, MethodId, TargetId
 from .versions import one_code
+
+ALL, NONE = "all", "none"
+"""Words that stand for every name, and for no attack."""
 
 FORGET = "forget"
 """The split whose facts, and points of curves, the leaderboard reads; of others the retain metric's."""
@@ -128,6 +131,34 @@ class Groups(dict[GroupId, Seeds]):
                 seeds |= found
         own = seeds.ok()
         return Seeds({s: own[s] for s in own if targets.get(s) in (None, own[s].row["target_key"])})
+
+    def only(self, methods: Sequence[str] = (ALL,), attacks: Sequence[str] = (ALL,)) -> Groups:
+        """What was measured of these methods, and of them under these attacks (NAME or NAME:VARIANT).
+
+        The controls stay: recovery is measured between them. So does what was measured before any attack.
+        Raises ConfigError for a name that is in no cell.
+        """
+        under = {which.attack for which in self if which.stage == ATTACK}
+        labels = {f"{attack.attack}:{attack.variant}" for attack in under if attack.variant}
+        _check("method", methods, {which.method.method for which in self} | {ALL})
+        _check("attack", attacks, {attack.attack for attack in under} | labels | {ALL, NONE})
+
+        def kept(which: GroupId) -> bool:
+            method, attack = which.method.method, which.attack
+            names = {attack.attack, f"{attack.attack}:{attack.variant}", ALL}
+            chosen = method in (*methods, *CONTROLS) or ALL in methods
+            return chosen and (which.stage != ATTACK or not names.isdisjoint(attacks))
+
+        return Groups({which: seeds for which, seeds in self.items() if kept(which)})
+
+
+def _check(kind: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Raise ConfigError for a name that these results do not know, and for none at all."""
+    if not names:
+        raise ConfigError(f"No {kind} is named: give names separated by commas, or '{ALL}'.")
+    for name in names:
+        if name not in known:
+            raise ConfigError(unknown(f"{kind} in these results named", name, known))
 
 
 def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequence[str] = ()) -> Groups:

@@ -38,6 +38,14 @@ def method_label(row: Mapping[str, Any]) -> str:
     return f"{row['method']} {settings(row['config'])}".strip()
 
 
+def by_method(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By its label, the first row of each method of one target: that before any attack, if there is one."""
+    methods: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        methods.setdefault(method_label(row), row)
+    return methods
+
+
 def attack_label(row: Mapping[str, Any]) -> str:
     """An attack with its variant, and the settings that tell it from others of its name."""
     return " ".join(part for part in (row["attack"], row["variant"], settings(row["attack_config"])) if part)

@@ -32,7 +32,7 @@ class Moments(NamedTuple):
     facts: np.ndarray
     seeds: np.ndarray
     clusters: np.ndarray
-    """As many of one size as say as much (Carter, Schnepel and Steigerwald 2017); without any, the facts."""
+    """As many of one size as say as much (Kish 1965); without any, the facts."""
     skew: np.ndarray
     """How fast v_f grows with the mean: the third moment over the second, summed over clusters."""
 
@@ -76,8 +76,7 @@ class Deviations(NamedTuple):
         if of is not None:
             member = (of[:, None] == np.arange(of.max() + 1)).astype(float)
             sizes, known, r, rest = scored @ member, known @ member > 0, r @ member, rest @ member
-            # The sum over a cluster varies with its size at most, and its square with the fourth power.
-            equal = (sizes**2).sum(-1) ** 2 / np.maximum((sizes**4).sum(-1), 1)
+            equal = sizes.sum(-1) ** 2 / np.maximum((sizes**2).sum(-1), 1)
         seeds, clusters, n = known.any(-1).sum(-1), known.any(-2).sum(-1), known.sum((-2, -1))
         of_cluster = r.sum(-2)
         squares = (of_cluster**2).sum(-1)

@@ -100,18 +100,19 @@ def worst(
     the lower end is their highest lower end at :func:`shared_tail`. Without the interval of any one attack
     there is none.
     """
+    y, of = stats.aligned(*scores.values()), stats.numbered(clusters, *scores.values())
+    low, high = highest(y, of)
+    return (None, None) if np.isnan(low) else (low, high)
 
-    def plain(attack: A, confidence: float = intervals.CONFIDENCE) -> stats.Interval:
-        return stats.two_level_interval(scores[attack], confidence, clusters)
 
-    if any(plain(attack).high is None for attack in scores):
-        return None, None
-    found = deviations(stats.aligned(*scores.values()))
-    rivals, tail = may_be_highest(found, stats.numbered(clusters, *scores.values()))
-    attacks = [attack for attack, rival in zip(scores, rivals, strict=True) if rival]
-    lows = [plain(attack, 1 - 2 * tail).low for attack in attacks]
-    highs = [plain(attack).high for attack in attacks]
-    return max(low for low in lows if low is not None), max(high for high in highs if high is not None)
+def highest(y: np.ndarray, of: np.ndarray | None = None) -> tuple[float, float]:
+    """The same of ``y`` [attacks, seeds, facts]; ``of`` numbers each fact's cluster. NaN if unknown."""
+    _, low, high, _ = stats.bounds(y, of)
+    if np.isnan(low).any():
+        return np.nan, np.nan
+    rivals, tail = may_be_highest(deviations(y), of)
+    _, low, _, _ = stats.bounds(y[rivals], of, 1 - 2 * tail)
+    return float(low.max()), float(high[rivals].max())
 
 
 def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
@@ -147,16 +148,6 @@ def shared_tail(attacks: int, correlation: float) -> float:
     return float(norm.sf(brentq(lambda z: all_below(z) - aim, 0, 8)))
 
 
-def contenders(plain: Mapping[A, stats.Interval]) -> list[A]:
-    """The attacks that may be the worst: whose interval reaches that of the highest score."""
-    top = max(plain.values(), key=lambda interval: interval.mean)
-    return [
-        attack
-        for attack, interval in plain.items()
-        if interval is top or interval.high is None or top.low is None or interval.high >= top.low
-    ]
-
-
 def p_better(value: np.ndarray, other: np.ndarray, of: np.ndarray | None = None) -> float:
     """One-sided p that ``value``'s worst attack scores as high as the worst of ``other``'s, or higher.
 
@@ -189,11 +180,8 @@ def pairwise_p(
     of = stats.numbered(clusters, *flat.values())
     every, rivals = {}, {}
     for method, value in scores.items():
-        plain = {
-            attack: stats.two_level_interval(facts, clusters=clusters) for attack, facts in value.items()
-        }
         every[method] = np.stack([grid[method, attack] for attack in value])
-        rivals[method] = np.stack([grid[method, attack] for attack in contenders(plain)])
+        rivals[method] = every[method][may_be_highest(deviations(every[method]), of)[0]]
     pairs = list(combinations(scores, 2))
     one_sided = [(p_better(every[a], rivals[b], of), p_better(every[b], rivals[a], of)) for a, b in pairs]
     return dict(zip(pairs, stats.holm([min(1.0, 2 * min(both)) for both in one_sided]), strict=True))

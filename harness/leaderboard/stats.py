@@ -79,15 +79,28 @@ def two_level_interval(
     Seeds without facts are left out. Raises ValueError when nothing is left.
     """
     (y,) = aligned(samples)
-    found = moments(y, numbered(clusters, samples))
-    mean, facts, half = float(found.mean), int(found.facts), float(found.half_width(confidence))
-    seen = y[~np.isnan(y)]
-    if np.ptp(seen) == 0 and mean in (0.0, 1.0):
-        n = round(float(found.clusters))
-        return Interval(mean, *binomial_interval(int(mean) * n, n, confidence), facts)
-    if np.isnan(half):
-        return Interval(mean, None, None, facts)
-    return Interval(mean, *_cut(seen, mean, half), facts)
+    mean, low, high, n = (float(part) for part in bounds(y, numbered(clusters, samples), confidence))
+    return Interval(mean, None, None, int(n)) if np.isnan(low) else Interval(mean, low, high, int(n))
+
+
+def bounds(
+    y: np.ndarray, of: np.ndarray | None = None, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What :func:`two_level_interval` says of each of ``y`` [..., seeds, facts]; NaN if unknown.
+
+    ``of`` is as in :func:`moments`.
+    """
+    found = moments(y, of)
+    half = found.half_width(confidence)
+    low, high = np.asarray(found.mean - half), np.asarray(found.mean + half)
+    least, most = (np.where(np.isnan(y), fill, y) for fill in (np.inf, -np.inf))
+    least, most = least.min((-2, -1)), most.max((-2, -1))
+    low = np.where((least >= 0) & (most <= 1), np.maximum(low, 0), low)
+    high = np.where((least >= 0) & (most <= 1), np.minimum(high, 1), high)
+    for at in np.argwhere((least == most) & np.isin(found.mean, (0.0, 1.0))):
+        n, place = round(float(found.clusters[tuple(at)])), tuple(at)
+        low[place], high[place] = binomial_interval(int(found.mean[place]) * n, n, confidence)
+    return found.mean, low, high, found.facts
 
 
 def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | None]:

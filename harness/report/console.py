@@ -5,11 +5,13 @@ Loads nothing heavy. Colours are rich's: none in a pipe, none under NO_COLOR.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
+from textwrap import fill
 from typing import Any
 
 from rich import box
@@ -20,6 +22,9 @@ from rich.text import Text
 
 from .escape import plain
 from .stream import Lenient
+
+WIDTH = 80
+"""Columns of what is written for any terminal, and of text that goes to none."""
 
 
 class Level(IntEnum):
@@ -54,6 +59,10 @@ class Plain(Console):
     All that is printed comes through here, lines, tables and bars.
     """
 
+    def __init__(self, **options: Any) -> None:
+        # In a notebook it writes plain text, as to a pipe, and no HTML for each line.
+        super().__init__(highlight=False, markup=False, emoji=False, force_jupyter=False, **options)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The pieces of what is printed."""
         for segment in super().render(renderable, options):
@@ -61,13 +70,10 @@ class Plain(Console):
 
 
 def console(stderr: bool = False) -> Console:
-    """A console for each use: tests and pipes replace sys.stdout, and the environment may say NO_COLOR.
-
-    In a notebook it writes plain text, as to a pipe, and no HTML for each line.
-    """
+    """A console for each use: tests and pipes replace sys.stdout, and the environment may say NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
     file: Any = None if stream is None else Lenient(getattr(stream, "rich_proxied_file", stream))
-    return Plain(file=file, stderr=stderr, highlight=False, markup=False, emoji=False, force_jupyter=False)
+    return Plain(file=file, stderr=stderr)
 
 
 def say(what: str | Text | Table = "", stderr: bool = False) -> None:
@@ -79,6 +85,20 @@ def note(what: str | Text | Table = "") -> None:
     """Say what accompanies the work, unless --quiet."""
     if level() > Level.QUIET:
         say(what)
+
+
+def printed(what: Iterable[str | Text | Table]) -> str:
+    """What would be printed, as text without colours, in eighty columns."""
+    file = io.StringIO()
+    console = Plain(file=file, width=WIDTH, color_system=None)
+    for piece in what:
+        console.print(piece, soft_wrap=not isinstance(piece, Table))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def paragraph(sentence: str, indent: str = "") -> str:
+    """A sentence in lines of eighty columns, without a break in a name; the later ones are indented."""
+    return fill(sentence, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table | str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
-from ..core.names import NO_ATTACK
+from ..core.names import CONTROLS, NO_ATTACK
 from ..leaderboard.columns import EXACT, Estimate
-from ..leaderboard.format import interval, number
+from ..leaderboard.findings import explained, findings
+from ..leaderboard.format import DASH, NOT_APPLICABLE, interval, number, percent
 from ..leaderboard.labels import (
     attack_label,
     by_target,
@@ -20,6 +22,7 @@ from ..leaderboard.labels import (
     target_metric,
     tasks,
 )
+from ..leaderboard.ranking import share
 from . import escape
 from .templating import environment
 
@@ -29,6 +32,12 @@ Row = dict[str, Any]
 Rows = list[Row]
 Table = tuple[list[str], list[list[str]]]
 """Head and lines."""
+
+STANDING = (
+    *("method", "verdict", "recovered", "under", "kept", "forget", "worst", "under"),
+    *("rank", "guard", "seeds", "forgotten", "retain", "utility"),
+)
+"""The head of the first table."""
 
 
 def markdown(table: pa.Table) -> str:
@@ -56,8 +65,11 @@ def _target(rows: Rows) -> dict[str, Any]:
     return {
         "title": escape.markdown(title),
         "about": _about(rows),
+        "findings": [escape.markdown(sentence) for sentence in findings(rows)],
         "standing": _standing(rows),
+        "explained": [escape.markdown(sentence) for sentence in explained(rows)],
         "compared": [escape.markdown(sentence) for sentence in compared(rows)],
+        "ranked_over": escape.markdown(", ".join(rows[0]["ranked_over"] or ())),
         "attacked": _attacked(rows),
         "failed": _failed(rows),
     }
@@ -86,20 +98,44 @@ def _code(digest: str) -> str:
 
 
 def _standing(rows: Rows) -> Table:
-    """A line for each method: how it stands, what it left of the model, and its worst attack."""
+    """A line for each method: the verdict and what decided it, its worst attack, and what it left."""
     measured = any(row["lm_eval_tasks"] for row in rows)
-    head = ["method", "rank", "guard", "seeds", "forgotten", "forget", "retain", "utility"]
     lines = []
     for method, cells in _by_method(rows).items():
         row = next(iter(cells.values()))
         seeds = sorted({cell["seeds"] for cell in cells.values()})
-        line = [method, number(row["rank"]), escape.markdown(row["guard"] or "")]
-        line += [" to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))), number(row["forgotten"])]
-        line += [interval(Estimate.of(row, "forget_before"))]
-        line += [number(row[name]) for name in ("retain_before", "utility_before")]
-        line += [_lm_eval(row)] * measured
-        lines.append([*line, interval(Estimate.of(row, "worst")), escape.markdown(row["worst_attack"] or "")])
-    return [*head, *["lm-eval"] * measured, "worst", "under"], lines
+        lines.append(
+            [
+                method,
+                *_verdict(row),
+                interval(Estimate.of(row, "forget_before")),
+                interval(Estimate.of(row, "worst")) + " (few facts)" * bool(row["few_facts"]),
+                escape.markdown(row["worst_attack"] or ""),
+                number(row["rank"]),
+                escape.markdown(row["guard"] or ""),
+                " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
+                number(row["forgotten"], missing=NOT_APPLICABLE if _is_control(row) else DASH),
+                *(number(row[name]) for name in ("retain_before", "utility_before")),
+                *[_lm_eval(row)] * measured,
+            ]
+        )
+    return [*STANDING, *["lm-eval"] * measured], lines
+
+
+def _verdict(row: Row) -> Iterable[str]:
+    """The verdict, what came back under which attack, and the least share that is left of the original's."""
+    yield NOT_APPLICABLE if _is_control(row) else f"**{row['verdict']}**" if row["verdict"] else DASH
+    yield percent(Estimate.of(row, "recovered"))
+    yield escape.markdown(row["recovered_attack"] or "")
+    kept = Estimate.of(row, "kept")
+    if kept.value is None:
+        yield DASH
+    else:
+        yield f"{percent(kept._replace(value=share(kept.value, 1) / 100))} of {row['kept_of']}"
+
+
+def _is_control(row: Row) -> bool:
+    return row["method"] in CONTROLS
 
 
 def _attacked(rows: Rows) -> Table | None:

@@ -14,13 +14,15 @@ from markupsafe import Markup
 
 from ..core.formulas import range_text
 from ..core.names import CONTROLS, ORIGINAL
-from ..leaderboard import columns, labels, ranking
+from ..leaderboard import columns, findings, labels, ranking
+from ..leaderboard.verdict import VERDICTS
 from .markdown import reading
 from .templating import environment
 
 NAME = "index.html"
 LOWER, HIGHER = "lower", "higher"
 METRIC = "of the forget metric"
+SHARE_KEPT = "0, nothing is left, to 1, all of it; noise may take it above"
 RECOVERED = "0, erased, to 1, only hidden; noise may take it outside"
 
 
@@ -28,8 +30,8 @@ RECOVERED = "0, erased, to 1, only hidden; noise may take it outside"
 class Column:
     """A column of the page's first table: the leaderboard's name of it, and what the header says.
 
-    ``row`` is the row it is read from: the method's before any attack, under its worst, or under that shown.
-    ``better`` and ``within``, its range, are for people.
+    ``row`` is the row it is read from: the method's before any attack, under its worst, under the one that
+    recovered most, or under that shown. ``better`` and ``within``, its range, are for people.
     """
 
     name: str
@@ -41,10 +43,16 @@ class Column:
     within: str = ""
 
 
+RECOVERY, LEFT = "highest over attacks", "least of the original's"
 WORST, ATTACK = "worst over attacks", "under that attack"
 BEFORE, COST = "before any attack", "cost of unlearning"
 COLUMNS = (
     Column("method", "method", "", "text"),
+    Column("verdict", "verdict", "", "text"),
+    Column("recovered", "recovered", RECOVERY, "interval", "recovered", LOWER, RECOVERED),
+    Column("recovered_attack", "under", RECOVERY, "text", "recovered"),
+    Column("kept", "kept", LEFT, "estimate", better=HIGHER, within=SHARE_KEPT),
+    Column("kept_of", "of", LEFT, "text"),
     Column("rank", "rank", "", "rank", better=LOWER),
     Column("worst", "worst", WORST, "headline", "worst", LOWER, METRIC),
     Column("worst_attack", "under", WORST, "text", "worst"),
@@ -61,11 +69,15 @@ COLUMNS = (
     Column("steps", "steps", COST, "cost", better=LOWER),
     Column("peak_memory_mib", "MiB", COST, "cost", better=LOWER),
 )
+ESTIMATES = (
+    *("worst", "recovered", "score", "recovery", "exact_match", "forget_before", "above_twin"),
+    *("kept", "retain_before", "utility_before", "lm_eval"),
+)
 ROW = (
-    *("attack", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack"),
-    *(name for of in ("worst", "score", "recovery", "exact_match") for name in columns.estimate(of, "")),
-    *(*columns.estimate("forget_before", ""), "forgotten"),
-    *("retain_before", "utility_before", "lm_eval", "n_scored"),
+    *("attack", "targets", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack", "few_facts"),
+    *("verdict", "verdict_why", "recovered_attack", "baseline", "kept_of", "ranked_over"),
+    *("threshold", "threshold_high", "threshold_rule", "forgotten", "n_scored"),
+    *(name for of in ESTIMATES for name in columns.estimate(of, "")),
     *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
 )
 """Columns of the leaderboard that the page holds."""
@@ -108,6 +120,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     places = {signature: place for place, signature in enumerate(by_column["signature"])}
     return {
         "columns": [asdict(column) for column in COLUMNS],
+        "verdicts": VERDICTS,
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
         "kept": ranking.LEAST_KEPT,
         "targets": [_target(rows) for rows in targets.values()],
@@ -134,6 +147,7 @@ def _target(rows: Rows) -> dict[str, Any]:
         "range": None if None in (low, high) else range_text(low, high),
         "chances": sorted(chances),
         "tasks": sorted({labels.tasks(row) for row in rows if row["lm_eval_tasks"]}),
+        "findings": findings.findings(rows),
         "compared": labels.compared(rows) + labels.guarded(rows),
         "failed": [
             {"method": labels.method_label(row), "attack": labels.attack_label(row), "error": error}

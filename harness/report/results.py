@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 from ..core.names import NO_ATTACK
 from ..errors import ConfigError, unknown
 from ..leaderboard import board, curves
+from ..leaderboard.findings import findings
 from ..leaderboard.format import DASH
 from ..leaderboard.groups import Groups, grouped
 from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
+from . import summary
 from .escape import plain
 
 if TYPE_CHECKING:
@@ -81,6 +83,12 @@ class Results:
         """
         return self.cells.filter(pc.not_equal(self.cells["status"], "ok"))
 
+    def summary(self) -> str:
+        """What was found, as text: for each target a line for each method, and what follows in sentences."""
+        if not self.cells.num_rows:
+            return "There are no results yet."
+        return summary.text(self.leaderboard.to_pylist())
+
     def to_pandas(self, name: str = "leaderboard") -> pd.DataFrame:
         """One of the tables, by its name here, as a data frame."""
         if name not in NAMES:
@@ -114,13 +122,18 @@ class Results:
         return plain(f"<Results: {'; '.join([there, *named])}>", lines=False)
 
     def _repr_html_(self) -> str | None:
-        """For each target the scores as a table: a row for each method, a column for each attack."""
+        """For each target the scores, a row for each method and a column for each attack, and findings."""
         if not self.cells.num_rows:
             return None
-        parts = [_table(rows) for rows in by_target(self.leaderboard.to_pylist()).values()]
+        targets = by_target(self.leaderboard.to_pylist()).values()
+        parts = [part for rows in targets for part in (_table(rows), *map(_paragraph, findings(rows)))]
         if self.failed.num_rows:
             parts.append(f"<p>{self.failed.num_rows} cells failed: see <code>failed</code>.</p>")
         return "".join(parts)
+
+
+def _paragraph(sentence: str) -> str:
+    return f"<p>{escape(plain(sentence, lines=False))}</p>"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
-from ..leaderboard import labels
 from ..leaderboard.compare import Comparison, Difference
 from ..leaderboard.format import number, share
+from . import details as breakdown
+from . import summary
 from .console import note, say, table
 from .escape import plain
 
-WIDTH = 80
-DIGITS = 2
 FURTHEST = 5
 """Numbers of a comparison that are shown although they agree: the furthest apart."""
 
@@ -38,6 +36,8 @@ class PlanSummary:
     """Roles of the models that must be trained first."""
     left_out: Sequence[str]
     """A sentence for each thing that cannot be run."""
+    time: str = ""
+    """What the rest takes, in words; nothing where there is no rest."""
 
     def lines(self) -> Iterable[str]:
         """The summary as text."""
@@ -48,6 +48,8 @@ class PlanSummary:
         yield f"cells: {self.cells}, of which {self.done} are in {self.results} already"
         if self.to_train:
             yield f"models to train first: {', '.join(self.to_train)}"
+        if self.time:
+            yield f"time: {self.time}"
         yield from (f"left out: {sentence}" for sentence in self.left_out)
 
 
@@ -57,46 +59,14 @@ def show_plan(plan: PlanSummary, requested: bool) -> None:
         (say if requested else note)(plain(line, lines=False))
 
 
-def show_results(rows: Sequence[dict[str, Any]]) -> None:
-    """The rows of a run as tables, one for each benchmark: a line for each method and for each attack.
+def show_results(rows: Sequence[dict[str, Any]], details: bool = False, requested: bool = False) -> None:
+    """Print what the rows of a run say: for each target a line for each method, and sentences below it.
 
-    Below it stands which methods can be told apart.
+    ``details`` adds every attack, the ranks and the guards. At any verbosity where nothing but this was
+    ``requested``.
     """
-    for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
-        own = [row for row in rows if row["benchmark"] == benchmark]
-        lines = [
-            line(row)
-            for method in dict.fromkeys(row["method"] for row in own)
-            for row in sorted((row for row in own if row["method"] == method), key=attack_order)
-        ]
-        title = f"{benchmark}: forget {own[0]['forget_metric']} before, and highest under each attack"
-        columns = ("method", "forget", "95 %", "recovery", "retain", "utility", "lm-eval")
-        width = len(columns) if any(row["lm_eval_tasks"] for row in own) else -1
-        note(table(title, columns[:width], [line[:width] for line in lines]))
-        for sentence in labels.compared(own) + labels.guarded(own):
-            note(fill(sentence, WIDTH, subsequent_indent="  "))
-
-
-def attack_order(row: dict[str, Any]) -> tuple[bool, str, str]:
-    """What was measured before any attack comes first."""
-    return row["attack"] != "none", row["attack"], row["variant"]
-
-
-def line(row: dict[str, Any]) -> tuple[str, ...]:
-    """A row of the leaderboard, narrow enough for eighty columns."""
-
-    def text(name: str) -> str:
-        return number(row[name], DIGITS)
-
-    if row["attack"] == "none":
-        name, column = row["method"], "forget_before"
-        rest = ("", *(text(name) for name in ("retain_before", "utility_before", "lm_eval")))
-    else:
-        name, column = "  " + " ".join(filter(None, (row["attack"], row["variant"]))), "score"
-        rest = (text("recovery"), "", "", "")
-    if row[column] is None:
-        return name, "failed" if row["failed"] else text(column), "", "", "", "", ""
-    return name, text(column), f"{text(f'{column}_low')} to {text(f'{column}_high')}", *rest
+    for piece in (*summary.pieces(rows), *(["", *breakdown.pieces(rows)] if details else [])):
+        (say if requested else note)(piece)
 
 
 def show_comparison(findings: Comparison, committed: Path, rows: int) -> None:

@@ -29,7 +29,9 @@ class CellRow:
     """One cell: what it is, whether it worked, and what it took. Each field is a column of ``cells``."""
 
     key: str = _column(pa.string(), "SHA-256 of everything that decides the cell's numbers")
-    protocol: str = _column(pa.string(), "version of the measurement", default=PROTOCOL)
+    protocol: str = _column(
+        pa.string(), "version of the measurement, with a limit of damage if there was one", default=PROTOCOL
+    )
     engine: str = _column(pa.string(), "SHA-256 of the code that decides numbers", default="")
     benchmark: str = _column(pa.string(), "name of the benchmark")
     benchmark_plugin: str = _column(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import sys
 
 import pyarrow.parquet as pq
 import pytest
 
 import harness.api
+import harness.runner.estimate
 from harness.errors import HarnessError
 from harness.store.schema import PROTOCOL, SCHEMA_VERSION
 from support.command import harness_cli
@@ -269,8 +272,14 @@ class TestResults:
     """Results that cannot be used are refused and left as they are."""
 
     @pytest.mark.parametrize("command", [("run",), ("leaderboard", "build")])
-    @pytest.mark.parametrize(("name", "ours"), [("protocol", PROTOCOL), ("schema_version", SCHEMA_VERSION)])
-    def test_of_another_version(self, world, there, command, name, ours):
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("protocol", f"were measured under protocol 0 and this version measures under {PROTOCOL}"),
+            ("schema_version", f"are tables of schema version 0 and this version has {SCHEMA_VERSION}"),
+        ],
+    )
+    def test_of_another_version(self, world, there, command, name, says):
         other = shutil.copytree(there, world.folder / "other")
         path = sorted((other / "cells").glob("*.parquet"))[0]
         cell = pq.read_table(path)
@@ -281,8 +290,8 @@ class TestResults:
         else:
             ended = harness_cli(*command, "--results", other, "--out", world.folder / "board")
         said = refusal(ended)
-        reason = f"was written with {name} 0 and this is {ours}; use another --results directory."
-        assert said == f"{path} {reason}"
+        todo = "use another --results directory, or move this one away to have all measured again."
+        assert said == f"The results in {other} {says}; {todo}"
         assert committed(other) == before
 
     def test_that_are_a_file(self, world):
@@ -342,6 +351,74 @@ def test_the_plan_is_printed_before_the_work_starts(world, monkeypatch):
     ]
 
 
+def test_the_plan_says_how_long_the_rest_takes(world, there):
+    [said] = re.findall(r"^time: (.*)$", world.run("none", "nudge", "stub", "--dry-run").out, re.MULTILINE)
+    assert re.fullmatch(
+        r"about 10 s on 1 worker, and 10 cells( and 1 model)? of which there is no estimate yet", said
+    )
+    ended = world.run("none", "nudge:small", "stub", "--dry-run", controls=False)
+    assert "time:" not in ended.out
+
+
+class TestLongRuns:
+    """A run of more than half an hour is begun when somebody says so, where there is somebody."""
+
+    @pytest.fixture(autouse=True)
+    def long(self, monkeypatch):
+        monkeypatch.setattr(harness.runner.estimate, "MANY", 0)
+
+    @pytest.fixture
+    def answer(self, monkeypatch):
+        """Sit at a terminal and type this."""
+
+        def type_in(text):
+            stream = io.StringIO(text)
+            stream.isatty = lambda: True
+            monkeypatch.setattr(sys, "stdin", stream)
+
+        return type_in
+
+    def run(self, world, *more):
+        return world.run("none", "none", "stub", *more, controls=False)
+
+    SENTENCE = "This may take long: no estimate yet, since nothing like 2 cells of it was measured here."
+
+    @pytest.mark.parametrize("text", ["n\n", "\n"])
+    def test_no_begins_nothing(self, world, answer, text):
+        answer(text)
+        ended = self.run(world)
+        assert ended.code == 0
+        assert f"{self.SENTENCE} Continue? [y/N]" in ended.err
+        assert ended.out.endswith("Nothing was begun; all that is there is kept.\n")
+        assert not world.path().exists()
+
+    def test_yes_begins_it(self, world, answer):
+        answer("y\n")
+        assert self.run(world).code == 0
+        assert len(rows(world.path(), status="ok")) == 2
+
+    def test_an_option_says_so_beforehand(self, world, answer):
+        answer("")
+        ended = self.run(world, "--yes")
+        assert (ended.code, "Continue?" in ended.err) == (0, False)
+        assert len(rows(world.path())) == 2
+
+    def test_where_there_is_no_terminal_it_begins_and_says_so(self, world):
+        ended = self.run(world)
+        assert ended.code == 0
+        assert f"{self.SENTENCE} Nobody is at a terminal to be asked: it begins." in ended.out
+        assert len(rows(world.path())) == 2
+
+    def test_what_is_all_there_is_no_long_run(self, world, answer):
+        self.run(world)
+        answer("")
+        assert self.run(world).code == 0
+
+    def test_a_plan_alone_is_not_asked_about(self, world, answer):
+        answer("")
+        assert self.run(world, "--dry-run").code == 0
+
+
 def test_what_is_left_out_is_said(world):
     ended = world.run("gd", "instruction,nudge", "stub-bare", "--dry-run")
     assert "left out: retrain on stub-bare: no model can be trained without its forget set." in ended.out
@@ -361,26 +438,43 @@ def test_a_line_for_each_cell_goes_to_stderr_and_the_table_to_stdout(undisturbed
     cells = [line for line in ended.err.splitlines() if line.startswith("ok: ")]
     assert len(cells) == 48
     assert cells[-1].endswith("(48 of 48)")
-    assert "stub: forget probability before, and highest under each attack" in ended.out
+    assert "probability on the facts to forget" in ended.out
     assert "\x1b" not in ended.out + ended.err
 
 
-def test_the_table_has_a_line_for_each_method_and_attack_in_eighty_columns(undisturbed):
+def test_the_table_has_one_line_for_each_method_in_eighty_columns(undisturbed):
     out = undisturbed["ended"].out
-    shown = out[out.index("stub: forget") : out.index("The cells are in")]
-    assert max(map(len, shown.splitlines())) <= 80
+    shown = out[out.index("stub, ") : out.index("The cells are in")]
+    first, *lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert first.endswith("probability on the facts to forget")
+    methods = ("none", "retrain", "refusal", "gd")
+    assert [line.split()[0] for line in lines if line.startswith(tuple(f"{m} " for m in methods))] == [
+        *("gd", "none", "retrain", "refusal"),
+    ]
+    assert "Controls: none is the original model" in shown
+
+
+def test_with_details_there_is_a_line_for_each_method_and_attack_in_eighty_columns(undisturbed):
+    ended = harness_cli("-q", "results", "--results", undisturbed["folder"] / "results", "--details")
+    assert (ended.code, ended.err) == (0, "")
+    shown = ended.out[ended.out.rindex("\nstub, ") :]
+    assert max(map(len, shown.splitlines()[2:])) <= 80
     shown, told = shown.split("no method is ranked; the guards say why.")
     assert "gd has no rank: " in told
     assert "2 seeds, 3 are needed" in " ".join(told.split())
-    _, *lines = shown.splitlines()
+    lines = shown.splitlines()
     number = r"(-?\d\.\d\d|–)"
     attacks = ("instruction", "nudge large", "nudge small", "private-data p=0.1", "private-data p=0.3")
     expected = []
     for method in ("none", "retrain", "refusal", "gd"):
         expected.append(rf"  {method} +{number} +{number} to {number} +{number} +{number}")
         expected += [rf"    {attack} +{number} +{number} to {number} +{number}" for attack in attacks]
-    lines = [line.rstrip() for line in lines if re.search(r"\w", line) and "recovery" not in line]
-    assert [bool(re.fullmatch(*pair)) for pair in zip(expected, lines, strict=True)] == [True] * 24, lines
+    start = next(i for i, line in enumerate(lines) if "recovery" in line)
+    lines = [line.rstrip() for line in lines[start + 1 :] if re.search(r"\w", line)]
+    assert [bool(re.fullmatch(*pair)) for pair in zip(expected, lines[:24], strict=True)] == [True] * 24, (
+        lines
+    )
 
 
 def test_check_benchmark_says_ok_or_fail_for_each_claim_and_exits_with_1(world):

@@ -14,28 +14,28 @@ def covered(found, truth=0):
     return np.mean(np.abs(found.mean - truth) <= found.half_width())
 
 
-@pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize("clusters", [10, 20, 50])
-@pytest.mark.parametrize("alike", [0, 0.3, 0.6])
+@pytest.mark.parametrize(
+    ("clusters", "alike", "seeds"), [(10, 0, 3), (10, 0.6, 3), (10, 0.6, 5), (20, 0.3, 3), (50, 0.3, 5)]
+)
 def test_the_interval_covers_the_truth_where_facts_come_in_clusters(clusters, alike, seeds):
     rng = np.random.default_rng(1)
     held = []
     for _ in range(8):
         of = crossed.clusters(rng, clusters)
-        held.append(covered(stats.moments(crossed.normal(rng, 250, seeds, of, alike), of)))
+        held.append(covered(stats.moments(crossed.normal(rng, 200, seeds, of, alike), of)))
     assert 0.93 <= np.mean(held) <= 0.97
 
 
 def test_without_clusters_it_would_be_too_narrow():
     rng = np.random.default_rng(2)
     of = crossed.clusters(rng, 20)
-    assert covered(stats.moments(crossed.normal(rng, 1000, 3, of, 0.6))) < 0.85
+    assert covered(stats.moments(crossed.normal(rng, 1000, 3, of, 0.6, (1.0, 0.1, 0.5)))) < 0.8
 
 
 def test_equal_methods_are_rarely_told_apart_by_facts_in_clusters():
     rng = np.random.default_rng(3)
     of = crossed.clusters(rng, 15)
-    one, other = (crossed.normal(rng, 3000, 3, of, 0.5, (0.3, 0.1, 0.3)) for _ in range(2))
+    one, other = (crossed.normal(rng, 2000, 3, of, 0.5, (0.3, 0.02, 0.3)) for _ in range(2))
     assert np.mean(stats.p_below(one - other, of) <= 0.05) <= 0.05
     assert np.mean(stats.p_below(one - other) <= 0.05) > 0.1
 

@@ -7,6 +7,7 @@ import pytest
 
 from harness.core.names import UTILITY
 from harness.core.types import Metric, Outcome
+from harness.errors import ConfigError
 from harness.leaderboard import board
 from harness.leaderboard.groups import grouped
 from harness.store.store import Store, tables, unsound
@@ -97,3 +98,64 @@ def test_facts_of_the_retain_set_and_what_facts_are_grouped_by(store):
         if seeds.first().row["stage"] != UTILITY:
             assert seeds.clusters(("forget", "accuracy")) == {fact: f"forget {fact[:2]}" for fact in FACTS}
     assert seeds.clusters(("elsewhere", "accuracy")) == {}
+
+
+class TestOnly:
+    """A part of what was measured, by the names that a run takes."""
+
+    @pytest.fixture
+    def groups(self, tmp_path):
+        made = Store(tmp_path)
+        for method in ("none", "gd", "npo"):
+            made.commit(*cell(method, known=4))
+            made.commit(*cell(method, stage=UTILITY, attack_plugin="lm-eval 0.4"))
+            for variant in ("p=0.1", "p=0.3"):
+                made.commit(*cell(method, "private-data", known=9, variant=variant))
+            made.commit(*cell(method, "noise", known=9, variant=""))
+        return grouped(*tables([made]))
+
+    def measured(self, groups):
+        """By method, the stages and attacks."""
+        found = {}
+        for which in groups:
+            name = f"{which.attack.attack} {which.attack.variant}".strip()
+            found.setdefault(which.method.method, set()).add(which.stage if name == "none" else name)
+        return found
+
+    def test_all_is_everything(self, groups):
+        assert groups.only() == groups.only(["all"], ["all"]) == groups
+
+    def test_methods_that_are_named_and_the_controls_stay(self, groups):
+        assert self.measured(groups.only(["npo"])).keys() == {"none", "npo"}
+
+    @pytest.mark.parametrize(
+        ("attacks", "kept"),
+        [
+            (["none"], set()),
+            (["noise"], {"noise"}),
+            (["private-data"], {"private-data p=0.1", "private-data p=0.3"}),
+            (["private-data:p=0.3", "noise"], {"private-data p=0.3", "noise"}),
+        ],
+    )
+    def test_attacks_that_are_named_stay_with_what_was_before_them(self, groups, attacks, kept):
+        found = self.measured(groups.only(attacks=attacks))
+        assert found == dict.fromkeys(("none", "gd", "npo"), {"evaluation", "utility"} | kept)
+
+    @pytest.mark.parametrize(
+        ("methods", "attacks", "sentence"),
+        [
+            (
+                ["gdd"],
+                ["all"],
+                "There is no method in these results named 'gdd'. Did you mean 'gd'? There are: ",
+            ),
+            (["gd"], ["noise:p=0.1"], "There is no attack in these results named 'noise:p=0.1'. "),
+            ([], ["all"], "No method is named: give names separated by commas, or 'all'."),
+        ],
+    )
+    def test_a_name_that_was_not_measured_is_refused_with_those_that_were(
+        self, groups, methods, attacks, sentence
+    ):
+        with pytest.raises(ConfigError) as refused:
+            groups.only(methods, attacks)
+        assert str(refused.value).startswith(sentence)

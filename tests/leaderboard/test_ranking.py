@@ -118,14 +118,15 @@ def test_a_low_mean_does_not_make_up_for_one_bad_attack():
     assert ranking.p_better(brittle, hard) > 0.99
 
 
-@pytest.mark.parametrize("gaps", [(0,), (0, 3), (0, 0), (0, 0, 0, 0), (0, 0.05, 0.1)])
-def test_the_interval_of_the_worst_covers_the_truth(gaps):
-    rng = np.random.default_rng(4)
-    hits = []
-    for (attacks,) in worlds(rng, 600, (1, 3, 20), seed=0.15, gaps=gaps):
-        low, high = ranking.worst({a: by_seed(y) for a, y in enumerate(attacks)})
-        hits.append(low <= 0 <= high)
-    assert 0.93 <= np.mean(hits) <= 0.97
+@pytest.mark.parametrize(
+    ("gaps", "most"),
+    [((0,), 0.97), ((0, 3), 0.97), ((0, 0), 0.97), ((0, 0, 0, 0), 0.97), ((0, 0.1, 0.1, 0.1), 0.99)],
+)
+def test_the_interval_of_the_worst_covers_the_truth(gaps, most):
+    """95 of 100 where one attack is clearly the worst or several are equal, and more in between."""
+    y = worlds(np.random.default_rng(4), 600, (1, 3, 20), seed=0.15, gaps=gaps)[:, 0]
+    low, high = np.transpose([ranking.highest(attacks) for attacks in y])
+    assert 0.93 <= np.mean((low <= 0) & (high >= 0)) <= most
 
 
 def test_the_worst_of_one_attack_has_the_interval_of_its_score():

@@ -44,7 +44,7 @@ def test_the_interval_of_recovery_by_hand():
     """Student's of d = a - r - R (o - r), whose variance grows with its mean as skewed values' does."""
     rng = np.random.default_rng(8)
     y = rng.random((3, 1, 25)) + np.array([0.4, 0.9, 0.0])[:, None, None]
-    a, o, r = y[:, 0, 0]
+    a, o, r = y[:, 0]
     gap = (o - r).mean()
     ratio = (a - r).mean() / gap
     d = (a - r) - ratio * (o - r)
@@ -67,12 +67,13 @@ def test_all_that_came_back_is_counted_and_a_control_is_certain():
     assert stats.recovery(zeros, ones, zeros) == (0, None, None, 20)
 
 
-@pytest.mark.parametrize("share", [0, 0.03, 0.5, 0.97])
-def test_the_interval_of_recovery_covers_the_truth_where_hardly_any_fact_or_hardly_none_came_back(share):
+@pytest.mark.parametrize(("share", "most"), [(0, 0.97), (0.03, 0.97), (0.5, 0.97), (0.97, 0.985)])
+def test_the_interval_covers_the_truth_where_hardly_any_fact_or_nearly_every_one_came_back(share, most):
+    """Of two facts that stay lost one may be found by chance and none too few, so 95 are a little more."""
     rng = np.random.default_rng(9)
     of = crossed.clusters(rng, 60, 1, 1)
-    _, low, high, _ = stats.recoveries(crossed.recovered(rng, 2000, 3, of, share))
-    assert 0.93 <= np.mean((low <= share) & (share <= high)) <= 0.97
+    _, low, high, _ = stats.recoveries(crossed.recovered(rng, 1500, 3, of, share))
+    assert 0.93 <= np.mean((low <= share) & (share <= high)) <= most
 
 
 def test_recovery_compares_only_facts_that_all_three_scored():

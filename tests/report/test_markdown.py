@@ -6,11 +6,50 @@ import pytest
 
 from harness.report.markdown import markdown
 from support.cells import board, world
+from support.rows import judged
+
+UNDER = {"recovered_attack": "private-data p=0.1", "ranked_over": ["private-data p=0.1"]}
+ALL = {"kept": 1.0, "kept_low": 1.0, "kept_high": 1.0, "kept_of": "retain"}
+VERDICTS = {
+    "none": {
+        "recovered": 1.0,
+        "recovered_low": 1.0,
+        "recovered_high": 1.0,
+        "forgotten": None,
+        **UNDER,
+        **ALL,
+    },
+    "retrain": {
+        "recovered": 0.0,
+        "recovered_low": 0.0,
+        "recovered_high": 0.0,
+        "forgotten": None,
+        **UNDER,
+        **ALL,
+    },
+    "ssiuu": {
+        **{
+            "verdict": "undecided",
+            "verdict_why": "erased or partly hidden",
+            "forgotten": 1.0,
+            **UNDER,
+            **ALL,
+        },
+        **{"recovered": 0.06, "recovered_low": -0.01, "recovered_high": 0.12, "few_facts": True},
+    },
+    "gd": {
+        **{"verdict": "hidden", "verdict_why": "0.67 [0.52, 0.81] came back", "forgotten": 1.0, **UNDER},
+        **{"recovered": 0.667, "recovered_low": 0.52, "recovered_high": 0.81},
+        **{"kept": 0.899, "kept_low": 0.85, "kept_high": 0.94, "kept_of": "utility"},
+    },
+    "npo": {"verdict": "undecided", "verdict_why": "no recovery", "forgotten": 1.0},
+}
+"""Made-up, so that they stand in the table with all there is of them."""
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return board(tmp_path_factory.mktemp("results"), world())
+    return judged(board(tmp_path_factory.mktemp("results"), world()), VERDICTS)
 
 
 def test_the_readme_of_a_small_world(table):
@@ -19,17 +58,37 @@ def test_the_readme_of_a_small_world(table):
     assert lines[start + 2] == (
         "Data `dddddddddddd`, target `tttttttttttt`, float32, forget metric accuracy, chance 0.250."
     )
-    assert lines[start + 4 : start + 8] == [
-        "| method | rank | guard | seeds | forgotten | forget | retain | utility | worst | under |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| none | – |  | 3 | 0.000 | 1.000 [0.839, 1.000] | 0.900 | 0.600 | 1.000 [0.839, 1.000] "
-        "| private-data p=0.1 |",
-        "| retrain | – |  | 3 | 1.000 | 0.100 [0.000, 0.244] | 0.900 | 0.600 | 0.100 [0.000, 0.244] "
-        "| private-data p=0.1 |",
+    found = lines.index("What was found:", start)
+    assert found == start + 4
+    assert lines[found + 2 : found + 6] == [
+        "- gd hides: up to 67 % &#91;52, 81&#93; of what it was made to forget came back, most under "
+        "private-data p=0.1. No method is known to have erased.",
+        "- ssiuu (erased or partly hidden) and npo (no recovery) are undecided.",
+        "- ssiuu withstands attacks better than gd: their worst scores are 0.15 and 0.70.",
+        "",
     ]
-    assert lines[start + 9].startswith("| gd | 2 |  | 3 | 1.000 | 0.200 [0.008, 0.392] |")
-    assert lines[start + 10].startswith("| npo | – | 2 seeds, 3 are needed | 2 to 3 |")
+    assert lines[found + 6 : found + 10] == [
+        "| method | verdict | recovered | under | kept | forget | worst | under | rank | guard | seeds "
+        "| forgotten | retain | utility |",
+        "| --- |" + " --- |" * 13,
+        "| none | n/a | 100 % | private-data p=0.1 | 100 % of retain | 1.000 [0.839, 1.000] "
+        "| 1.000 [0.839, 1.000] | private-data p=0.1 | – |  | 3 | n/a | 0.900 | 0.600 |",
+        "| retrain | n/a | 0 % | private-data p=0.1 | 100 % of retain | 0.100 [0.000, 0.244] "
+        "| 0.100 [0.000, 0.244] | private-data p=0.1 | – |  | 3 | n/a | 0.900 | 0.600 |",
+    ]
+    ssiuu, gd, npo = lines[found + 10 : found + 13]
+    assert ssiuu.startswith("| ssiuu | **undecided** | 6 % [-1, 12] | private-data p=0.1 | 100 % of retain |")
+    assert " (few facts) | private-data p=0.1 | 1 |" in ssiuu
+    assert gd.startswith(
+        "| gd | **hidden** | 67 % [52, 81] | private-data p=0.1 | 89 % [85, 94] of utility |"
+    )
+    assert npo.startswith("| npo | **undecided** | – |  | – | 0.200 [0.008, 0.392] |")
+    assert "| – | 2 seeds, 3 are needed | 2 to 3 |" in npo
+    start = lines.index("What decided each verdict:")
+    assert lines[start + 3] == "- gd: hidden; 0.67 &#91;0.52, 0.81&#93; came back."
+    assert lines[lines.index("Which method is better?") + 5] == "Ranked over: private-data p=0.1."
     start = lines.index("Under each attack:")
+    assert lines[start - 1] == ""
     assert lines[start + 2 : start + 5] == [
         "| method | private-data p=0.1 |",
         "| --- | --- |",

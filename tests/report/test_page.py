@@ -8,6 +8,7 @@ import webbrowser
 
 import pytest
 
+from harness.leaderboard.findings import findings
 from harness.report import files, markdown, page
 from support.boards import EVIL, made
 from support.cells import SHARE
@@ -93,6 +94,15 @@ def test_what_stands_above_a_table_is_said_of_its_target(tables):
     assert (first["definition"], first["range"]) == (SHARE["definition"], "[0, 1]")
     assert "gd has no rank: retain 89 % of the original's." in first["compared"]
     assert (second["benchmark"], second["failed"]) == ("other", [])
+
+
+def test_the_verdict_leads_and_what_was_learned_is_said(tables):
+    data = held(page.html(*tables))
+    assert [column["name"] for column in data["columns"][:2]] == ["method", "verdict"]
+    _, first = data["targets"]
+    assert first["findings"] == findings([r for r in tables[0].to_pylist() if r["benchmark"] == "world"])
+    assert first["findings"][0].startswith("c and npo hide: up to 100 % [90, 110] of what they were made to ")
+    assert set(data["rows"]["verdict"]) - {None} <= set(data["verdicts"])
 
 
 def test_open_shows_the_page_and_says_where_it_is(tables, tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from harness.report import files
+from harness.core.names import CONTROLS
+from harness.report import files, page
 from support.boards import EVIL, ODD, made
 
 # Selenium shall not look for a driver on the network.
@@ -106,6 +107,10 @@ class View:
     def state(self):
         return self.js("return Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
+    def frame(self):
+        """Wait for the next frame, with which the event of scrolling comes."""
+        self.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+
     def press(self, *keys):
         ActionChains(self.driver).send_keys(*keys).perform()
 
@@ -143,6 +148,13 @@ def of_file(row, column):
     return (row[column] or None) if column == "peak_memory_mib" else row[column]
 
 
+def shown_text(row, column):
+    """A value of a row in the first table, where controls have no verdict."""
+    value = of_file(row, column)
+    without = value is None and row["method"] in CONTROLS and column in ("verdict", "forgotten")
+    return "n/a" if without else text(value, column)
+
+
 def same(held, value):
     """Whether an attribute of an element, text or nothing, is this value to the last digit."""
     return (
@@ -158,7 +170,7 @@ def test_every_number_of_the_first_table_is_that_of_the_file(view, tables, attac
     for signature, column, held, seen in found:
         row = rows[signature]
         assert same(held, of_file(row, column))
-        assert seen.removeprefix("=") == text(of_file(row, column), column)
+        assert seen.removeprefix("=") == shown_text(row, column)
         if attack and column in ("score", "recovery", "exact_match", "n_scored"):
             assert f"{row['attack']} {row['variant']}".strip() == attack
 
@@ -216,11 +228,17 @@ def test_what_is_missing_comes_last_whichever_way_it_is_sorted(view, direction, 
     assert view(benchmark="world", sort=f"rank.{direction}").column("rank") == [*ranked, *["–"] * 5]
 
 
-@pytest.mark.parametrize("column", ["worst", "recovery", "forget_before", "seconds", "worst_attack"])
+@pytest.mark.parametrize(
+    "column",
+    ["worst", "recovered", "kept", "recovery", "forget_before", "seconds", "worst_attack", "verdict"],
+)
 def test_sorting_orders_by_the_number_and_not_by_its_text(view, tables, column):
     view(benchmark="world", sort=f"{column}.asc")
-    values = view.all(f"#standing td[data-column={column}]", "e.dataset.value")
-    if column != "worst_attack":
+    values = view.all(f"#standing td[data-column={column}]", "e.dataset.value ?? null")
+    if column == "verdict":
+        assert values[5:] == [None] * 3  # of the controls
+        values = values[:5]
+    elif column != "worst_attack":
         values = [float(value) for value in values]
     assert values == sorted(values)
 
@@ -263,6 +281,35 @@ def test_filters_narrow_every_section_and_stand_in_the_address(view):
     view.one("#reset").click()
     assert view.state() == {}
     assert len(view.methods()) == 10
+
+
+def test_verdicts_can_be_filtered_and_tell_what_decided_them(view):
+    view(benchmark="world")
+    options = view.all("[data-filter=verdict] option", "e.value")
+    assert options == ["", "partly hidden", "hidden", "damaged", "undecided"]
+    view.choose("[data-filter=verdict]", "hidden")
+    assert view.methods() == ["c", "npo"]
+    assert view.state() == {"benchmark": "world", "verdict": "hidden"}
+    view.js("document.querySelector('#standing td[data-column=verdict]').focus()")
+    said = view.one("#tip").text
+    assert "verdict: hidden" in said
+    assert "1.0 came back." in said
+
+
+def test_what_was_learned_stands_above_the_table(view):
+    view(benchmark="world")
+    assert view.all("#standing .findings li")[0].startswith("c and npo hide: up to 100 % [90, 110] of what ")
+    order = "e.compareDocumentPosition(document.querySelector('#standing table'))"
+    assert view.all("#standing .findings", order) == [4]  # the table follows
+
+
+def test_a_forget_score_tells_the_threshold_and_the_twin(view):
+    view(benchmark="world").js(
+        "document.querySelector('#standing tr[data-method=a] td[data-column=forget_before]').focus()"
+    )
+    said = view.one("#tip").text
+    assert "unlearning stops at 0.250 (twin), and 0.300 counts as forgotten" in said
+    assert "above one that never knew: 0.100, 0.050 to 0.150" in said
 
 
 def test_models_and_protocols_filter_too(view):
@@ -342,12 +389,14 @@ def test_all_text_has_contrast_in_light_and_dark(view, dark, cells):
 def test_a_number_tells_its_interval_facts_seeds_and_signature(view, tables):
     [row] = [r for r in tables[0].to_pylist() if (r["method"], r["attack"]) == ("a", "private-data")]
     view(benchmark="world").js("document.querySelector('#standing td[data-signature]').focus()")
-    view.press(Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    before = [column.name for column in page.COLUMNS].index("worst") - 1  # the first is no number
+    view.press(*[Keys.ARROW_DOWN] * 3, *[Keys.ARROW_RIGHT] * before)
     assert view.js("return document.activeElement.dataset.column") == "worst"
     said = view.one("#tip").text
     assert f"worst: {row['worst']:.3f}" in said
     assert f"95 % interval {row['worst_low']:.3f} to {row['worst_high']:.3f}" in said
-    assert "a, under private-data p=0.1: 20 facts × 3 seeds" in said
+    assert "a, under private-data p=0.1: 20 facts × 3 seeds × 2 targets" in said
+    assert "few facts decided it" in said
     assert view.one("#tip code").text == row["signature"]
     view.press(Keys.ENTER)
     assert view.js("return document.activeElement.textContent") == "Copy signature"
@@ -366,8 +415,7 @@ def test_a_number_out_of_sight_is_told_and_seen_when_the_arrows_reach_it(view):
     left, right, top, bottom = view.js(seen)
     assert 0 <= left < right <= 360
     assert 0 <= top < bottom <= 900
-    # The scroll event comes with the next frame.
-    view.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    view.frame()
     assert view.one("#tip").is_displayed()
     assert "MiB: " in view.one("#tip").text
 
@@ -380,6 +428,8 @@ def test_a_header_tells_what_it_means(view):
     assert "Good: lower." in said
     assert "Over 20 facts and 2 to 3 seeds." in said
     header = view.one("#standing th[data-column=retain_before] button")
+    view.js("arguments[0].scrollIntoView({ block: 'center', inline: 'center' })", header)
+    view.frame()  # scrolling hides what the mouse brought up
     ActionChains(view.driver).move_to_element(header).perform()
     assert "Over 3 seeds." in view.one("#tip").text  # of retained facts the table does not know the number
 

@@ -10,6 +10,7 @@ from harness.leaderboard import curves
 from harness.leaderboard.groups import grouped
 from harness.store.store import Store
 from support.cells import cell
+from support.rows import judged
 
 EVIL = "</script><img src=x onerror=\"document.title='broken'\"> & \u2028 'quoted' {{ braces }}"
 KNOWN = {
@@ -27,6 +28,28 @@ KNOWN = {
 ODD = "<b>odd\"&'</b>"
 """The name of a method on the second benchmark, where neither retrain nor a curve is."""
 
+ATTACKED = {"recovered_attack": "private-data p=0.1", "ranked_over": ["private-data p=0.1"]}
+VERDICTS = {
+    "none": ATTACKED | {"recovered": 1.0, "kept": 1.0, "kept_of": "retain"},
+    "retrain": ATTACKED | {"recovered": 0.0, "kept": 1.0, "kept_of": "retain"},
+    "refusal": ATTACKED | {"recovered": 1.0, "kept": 1.0, "kept_of": "retain"},
+    **{
+        method: ATTACKED
+        | {
+            **{"verdict": verdict, "verdict_why": f"{share} came back", "few_facts": method == "a"},
+            **{"recovered": share, "recovered_low": share - 0.1, "recovered_high": share + 0.1},
+            **{"kept": 0.95, "kept_low": 0.9, "kept_high": 1.0, "kept_of": "retain", "forgotten": 1.0},
+            **{"baseline": "retrain", "threshold": 0.25, "threshold_high": 0.3, "threshold_rule": "twin"},
+            **{"above_twin": 0.1, "above_twin_low": 0.05, "above_twin_high": 0.15, "targets": 2},
+        }
+        for method, verdict, share in (
+            *(("a", "undecided", 0.44), ("b", "partly hidden", 0.3), ("c", "hidden", 1.0)),
+            *(("gd", "damaged", 0.67), ("npo", "hidden", 0.61)),
+        )
+    },
+}
+"""Made-up verdicts on the methods of the first benchmark, with what stands beside them."""
+
 
 def made(place):
     """The tables of that leaderboard and of its curves."""
@@ -35,7 +58,7 @@ def made(place):
         store.commit(row, outcome)
     groups = grouped(store.cells(), store.metrics(), store.samples())
     board = leaderboard.build(groups)
-    return board, curves.build(board, groups)
+    return judged(board, VERDICTS), curves.build(board, groups)
 
 
 def first():

@@ -16,6 +16,7 @@ import harness
 import harness.api
 import harness.cli.main
 from harness.errors import ConfigError, HarnessError, StoreError
+from harness.leaderboard.findings import findings
 from harness.plugins.settings import Typed
 from harness.runner.options import Lora, RunOptions
 from support.results import committed
@@ -57,9 +58,8 @@ def test_the_command_line_and_python_have_the_options_of_a_run_and_their_default
     command = typer.main.get_command(harness.cli.main.app).commands["run"]
     options = {option.name: option for option in command.params}
     arguments = inspect.signature(harness.run).parameters
-    assert (
-        set(options) - {"config"} == set(RunOptions.model_fields) == set(arguments) - {"config", "progress"}
-    )
+    assert set(options) - {"config", "yes"} == set(RunOptions.model_fields)
+    assert set(arguments) - {"config", "progress"} == set(RunOptions.model_fields)
     for name, field in RunOptions.model_fields.items():
         default = arguments[name].default
         assert default == field.default, name
@@ -200,6 +200,7 @@ def test_a_dry_run_runs_nothing_and_shows_what_is_there(stub, world):
     assert not world.path().exists()
     assert repr(found).startswith("<Results: 0 of 6 cells, 0 failed; ")
     assert found._repr_html_() is None
+    assert found.summary() == "There are no results yet."
     with pytest.raises(StoreError, match="There are no results yet"):
         found.leaderboard  # noqa: B018
 
@@ -223,6 +224,18 @@ def test_results_show_themselves(stub):
     assert shown.count("<table") == shown.count("<caption>stub, model: forget probability") == 1
     for word in (">before<", ">nudge small<", ">nudge large<", ">none<", ">gd<"):
         assert word in shown
+
+
+def test_results_are_summed_up_in_words(stub, monkeypatch):
+    found = stub()
+    monkeypatch.setattr(sys, "stdout", None)  # it is text, and nothing is printed
+    text = found.summary()
+    assert max(map(len, text.splitlines()[1:])) <= 80
+    assert "probability on the facts to forget" in text
+    assert any(line.startswith("gd ") for line in text.splitlines())
+    told = " ".join(text.split())
+    assert all(sentence in told for sentence in findings(found.leaderboard.to_pylist()))
+    assert {"verdict", "verdict_why", "recovered"} <= set(found.to_pandas().columns)
 
 
 def test_a_script_without_a_guard_runs_once_with_its_workers(world):

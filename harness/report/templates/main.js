@@ -43,6 +43,13 @@ const SECTIONS = {
     return [
       el("h3", {}, titleOf(target)),
       facts(target),
+      target.findings.length
+        ? el(
+            "ul",
+            { class: "findings" },
+            target.findings.map((sentence) => el("li", {}, sentence)),
+          )
+        : null,
       standingTable(target),
       target.compared.length
         ? el(
@@ -193,6 +200,11 @@ function controls() {
   const values = (list) => [...new Set(list)].sort().map((v) => [v, v]);
   for (const name of FILTERS)
     options(document.querySelector(`[data-filter=${name}]`), values(targets.map((t) => t[name])), "all");
+  options(
+    document.querySelector("[data-filter=verdict]"),
+    D.verdicts.filter((v) => rows.some((row) => row.verdict === v)).map((v) => [v, v]),
+    "all",
+  );
   options(
     document.querySelector("[data-filter=attack]"),
     values(targets.flatMap(attacksOf)),

@@ -35,6 +35,7 @@ const FIRST = {
   benchmark: "",
   model: "",
   attack: "",
+  verdict: "",
   protocol: "",
   q: "",
   sort: "",
@@ -85,6 +86,7 @@ const svg = (name, attributes, ...children) =>
 // ---- numbers: what is missing is a dash ----
 
 const DASH = "–";
+const NOT_APPLICABLE = "n/a"; // in place of a verdict on a control
 const missing = (value) => value === null || value === undefined;
 
 function text(value, kind) {

@@ -1,7 +1,11 @@
 // The first table: a line for each method.
 
 const shownMethods = (target) =>
-  target.methods.filter((m) => m.name.toLowerCase().includes(state.q.trim().toLowerCase()));
+  target.methods.filter(
+    (m) =>
+      m.name.toLowerCase().includes(state.q.trim().toLowerCase()) &&
+      (!state.verdict || m.any.verdict === state.verdict),
+  );
 
 // The attack a method is shown under: the chosen one, or its worst.
 const shownRow = (method) => method.attacks.get(state.attack || method.any.worst_attack);
@@ -9,6 +13,7 @@ const shownRow = (method) => method.attacks.get(state.attack || method.any.worst
 function rowFor(column, method) {
   if (column.row === "attack") return shownRow(method);
   if (column.row === "worst") return method.attacks.get(method.any.worst_attack) ?? method.any;
+  if (column.row === "recovered") return method.attacks.get(method.any.recovered_attack) ?? method.any;
   return method.before ?? (column.kind === "cost" ? undefined : method.any);
 }
 const valueOf = (column, method) => rowFor(column, method)?.[column.name] ?? null;
@@ -42,7 +47,11 @@ function sortBy(column) {
 // What the forget facts decide; the number of other facts is not in the table.
 const overFacts = (kind) => ["interval", "headline", "count"].includes(kind);
 const behind = (row, kind) =>
-  [overFacts(kind) && !missing(row.n_scored) && plural(row.n_scored, "fact"), plural(row.seeds, "seed")]
+  [
+    overFacts(kind) && !missing(row.n_scored) && plural(row.n_scored, "fact"),
+    plural(row.seeds, "seed"),
+    row.targets > 1 && plural(row.targets, "target"),
+  ]
     .filter(Boolean)
     .join(" × ");
 
@@ -66,13 +75,21 @@ function headerTip(column, target) {
   };
 }
 
+// A control has no verdict: it is what verdicts are made from.
+const textOf = (row, name, kind) =>
+  row?.control && ["verdict", "forgotten"].includes(name) && missing(row[name])
+    ? NOT_APPLICABLE
+    : text(row?.[name], kind);
+
 function numberTip(row, name, kind, title) {
   const range = interval(row, name, kind);
   return () => ({
-    title: `${title}: ${text(row[name], kind)}`,
+    title: `${title}: ${textOf(row, name, kind)}`,
     lines: [
       range && `95 % interval ${range}`,
-      `${row.method}, ${row.attack === "none" ? "before any attack" : `under ${row.label}`}: ${behind(row, kind)}`,
+      name !== "verdict" &&
+        `${row.method}, ${row.attack === "none" ? "before any attack" : `under ${row.label}`}: ${behind(row, kind)}`,
+      ...more(row, name),
       row.attack !== "none" &&
         name === "score" &&
         `of ${row.forget_metric}${row.counts ? "" : "; does not count in worst"}`,
@@ -82,6 +99,23 @@ function numberTip(row, name, kind, title) {
     ],
     signature: row.signature,
   });
+}
+
+// What else is to be said of one number of a row.
+function more(row, name) {
+  if (name === "verdict") return [row.verdict_why && `${row.verdict_why}.`];
+  if (name === "recovered" || name === "recovery")
+    return [row.baseline && `measured from ${row.baseline === "chance" ? "chance" : "the retrain twin"}`];
+  if (name === "kept") return [row.kept_of && `of the original's ${row.kept_of}`];
+  if (name === "rank") return [row.ranked_over?.length && `over ${row.ranked_over.join(", ")}`];
+  if (name === "worst") return [row.few_facts && "few facts decided it"];
+  if (name !== "forget_before") return [];
+  const above = [text(row.above_twin), interval(row, "above_twin")].filter(Boolean).join(", ");
+  return [
+    !missing(row.threshold) &&
+      `unlearning stops at ${text(row.threshold)} (${row.threshold_rule}), and ${text(row.threshold_high)} counts as forgotten`,
+    !missing(row.above_twin) && `above one that never knew: ${above}`,
+  ];
 }
 const rates = (whose, values) =>
   values?.length && `${whose} learning ${values.length > 1 ? "rates" : "rate"}: ${values.join(", ")}`;
@@ -134,6 +168,8 @@ function methodCell(method) {
         : method.any.guard
           ? `Not ranked: ${method.any.guard}.`
           : !missing(method.any.rank) && `Rank ${method.any.rank}.`,
+      method.any.verdict &&
+        `${[`Verdict: ${method.any.verdict}`, method.any.verdict_why].filter(Boolean).join("; ")}.`,
       "Click to highlight it in tables and charts.",
     ],
   });
@@ -162,7 +198,8 @@ function numberCell(column, method, target, ties) {
   const row = rowFor(column, method);
   const value = valueOf(column, method);
   const shared = column.name === "rank" && ties.get(value) > 1;
-  const range = row && ["interval", "headline"].includes(column.kind) ? interval(row, column.name) : "";
+  const ranged = row && ["interval", "estimate", "headline"].includes(column.kind);
+  const range = ranged ? interval(row, column.name) : "";
   const kept = row?.[`${column.name}_kept`]; // what a guard looks at
   const part = { rank: "tie", headline: "headline" }[column.kind] ?? "";
   return el(
@@ -177,8 +214,9 @@ function numberCell(column, method, target, ties) {
     el(
       "div",
       {},
-      el("span", {}, shared ? `=${value}` : text(value, column.kind)),
+      el("span", {}, shared ? `=${value}` : textOf(row, column.name, column.kind)),
       range && el("small", {}, range),
+      column.kind === "headline" && row?.few_facts && el("small", {}, "few facts"),
       !missing(kept) && el("small", {}, `(${kept} %)`),
       column.kind === "headline" && forest(method, target),
     ),
