@@ -146,6 +146,7 @@ def regenerate(
             "attacks": part.attacks,
             "benchmarks": [part.benchmark],
             "seeds": part.seeds,
+            "targets": part.targets,
             "results": folder / "results",
             "cache": folder / "cache",
             "controls": False,
@@ -250,7 +251,8 @@ def describe(part: Subset, rows: int, minutes: float, seed: int) -> None:
 
     say(f"drawn with --seed {seed}: {part.benchmark}, seeds: {part.seeds}")
     say(f"methods: {', '.join(part.methods)}   attacks: {', '.join(part.attacks)}")
+    setup = SETUP * part.targets
     say(
-        f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {SETUP / 60:.1f} of them for the targets; "
+        f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {setup / 60:.1f} of them for the targets; "
         f"{part.eligible} of {rows} rows under attacks fit into {minutes:g} minutes and may be drawn\n"
     )

@@ -8,12 +8,14 @@ from ..core.names import CONTROLS, EVALUATION, RETRAIN
 from .columns import UTILITY_METRIC, Estimate
 from .estimates import difference, estimate, mean, over_seeds
 from .groups import FORGET, Cell, Groups, Measured, Seeds
-from .identity import BEFORE, GroupId
+from .identity import BEFORE, GroupId, MethodId, TargetId
 
 
-def before(which: GroupId, forget: Measured, groups: Groups, start: str) -> dict[str, Any]:
-    """The columns for a row, by the forget metric that the row has."""
-    plain = GroupId(which.target, which.method, EVALUATION, BEFORE)
+def before(
+    groups: Groups, target: TargetId, method: MethodId, forget: Measured, start: str
+) -> dict[str, Any]:
+    """The columns, by the forget metric of a row and the baseline ``start`` of its target."""
+    plain = GroupId(target, method, EVALUATION, BEFORE)
     unlearned = groups.get(plain, Seeds()).ok()
     forgotten = estimate(unlearned, forget)
     columns = forgotten.columns("forget_before")
@@ -31,7 +33,7 @@ def before(which: GroupId, forget: Measured, groups: Groups, start: str) -> dict
             high for high in map(highest_forgotten, unlearned.values()) if high is not None
         ),
         "threshold_rule": unlearned.note("threshold_rule"),
-        "forgotten": None if which.method.method in CONTROLS else _share_forgotten(unlearned),
+        "forgotten": None if method.method in CONTROLS else _share_forgotten(unlearned),
         "learning_rates": sorted(set(unlearned.notes("learning_rate"))) or None,
     }
 

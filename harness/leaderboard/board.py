@@ -6,7 +6,8 @@ One row for each target x method x attack, over its seeds. What was not measured
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -55,15 +56,17 @@ def _entries(groups: Groups) -> Iterator[Entry]:
     # lm-eval's score has no row of its own: it stands in the row of the model before any attack.
     shown = Groups({which: seeds for which, seeds in groups.items() if which.stage != UTILITY})
     starts = {target: baseline(target, groups) for target in dict.fromkeys(which.target for which in shown)}
+    # The rows of one method have these in common, but for another metric under some attack.
+    of_model = cache(partial(before, shown))
     for which, seeds in shown.items():
-        row = _row(which, seeds, shown, starts[which.target])
+        row = _row(which, seeds, shown, starts[which.target], of_model)
         row |= _differences(which, shown)
         if which.stage == EVALUATION:
             _add_utility(row, groups, which.target, which.method)
         yield Entry(which, row)
 
 
-def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str) -> Row:
+def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str, of_model: Callable[..., Row]) -> Row:
     """One row without its place among the others."""
     ok, unlearned = seeds.ok(), groups.evaluation(which.target, which.method).ok()
     cell = seeds.first()
@@ -78,7 +81,7 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str) -> Row:
     forget = (FORGET, metric)
     row |= {"forget_metric": metric, "baseline": start}
     row |= _definition(ok or unlearned, forget)
-    row |= before(which, forget, groups, start)
+    row |= of_model(which.target, which.method, forget, start)
     if which.stage != EVALUATION:
         row |= estimate(ok, forget).columns("score")
         row |= estimate(ok, EXACT).columns("exact_match")

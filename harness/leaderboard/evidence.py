@@ -71,11 +71,12 @@ def _evidence(
 
 def _recovered(attacked: Mapping[GroupId, Row], metric: str | None, groups: Groups) -> Recovered | None:
     """The highest recovery of the forget metric."""
+    shares = {
+        which: Estimate.of(row, "recovery") for which, row in attacked.items() if row["recovery"] is not None
+    }
+    forget = (FORGET, metric or "")
     top = highest(
-        {
-            which: compared(which, groups, (FORGET, metric or ""), row["baseline"])
-            for which, row in attacked.items()
-        }
+        shares, {which: compared(which, groups, forget, attacked[which]["baseline"]) for which in shares}
     )
     return Recovered(top[1], attack_label(attacked[top[0]])) if top else None
 

@@ -62,23 +62,23 @@ def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> 
     return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
 
 
-def highest(attacks: Mapping[A, Compared]) -> tuple[A, Estimate] | None:
+def highest(shares: Mapping[A, Estimate], attacks: Mapping[A, Compared]) -> tuple[A, Estimate] | None:
     """The attack that brought back most, with a 95 % interval for the highest of the *true* shares.
 
     As :func:`ranking.worst` has it, of what each fact adds to the error of a recovery. That of a control is
-    certain.
+    certain. ``shares`` are the recoveries under ``attacks``.
     """
-    shares = {attack: share for attack, each in attacks.items() if (share := each.recovery())}
-    if not shares:
+    values = {attack: share.value for attack, share in shares.items() if share.value is not None}
+    if not values:
         return None
-    top = max(shares, key=lambda attack: shares[attack].mean)
-    value, low, high, _ = shares[top]
-    if low is None or high is None:
+    top = max(values, key=lambda attack: values[attack])
+    value = values[top]
+    if shares[top].low is None:
         return top, Estimate(value, value, value)
-    samples = [values for attack in shares for values in attacks[attack][:3]]
-    clusters = {fact: own for attack in shares for fact, own in attacks[attack].clusters.items()}
+    samples = [by_seed for attack in values for by_seed in attacks[attack][:3]]
+    clusters = {fact: cluster for attack in values for fact, cluster in attacks[attack].clusters.items()}
     y, of = stats.aligned(*samples), stats.numbered(clusters, *samples)
-    y = y.reshape(len(shares), 3, *y.shape[1:])
+    y = y.reshape(len(values), 3, *y.shape[1:])
     rivals, tail = ranking.may_be_highest(deviations(stats.shares(y, of)), of)
     _, lows, _, _ = stats.recoveries(y[rivals], of, 1 - 2 * tail)
     _, _, highs, _ = stats.recoveries(y[rivals], of)

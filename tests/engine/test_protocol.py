@@ -85,7 +85,6 @@ def test_budgets_of_attackers():
         f"of fewer than {standing.FEW_FACTS} facts",
         f"fewer than {ranking.LEAST_SEEDS} seeds",
         f"All are {intervals.CONFIDENCE:.0%}, for other facts".replace("%", " %"),
-        f"taken at 1 - {ranking.LEVEL:g}/K",
         f"in at most {100 * ranking.LEVEL:g} of 100 tables",
         f"differs by more than {invariants.NOISE:g} between runs",
     ],
