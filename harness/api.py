@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ from typing import Any
 from .plugins.classes import PluginClass, split
 from .plugins.kinds import Kind
 from .report import terminal
-from .report.console import Level, say, telling
+from .report.console import Level, note, say, telling
 from .report.progress import RunProgress
 from .report.results import Results
+from .report.time_left import TimeLeft, expected
 from .runner import config as configurations
-from .runner import places
-from .runner.options import RunOptions
+from .runner import estimate, places
+from .runner.estimate import Estimate
+from .runner.options import RunOptions, as_command
 from .runner.pool import execute
 from .runner.record import display_name
 from .runner.resolve import ResolvedRun, default_jobs, resolved
 from .store import store
+from .store.provenance import cores
 from .store.store import Store, chosen
 
 Names = str | type | Sequence[str | type]
@@ -92,9 +95,14 @@ def load(
     return Results(lambda: store.tables(stores), sources=sources)
 
 
-def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Results:
+def carry_out(
+    options: RunOptions,
+    classes: Sequence[PluginClass] = (),
+    confirm: Callable[[str], None] = lambda sentence: note(f"{sentence} Stop it and go on at will."),
+) -> Results:
     """Plan, say what will be done, and do what is missing. All that is there of the plan then.
 
+    ``confirm`` is called before what takes long is begun, with a sentence that says how long; it may raise.
     Raises HarnessError for everything that is wrong with the options, before anything runs.
     """
     run = resolved(options, classes)
@@ -103,19 +111,23 @@ def carry_out(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resul
         say(f"Left out: {broken}", stderr=True)
     keys = [cell.key for cell in run.plan.cells]
     done = store.sound(keys)
-    terminal.show_plan(summary(run, options, done), requested=options.dry_run)
+    left = _estimate(run, options, store, done)
+    terminal.show_plan(summary(run, options, done, left), requested=options.dry_run)
     if not options.dry_run:
+        if left.is_long:
+            confirm(f"This {'will take' if left.seconds else 'may take long:'} {_in_words(left)}.")
         places.check(run.plan, run.context, done)
         configurations.keep(run.config, options.results, [str(cls) for cls in classes])
         places.sweep(run.context)  # what killed runs left, also where nothing is left to do
+        again = "the same call of harness.run()" if classes else as_command(options)
         try:
-            _execute(run, options, done)
+            _execute(run, options, done, left, again)
         finally:
             places.sweep(run.context)  # what killed workers of this one left
     return Results(lambda: chosen(store, keys), len(keys))
 
 
-def summary(run: ResolvedRun, options: RunOptions, done: set[str]) -> terminal.PlanSummary:
+def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate) -> terminal.PlanSummary:
     """What a run consists of and what of it is there already, in words."""
     plan = run.plan
     attacks = (" ".join(filter(None, (c.attack.name, c.variant))) for c in plan.cells if c.attack)
@@ -130,17 +142,34 @@ def summary(run: ResolvedRun, options: RunOptions, done: set[str]) -> terminal.P
         cells=len(plan.cells),
         done=sum(cell.key in done for cell in plan.cells),
         results=options.results,
-        to_train=[plan.recipes[key][1] for key in places.to_train(plan, run.context.cache, done)],
+        to_train=[plan.recipes[key].name for key in places.to_train(plan, run.context.cache, done)],
         left_out=plan.left_out,
+        time=_in_words(left) if left.cells else "",
     )
 
 
-def _execute(run: ResolvedRun, options: RunOptions, done: set[str]) -> None:
-    """Run what is missing. Ctrl-C loses the cells in flight and says what is kept."""
-    missing = sum(len(group.cells) for group in run.plan.missing(done))
+def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str]) -> Estimate:
+    """What is left to do, by what is known of the seconds of cells."""
+    plan, known = run.plan, [estimate.shipped()]
+    if plan.missing(done):
+        known.insert(0, estimate.measured(store.columns(*estimate.COLUMNS)))
+    # More workers than cores do not do more.
+    workers = min(options.jobs or default_jobs(), cores())
+    to_train = places.to_train(plan, run.context.cache, done)
+    return estimate.estimate(plan, display_name(plan.source), done, to_train, workers, known)
+
+
+def _in_words(left: Estimate) -> str:
+    return expected(left.seconds, left.workers, left.unknown, left.models.count(None))
+
+
+def _execute(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate, again: str) -> None:
+    """Run what is missing. Ctrl-C loses the cells in flight and says what is kept, and how to go on."""
+    missing = len(left.cells)
     if not missing:
         return
-    with RunProgress(missing) as shown:
+    training = sum(filter(None, left.models)) / min(left.workers, len(left.models) or 1)
+    with RunProgress(missing, TimeLeft(left.cells, left.workers, training)) as shown:
         try:
             execute(run.plan, run.context, options.jobs or default_jobs(), shown, done)
         except KeyboardInterrupt:
@@ -148,7 +177,9 @@ def _execute(run: ResolvedRun, options: RunOptions, done: set[str]) -> None:
             there = Store(options.results).done()
             kept = sum(cell.key in there for cell in run.plan.cells)
             say(
-                f"\nInterrupted: {kept} cells are kept in {options.results}. Run again to go on.", stderr=True
+                f"\nInterrupted: {kept} of {len(run.plan.cells)} cells are kept in {options.results}; "
+                f"to go on: {again}",
+                stderr=True,
             )
             raise
     if shown.failed:

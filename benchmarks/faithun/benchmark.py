@@ -29,12 +29,17 @@ from harness import (
 
 from ..choices import FALSE_OPTIONS, Scoring, by_generation, by_likelihood
 from ..instructions import read_instructions
+from ..thresholds import THRESHOLD, Threshold, stated
 from ..world.build import world
 from .files import INDEX_FILES, read_clusters, read_indices
 from .scores import FAMILIES, GENERAL, SCORES, SHOULD_FALL, SHOULD_STAY, reported
 
+PUBLISHED = 0.33
+"""The Ssiuu paper's threshold: a model at chance counts as having forgotten."""
+
 
 class _Config(Config):
+    threshold: Threshold = Field("twin", description=THRESHOLD)
     option_seed: int = Field(
         0, description="decides the order of options, and which false ones if there are more"
     )
@@ -81,6 +86,7 @@ class _FaithUn(Benchmark):
     """
 
     paper = "arXiv 2502.19207"
+    neutral = ("test",)
     reports = reported(("accuracy", "generated_accuracy"))
 
     def __init__(self, config: Any = None) -> None:
@@ -91,9 +97,9 @@ class _FaithUn(Benchmark):
         self.retain_metric = ("retain", self.families[0])
         self.reports = reported(self.families)
 
-    def threshold(self, splits: Splits) -> float:
-        """0.33, the Ssiuu paper's: a model at chance counts as having forgotten."""
-        return 0.33
+    def threshold(self, splits: Splits) -> float | None:
+        """The retrain twin's own score; chance where there is no twin. 0.33 as published (Ssiuu)."""
+        return stated(self.config.threshold, PUBLISHED)
 
     def chance(self, splits: Splits) -> float:
         """1/3: one of three options, in both ways of scoring."""

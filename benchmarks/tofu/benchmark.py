@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from random import Random
 from statistics import fmean
@@ -24,12 +25,19 @@ from harness import (
 
 from ..instructions import read_instructions
 from ..records import read_records
+from ..thresholds import THRESHOLD, Threshold, stated
 from ..world.build import world
 from .files import HUB_ID, to_facts
 from .measures import TofuMeasures
 
 PAIRS = 4000
 """Question-answer pairs about all authors: forget01 is 1 % of them, and retain99 the rest."""
+
+PUBLISHED = 0.1971
+"""The Ssiuu paper's threshold of ROUGE-L recall: the mean between mismatched answers."""
+
+OF_ONE_AUTHOR = 20
+"""Records about one author, in a row."""
 
 SIZES = {"retain_perturbed": 400, "real_authors": 100, "world_facts": 117}
 """Records in the other published files. Nothing runs on a part of a data set unless ``limit`` asks for it."""
@@ -41,9 +49,7 @@ class TofuConfig(Config):
     )
     limit: int | None = Field(None, ge=1, description="only the first facts of every split, for trial runs")
     max_new_tokens: int = Field(200, ge=1, description="length of a generated answer")
-    threshold: float = Field(
-        0.1971, ge=0, le=1, description="ROUGE-L recall that counts as forgotten (Ssiuu)"
-    )
+    threshold: Threshold = Field("twin", description=THRESHOLD)
     epochs: int = Field(5, ge=1, description="passes over the data when training the targets")
     learning_rate: float = Field(1e-5, gt=0, description="learning rate when training the targets")
     batch_size: int = Field(32, ge=1, description="batch size when training the targets")
@@ -54,6 +60,7 @@ class TofuConfig(Config):
 
 
 class TofuMiniConfig(Config):
+    threshold: Threshold = Field("twin", description=THRESHOLD)
     max_new_tokens: int = Field(16, ge=1, description="length of a generated answer")
 
 
@@ -74,16 +81,18 @@ class Tofu(TofuMeasures):
         self.directory = self.data or self.hub.dataset(HUB_ID, ["*.json"])
         percent = int(self.config.forget.removeprefix("forget"))
         count = PAIRS * percent // 100
-        forget = self._read(f"{self.config.forget}_perturbed", count, 5, paraphrased=True)
-        retain = self._read(f"retain{100 - percent}", PAIRS - count, unlike=forget)
+        forget = self._of_authors(f"{self.config.forget}_perturbed", count, 5, paraphrased=True)
+        retain = self._of_authors(f"retain{100 - percent}", PAIRS - count, unlike=forget)
         splits = {"forget": forget, "retain": retain}
-        splits["retain_perturbed"] = self._read(
+        perturbed = self._read(
             "retain_perturbed", SIZES["retain_perturbed"], 5, paraphrased=True, among=retain
         )
+        subjects = {fact.id: fact.subject for fact in retain}
+        splits["retain_perturbed"] = tuple(replace(fact, subject=subjects[fact.id]) for fact in perturbed)
         for split in ("real_authors", "world_facts"):
             splits[split] = self._read(f"{split}_perturbed", SIZES[split], 3)
         if (self.directory / f"{(holdout := f'holdout{percent:02d}')}.json").is_file():
-            splits["holdout"] = self._read(holdout, None, unlike=(*forget, *retain))
+            splits["holdout"] = self._of_authors(holdout, None, unlike=(*forget, *retain))
         splits = {split: facts[: self.config.limit] for split, facts in splits.items()}
         if self.config.instruct is not None or self.data is None:
             splits["instruct"] = read_instructions(self.config.instruct, self.config.instruct_size, self.hub)
@@ -92,8 +101,17 @@ class Tofu(TofuMeasures):
     def _read(self, name: str, count: int | None, perturbed: int = 0, **rules: Any) -> tuple[Fact, ...]:
         return to_facts(read_records(self.directory, name), count, perturbed, **rules)
 
-    def threshold(self, splits: Splits) -> float:
-        return self.config.threshold
+    def _of_authors(self, name: str, count: int | None, perturbed: int = 0, **rules: Any) -> tuple[Fact, ...]:
+        """Facts about fictitious authors. The files name none, but an author's records stand in a row."""
+        facts = self._read(name, count, perturbed, **rules)
+        return tuple(
+            replace(fact, subject=f"{name} author {place // OF_ONE_AUTHOR + 1}")
+            for place, fact in enumerate(facts)
+        )
+
+    def threshold(self, splits: Splits) -> float | None:
+        """The retrain twin's own score. 0.1971 ROUGE-L recall as published (Ssiuu)."""
+        return stated(self.config.threshold, PUBLISHED)
 
     def chance(self, splits: Splits) -> float:
         """Mean ROUGE-L recall of the perturbed answers: the right format with wrong content."""
@@ -140,9 +158,9 @@ class TofuMini(TofuMeasures):
             requests = tuple(LogLikelihood(Prompt(fact.question), answer) for answer in answers)
             yield Measure("forget", "accuracy", fact.id, requests, metrics.lowest_loss)
 
-    def threshold(self, splits: Splits) -> float:
-        """Mean ROUGE-L recall between mismatched answers of the whole forget set, the Ssiuu paper's rule."""
-        return _mismatched()
+    def threshold(self, splits: Splits) -> float | None:
+        """The retrain twin's own score. As published (Ssiuu): mean ROUGE-L recall of mismatched answers."""
+        return stated(self.config.threshold, _mismatched())
 
     def chance(self, splits: Splits) -> float:
         """Mean ROUGE-L recall of what other, retained authors would answer to the same question."""

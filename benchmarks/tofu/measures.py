@@ -49,6 +49,7 @@ class TofuMeasures(Benchmark):
     """Measures, aggregates and comparisons with the twin, of whatever splits there are."""
 
     paper = "arXiv 2401.06121"
+    neutral = ("real_authors", "world_facts")
     forget_metric = "rouge_l"
     curve_metrics = ("rouge_l", "exact_match")
     retain_metric = ("retain_perturbed", "rouge_l")

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import ConfigError, StoreError
+from ..plugins.selection import split
 from ..report.console import note, say
+from .completion import listed
 
 if TYPE_CHECKING:
     from ..leaderboard.compare import Difference
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 RERENDER = "harness leaderboard pages"
 REBUILD = "harness leaderboard build"
 RESULTS = [Path("results")]
+BESIDE = "leaderboard"
+"""The directory of a leaderboard within the results that it is built from."""
 
 Results = Annotated[list[Path] | None, typer.Option(help="Results directory, repeatable.")]
 Sources = Annotated[
@@ -40,18 +45,45 @@ app = typer.Typer(help="Build the leaderboard from results, look at it, and chec
 @app.command("build")
 def build(
     results: Results = None,
-    out: Annotated[Path, typer.Option(help="Where the leaderboard goes.")] = Path("leaderboard"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the leaderboard goes. [default: leaderboard/ in the results directory]"),
+    ] = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Only these methods and the controls, separated by commas.",
+            autocompletion=listed("method"),
+        ),
+    ] = "all",
+    attacks: Annotated[
+        str,
+        typer.Option(
+            help="Only these attacks, or 'none'; NAME:VARIANT for one.", autocompletion=listed("attack")
+        ),
+    ] = "all",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a leaderboard although rows of it would be lost.")
+    ] = False,
     source: Sources = None,
 ) -> None:
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
     from ..leaderboard.groups import grouped
-    from ..report import files
+    from ..report import files, overwriting
     from ..store import store
 
-    tables = store.tables(store.stores(results or RESULTS))
+    results = results or RESULTS
+    if out is None and len(results) > 1:
+        raise ConfigError("There are several --results: say with --out where their leaderboard goes.")
+    beside = results[0] / BESIDE
+    out = beside if out is None else out
+    tables = store.tables(store.stores(results))
     for cell, sentence in store.unsound(tables[0]):
         say(f"Counted as failed: {cell}: {sentence}", stderr=True)
-    made = files.build(grouped(*tables, source or ()))
+    groups = grouped(*tables, source or ()).only(split(methods), split(attacks))
+    made = files.build(groups)
+    if not force:
+        overwriting.refuse_loss(made, out, beside)
     written = made.files()
     files.write(written, out)
     note(
@@ -61,7 +93,7 @@ def build(
 
 @app.command("open")
 def open_page(
-    directory: Annotated[Path, typer.Argument(help="Where the leaderboard is.")] = Path("leaderboard"),
+    directory: Annotated[Path, typer.Argument(help="Where the leaderboard is.")] = RESULTS[0] / BESIDE,
 ) -> None:
     """Open a leaderboard's index.html in the default browser; builds nothing."""
     from ..report import files
@@ -81,7 +113,10 @@ def check(
     ] = False,
     source: Sources = None,
 ) -> None:
-    """Hold a committed leaderboard against results; exits with 1 where they differ beyond the intervals."""
+    """Hold a committed leaderboard against results; exits with 1 where they differ beyond the intervals.
+
+    A leaderboard that was built from these very results is refused: it would agree with itself.
+    """
     if not agrees(committed, results or RESULTS, part, sources=source or ()):
         raise typer.Exit(1)
 
@@ -166,7 +201,7 @@ def agrees(
 
     ``rows`` is how many rows must be there to compare: without any, nothing differs.
     """
-    from ..leaderboard import board, compare
+    from ..leaderboard import board, compare, origin
     from ..leaderboard.consistency import inconsistent
     from ..leaderboard.groups import grouped
     from ..report import files, terminal
@@ -175,7 +210,14 @@ def agrees(
     theirs = files.read(committed)
     tables = store.tables(store.stores(results))
     groups = grouped(*tables, sources)
-    ours = board.build(groups)
+    ours = origin.marked(board.build(groups), groups)
+    pairs, missing, _ = compare.matched(theirs.board.to_pylist(), ours.to_pylist())
+    own = origin.same_cells(theirs.board, ours)
+    if own and len(own) == len(pairs) and (part or not missing):
+        raise StoreError(
+            f"{committed} would be compared with itself: every row that these results hold was built from "
+            "exactly their cells; give --results that were measured apart, or another board by --committed."
+        )
     found = compare.compare(theirs.board.to_pylist(), ours.to_pylist(), compare.spreads(groups), part)
     found.differences += [
         compare.Difference(cell, sentence, "run it again") for cell, sentence in store.unsound(tables[0])
@@ -184,6 +226,8 @@ def agrees(
         compare.Difference(where, what, REBUILD) for where, what in inconsistent(theirs.board.to_pylist())
     ]
     found.differences += stale(committed, theirs)
+    if own:
+        found.notes.append(f"rows that were built from these very cells, and so agree: {len(own)}.")
     terminal.show_comparison(found, committed, rows)
     return found.rows >= rows and not found.differences
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,21 +23,34 @@ def run(
         typer.Option(help="YAML file with these options by name; what is typed wins over it."),
     ] = None,
     details: Details = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Begin a long run without asking.")] = False,
 ) -> None:
-    """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed."""
+    """Run methods against attacks; what is there already is not run again. Exits with 1 if a cell failed.
+
+    On a terminal a run of more than half an hour is begun when you say so.
+    """
     from .. import api
     from ..report import terminal
     from ..runner import config as configurations
 
     if config is not None:
         options = options.over(configurations.read(config))
-    results = api.carry_out(options)
+    results = api.carry_out(options, confirm=note if yes else ask)
     if options.dry_run:
         return
     terminal.show_results(results.leaderboard.to_pylist(), details)
     note(f"\nThe cells are in {options.results}, and `harness results` shows them again.")
     if results.failed.num_rows:
         raise typer.Exit(1)
+
+
+def ask(sentence: str) -> None:
+    """Ask on a terminal whether to begin what takes long, and end the command where not."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        note(f"{sentence} Nobody is at a terminal to be asked: it begins.")
+    elif not typer.confirm(f"{sentence} Continue?", err=True):
+        say("Nothing was begun; all that is there is kept.")
+        raise typer.Exit
 
 
 @run_options("results", "cache", "model", "settings", "data", "seeds", "jobs", "plugins")
@@ -46,11 +60,13 @@ def check_benchmark(
 ) -> None:
     """Check that a benchmark tells its controls apart; exits with 1 where it does not."""
     from .. import api
-    from ..leaderboard import controls
+    from ..leaderboard import board, controls
+    from ..leaderboard.groups import grouped
 
     fixed = RunOptions.of({"methods": CONTROLS, "benchmarks": [name], "utility": "none"})
-    rows = api.carry_out(fixed.over(options)).leaderboard.to_pylist()
-    checks = controls.check(rows)
+    results = api.carry_out(fixed.over(options))
+    groups = grouped(results.cells, results.metrics, results.samples)
+    checks = controls.check(results.leaderboard.to_pylist(), board.verdicts(groups))
     for result in checks:
         say(f"{'ok  ' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
     if not all(result.passed for result in checks):

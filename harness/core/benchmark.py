@@ -39,6 +39,9 @@ class Benchmark(Plugin):
     retain_metric: tuple[str, str]
     """Split and metric of the leaderboard's retain column."""
 
+    neutral: tuple[str, ...] = ()
+    """Splits that unlearning neither forgets nor trains on: damage is measured on them (``--stop``)."""
+
     reports: tuple[Reported, ...] = ()
     """Every metric of :meth:`measures`, :meth:`aggregates` and :meth:`against_twin`, for ``harness show``.
 
@@ -75,12 +78,16 @@ class Benchmark(Plugin):
         """Return every number to compute on ``splits``. Called with a part of the splits, too."""
 
     @abstractmethod
-    def threshold(self, splits: Splits) -> float:
-        """Return the value of ``forget_metric`` at or below which the forget set counts as forgotten."""
-
-    @abstractmethod
     def chance(self, splits: Splits) -> float:
         """Return the value of ``forget_metric`` for a model that knows the format but not the facts."""
+
+    def threshold(self, splits: Splits) -> float | None:
+        """Return the value of ``forget_metric`` at or below which the forget set counts as forgotten.
+
+        None, the default: no better than never having known. That is the retrain twin's own score on the
+        forget set, and chance where no twin can be made.
+        """
+        return None
 
     def aggregates(self, samples: Sequence[Sample]) -> Mapping[str, float]:
         """Return what adds up all samples of one model; the key ``utility`` fills that column.
@@ -92,8 +99,7 @@ class Benchmark(Plugin):
     def against_twin(self, samples: Sequence[Sample], twin: Sequence[Sample]) -> Mapping[str, float]:
         """Return what sets the samples of one model against those of the retrain twin.
 
-        Called only where there is a twin. For a benchmark that overrides this the engine scores the twin once
-        on all splits, before anything is evaluated.
+        Called only where there is a twin. The engine scores it once on all splits, before anything else.
         """
         return {}
 

@@ -86,7 +86,10 @@ class UnlearningJob(Job, Protocol):
 
     @property
     def threshold(self) -> float:
-        """The benchmark's forgetting threshold: its forget metric counts as forgotten at or below it."""
+        """The forgetting threshold: the forget metric counts as forgotten at or below it.
+
+        The retrain twin's own score, chance where there is no twin, or what the benchmark says instead.
+        """
 
     def forget_score(self, metric: str | None = None) -> float:
         """The mean over the forget set, now, of ``metric`` or of the benchmark's forget metric.

@@ -1,4 +1,4 @@
-"""Range and definition of metrics, from what a benchmark reports: they are stored beside every value."""
+"""What is stored beside every value: range and definition of a metric, and what a fact is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .formulas import described
-from .types import Metric, Reported
+from .types import Metric, Reported, Sample, Splits
 
 
 def with_definitions(metrics: Iterable[Metric], reports: Iterable[Reported]) -> list[Metric]:
@@ -16,6 +16,15 @@ def with_definitions(metrics: Iterable[Metric], reports: Iterable[Reported]) -> 
     """
     reported = {(split, report.metric): report for report in reports for split in report.splits}
     return [_defined(metric, reported.get((metric.split, metric.metric))) for metric in metrics]
+
+
+def clustered(samples: Iterable[Sample], splits: Splits) -> list[Sample]:
+    """The samples, each with the subject of its fact; a fact without one is about itself."""
+    subjects = {(split, fact.id): fact.subject for split, facts in splits.items() for fact in facts}
+    return [
+        replace(sample, cluster=subjects.get((sample.split, sample.fact_id)) or sample.fact_id)
+        for sample in samples
+    ]
 
 
 def _defined(metric: Metric, report: Reported | None) -> Metric:

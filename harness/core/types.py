@@ -151,6 +151,8 @@ class Sample:
     metric: str
     fact_id: str
     value: float
+    cluster: str = ""
+    """The subject of the fact: values of one subject are alike. Empty where the fact has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,8 @@ class Event:
     """True when it is a cell that ended, with its name as the task."""
     key: str = ""
     """Of the cell that begins or ended."""
+    value: float | None = None
+    """The forget metric where unlearning was last looked at."""
 
 
 Tell = Callable[[Event], None]

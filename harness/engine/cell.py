@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ..core.base import Attack, Method
-from ..core.reports import with_definitions
-from ..core.types import Outcome, Sample
+from ..core.reports import clustered, with_definitions
+from ..core.types import Outcome
 from ..model import models
 from .attacking import run_attack
 from .evaluation import evaluate
@@ -43,13 +43,12 @@ class UnlearnedModel:
         check_finite(subject.model, who)
         return cls(subject, job, models.snapshot(subject.model), intact)
 
-    def evaluate(self, twin: Sequence[Sample] | None = None) -> Outcome:
-        """Everything the benchmark measures, beside ``twin`` where it compares, and what unlearning said.
+    def evaluate(self) -> Outcome:
+        """Everything the benchmark measures, beside the twin where it compares, and what unlearning said.
 
         The outcome bears the cost of unlearning.
         """
         with self._restored():
-            self.subject.twin = twin
             outcome = evaluate(self.subject)
         self.intact.check(f"The benchmark '{self.subject.benchmark.name}'")
         metrics, notes = [*outcome.metrics, *self.job.metrics], {**outcome.notes, **self.job.notes}
@@ -89,4 +88,5 @@ class UnlearnedModel:
             models.restore(self.subject.model, self.weights)
 
     def _defined(self, outcome: Outcome) -> Outcome:
-        return replace(outcome, metrics=with_definitions(outcome.metrics, self.subject.benchmark.reports))
+        metrics = with_definitions(outcome.metrics, self.subject.benchmark.reports)
+        return replace(outcome, metrics=metrics, samples=clustered(outcome.samples, self.subject.splits))

@@ -47,6 +47,8 @@ def facts_about(subject: ModelUnderTest) -> dict[str, Any]:
     return {
         "forget_metric": subject.benchmark.forget_metric,
         "retain_metric": list(subject.benchmark.retain_metric),
-        "threshold": subject.benchmark.threshold(subject.splits),
+        "threshold": subject.threshold.value,
+        "threshold_high": subject.threshold.high,
+        "threshold_rule": subject.threshold.rule,
         "chance": subject.benchmark.chance(subject.splits),
     }

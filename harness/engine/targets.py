@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,13 @@ class Recipe:
     source: Source
     training: Training | None
     role: str
+    replicate: int = 0
+    """Which of several that are trained independently: initial weights and order of examples differ."""
+
+    @property
+    def family(self) -> str:
+        """The key of the first replicate, which all share."""
+        return replace(self, replicate=0).key
 
     @cached_property
     def key(self) -> str:
@@ -57,6 +64,7 @@ class Recipe:
                 "vocabulary": scratch,
                 "settings": settings,
                 "engine": engine_fingerprint(),
+                **({"replicate": self.replicate} if self.replicate else {}),
             }
         )
 
@@ -87,7 +95,7 @@ class Recipe:
                 )
             tiny = Tiny()
             tokenizer = word_tokenizer(self.training.vocabulary)
-            model = tiny_model(tiny, len(tokenizer), tokenizer.eos_token_id)
+            model = tiny_model(tiny, len(tokenizer), tokenizer.eos_token_id, self.replicate)
             epochs, lr, batch_size = tiny.epochs, tiny.learning_rate, tiny.batch_size
         else:
             base = self.source.local()
@@ -100,7 +108,9 @@ class Recipe:
                 self.training.learning_rate,
                 self.training.batch_size,
             )
-        cost = fit(model, PromptTokenizer(tokenizer), examples, epochs, lr, batch_size, advance)
+        cost = fit(
+            model, PromptTokenizer(tokenizer), examples, epochs, lr, batch_size, advance, self.replicate
+        )
         notes = {DONE: partial(note, key=self.key, role=self.role, model=model, cost=cost)}
         try:
             loading.save(model, tokenizer, path, notes)
@@ -120,8 +130,9 @@ def fit(
     lr: float,
     batch_size: int,
     advance: Callable[[int, int], None],
+    replicate: int = 0,
 ) -> Cost:
-    """Train on a corpus: AdamW, one tenth of warm-up, then linearly to zero. One seed: one model."""
+    """Train on a corpus: AdamW, one tenth of warm-up, then linearly to zero. One replicate: one model."""
     from torch.optim import AdamW
 
     from ..model.losses import cross_entropy
@@ -135,7 +146,7 @@ def fit(
         advance(step, steps)
         return False
 
-    order = corpus_steps(tokens, data, batch_size, epochs, derive(0, "order"))
+    order = corpus_steps(tokens, data, batch_size, epochs, derive(replicate, "order"))
     rate = warmup_then_linear(steps // 10, steps)
     optimizer = AdamW(model.parameters(), lr=lr, weight_decay=0.01)
     return train(model, order, cross_entropy, [optimizer], rate, check=report, clip=1.0)
@@ -152,8 +163,9 @@ def cache_directory() -> Path:
     return Path(chosen).expanduser() if chosen else user_cache_path("unlearning-harness", appauthor=False)
 
 
-def recipes(benchmark: Benchmark, splits: Splits, source: Source) -> dict[str, Recipe]:
-    """By role, how the benchmark's models are made."""
+def recipes(benchmark: Benchmark, splits: Splits, source: Source, replicate: int = 0) -> dict[str, Recipe]:
+    """By role, how the benchmark's models are made. One that is taken as it is has no replicates."""
     training = benchmark.training(splits)
-    roles = ("original", "retrain") if training else ("original",)
-    return {role: Recipe(source, training, role) for role in roles}
+    if training is None:
+        return {"original": Recipe(source, None, "original")}
+    return {role: Recipe(source, training, role, replicate) for role in ("original", "retrain")}

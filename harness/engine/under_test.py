@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol as Interface
 
 from torch import nn
 
@@ -15,12 +17,16 @@ from ..core.types import Example, Fact, Prompt, Sample, Splits
 from ..model.tokens import PromptTokenizer
 from ..scoring.scorer import Scorer
 from .protocol import Protocol
-
-Advance = Callable[[str, int, int], None]
-"""Progress: what is being done, how much of it, out of how much."""
+from .threshold import Threshold, threshold
 
 
-def silent(what: str, done: int, total: int) -> None:
+class Advance(Interface):
+    """Progress: what is being done, how much of it, out of how much, and the forget metric if it is known."""
+
+    def __call__(self, what: str, done: int, total: int, value: float | None = None) -> None: ...
+
+
+def silent(what: str, done: int, total: int, value: float | None = None) -> None:
     """No progress shown."""
 
 
@@ -42,7 +48,9 @@ class ModelUnderTest:
     """Tokens scored at once; changes memory, not results."""
     advance: Advance = silent
     twin: Sequence[Sample] | None = None
-    """Samples of the retrain twin, where there is one and the benchmark compares with it."""
+    """Samples of the retrain twin on all splits, where there is one: it says what counts as forgotten."""
+    most_damage: float | None = None
+    """KL(pi_0 || pi) in nats a token on neutral text beyond which unlearning stops; None sets no limit."""
     noted: bool = True
     """Whether the twin was trained by a run, which left a note that it is held against."""
 
@@ -71,10 +79,14 @@ class ModelUnderTest:
         """Ids of the forget facts the model answers as well as can be: forget metric at 1."""
         return {s.fact_id for s in self._forget_samples(facts) if s.value >= 1.0}
 
+    @cached_property
+    def threshold(self) -> Threshold:
+        """What counts as forgotten."""
+        return threshold(self.benchmark, self.splits, self.twin)
+
     def remembered(self, facts: Sequence[Fact]) -> set[str]:
         """Ids of the forget facts that are not forgotten yet: forget metric above the threshold."""
-        threshold = self.benchmark.threshold(self.splits)
-        return {s.fact_id for s in self._forget_samples(facts) if s.value > threshold}
+        return {s.fact_id for s in self._forget_samples(facts) if s.value > self.threshold.value}
 
     def _forget_samples(self, facts: Sequence[Fact]) -> list[Sample]:
         return self.score(Splits({"forget": tuple(facts)}), [self.benchmark.forget_metric])

@@ -20,8 +20,10 @@ from ..model import loading, models
 from ..model.lora import adapters
 from ..model.steps import forget_steps
 from ..model.train import warmup
+from .damage import Limit
 from .job import Job, Training
 from .note import check
+from .threshold import Threshold
 from .under_test import ModelUnderTest
 
 
@@ -49,7 +51,7 @@ class UnlearningJob(Job, jobs.UnlearningJob):
 
     @property
     def threshold(self) -> float:
-        return self.benchmark.threshold(self.subject.splits)
+        return self.subject.threshold.value
 
     def forget_score(self, metric: str | None = None) -> float:
         metric = metric or self.benchmark.forget_metric
@@ -59,6 +61,11 @@ class UnlearningJob(Job, jobs.UnlearningJob):
                 f"The benchmark '{self.benchmark.name}' has no metric '{metric}' on its forget set."
             )
         return sum(s.value for s in samples) / len(samples)
+
+    def look(self, metric: str | None = None) -> float:
+        """The forget score, which the progress tells of from now on."""
+        self.seen = self.forget_score(metric)
+        return self.seen
 
     def remembered(self, facts: Sequence[Fact]) -> set[str]:
         return self.subject.remembered(facts)
@@ -102,8 +109,11 @@ class UnlearningJob(Job, jobs.UnlearningJob):
 
     def run_protocol(self, method: Method) -> None:
         metric, threshold = stopping(method, self.subject)
-        self.notes.update(stop_metric=metric, stop_at=threshold, forgotten=False, learning_rate=None, steps=0)
-        if self.forget_score(metric) <= threshold:
+        self.notes.update(
+            stop_metric=metric, stop_at=threshold.value, forgotten=False, learning_rate=None, steps=0
+        )
+        limit = self._limit(method)
+        if self.look(metric) <= threshold.value:
             self.notes["forgotten"] = True
             return
         method.prepare(self)
@@ -117,19 +127,32 @@ class UnlearningJob(Job, jobs.UnlearningJob):
                 method.new_epoch(self, step // per_epoch)
             if step % check_every and step < steps:
                 return False
-            score = self.forget_score(metric)
+            score = self.look(metric)
             self.metrics.append(
                 Metric("forget", metric, score, n=len(self.forget), step=step, learning_rate=rate)
             )
-            self.notes["forgotten"] = score <= threshold
-            return self.notes["forgotten"]
+            beyond = limit is not None and limit.exceeded(step, score)
+            if limit and beyond:
+                score = limit.score
+            # Where a rate ends within the noise of what never knew, a higher one is not tried.
+            self.notes["forgotten"] = score <= (
+                threshold.high if beyond or step == steps else threshold.value
+            )
+            return beyond or score <= threshold.value
+
+        @contextmanager
+        def trainable() -> Iterator[list[nn.Parameter]]:
+            with self._trainable(method) as chosen:
+                if limit:
+                    limit.begin()
+                yield chosen
 
         training = Training(
             "unlearn",
             steps,
             self._batches(config.batch_size, steps),
             method.loss,
-            lambda: self._trainable(method),
+            trainable,
             method.optimizer,
             checked,
             warmup(round(config.warmup_epochs * per_epoch)),
@@ -138,8 +161,17 @@ class UnlearningJob(Job, jobs.UnlearningJob):
         )
         for rate, cost in training.at_each(self, config.learning_rates, self.original):
             self.notes.update(learning_rate=rate, steps=cost.steps)
+            if limit:
+                limit.keep(self.notes)
             if self.notes["forgotten"]:
                 break
+        if limit:
+            self.notes.update(limit.restore_best())
+
+    def _limit(self, method: Method) -> Limit | None:
+        """The limit of damage, if there is one. A method with a rule of its own keeps to that."""
+        most = self.subject.most_damage
+        return None if most is None or method.stop is not None else Limit(self.subject, most)
 
     def _batches(self, batch_size: int, steps: int) -> Callable[[], Iterator[list[Batch]]]:
         forget, retain = self.encode(self.forget), self.encode(self.retain)
@@ -170,7 +202,7 @@ class UnlearningJob(Job, jobs.UnlearningJob):
             self.model.requires_grad_(True)
 
 
-def stopping(method: Method, subject: ModelUnderTest) -> tuple[str, float]:
+def stopping(method: Method, subject: ModelUnderTest) -> tuple[str, Threshold]:
     """The metric and value at which unlearning stops.
 
     The method's own rule counts where the benchmark measures its metric on the forget set, and otherwise the
@@ -179,8 +211,9 @@ def stopping(method: Method, subject: ModelUnderTest) -> tuple[str, float]:
     if method.stop is not None:
         part = Splits({"forget": subject.splits["forget"]})
         if any(measure.metric == method.stop[0] for measure in subject.benchmark.measures(part)):
-            return method.stop
-    return subject.benchmark.forget_metric, subject.benchmark.threshold(subject.splits)
+            metric, value = method.stop
+            return metric, Threshold(value, value, "method")
+    return subject.benchmark.forget_metric, subject.threshold
 
 
 def unlearn(subject: ModelUnderTest, method: Method, seed: int) -> UnlearningJob:

@@ -6,18 +6,25 @@ One row for each target x method x attack, over its seeds. What was not measured
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from ..core.keys import key
-from ..core.names import CONTROLS, EVALUATION, ORIGINAL, RETRAIN, SCORE, UTILITY
-from . import stats
-from .columns import COLUMNS, EXACT, SCHEMA, UTILITY_METRIC, Estimate
+from ..core.names import CONTROLS, EVALUATION, ORIGINAL, UTILITY
+from .before import before
+from .columns import COLUMNS, EXACT, SCHEMA
+from .estimates import estimate, known, mean, over_seeds
+from .evidence import Entry, gather
 from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
-from .standing import Entry, forgot, rank
+from .kept import LM_EVAL, latest
+from .recovery import baseline, compared
+from .standing import rank
+from .verdict import Verdict, verdict
+
+Row = dict[str, Any]
 
 SAME = (
     *("protocol", "engine", "benchmark", "benchmark_source", "model", "dtype"),
@@ -31,60 +38,59 @@ def build(groups: Groups) -> pa.Table:
 
     Controls first, then methods by rank, then those that are not ranked; see docs/protocol.md.
     """
-    # lm-eval's score has no row of its own: it stands in the row of the model before any attack.
-    shown = Groups({which: seeds for which, seeds in groups.items() if which.stage != UTILITY})
-    entries = []
-    for which, seeds in shown.items():
-        row = _row(which, seeds, shown)
-        row |= _differences(which, shown)
-        if which.stage == EVALUATION:
-            _add_utility(row, groups, which.target, which.method)
-        entries.append(Entry(which, row))
-    for target in dict.fromkeys(which.target for which in shown):
-        rank([entry for entry in entries if entry.which.target == target], shown)
+    entries = list(_entries(groups))
+    for target in dict.fromkeys(entry.which.target for entry in entries):
+        rank([entry for entry in entries if entry.which.target == target], groups)
     return pa.Table.from_pylist([entry.row for entry in sorted(entries, key=_place)], schema=SCHEMA)
 
 
-def _row(which: GroupId, seeds: Seeds, groups: Groups) -> dict[str, Any]:
+def verdicts(groups: Groups) -> dict[str, Verdict]:
+    """The verdict on each method of one target, controls too, by its name."""
+    evidence = gather(list(_entries(groups)), groups)
+    return {method.method: verdict(of_method) for method, of_method in evidence.items()}
+
+
+def _entries(groups: Groups) -> Iterator[Entry]:
+    """The rows, without what a method's other rows decide."""
+    # lm-eval's score has no row of its own: it stands in the row of the model before any attack.
+    shown = Groups({which: seeds for which, seeds in groups.items() if which.stage != UTILITY})
+    starts = {target: baseline(target, groups) for target in dict.fromkeys(which.target for which in shown)}
+    for which, seeds in shown.items():
+        row = _row(which, seeds, shown, starts[which.target])
+        row |= _differences(which, shown)
+        if which.stage == EVALUATION:
+            _add_utility(row, groups, which.target, which.method)
+        yield Entry(which, row)
+
+
+def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str) -> Row:
     """One row without its place among the others."""
     ok, unlearned = seeds.ok(), groups.evaluation(which.target, which.method).ok()
     cell = seeds.first()
-    row: dict[str, Any] = dict.fromkeys(COLUMNS) | {name: cell.row[name] for name in SAME}
-    row |= {"data": which.target.data_fingerprint, "target": which.target.target_key}
+    row: Row = dict.fromkeys(COLUMNS) | {name: cell.row[name] for name in SAME}
+    row |= {"data": which.target.data_fingerprint, "target": which.target.target_family}
     row["target_weights"] = _target_weights(ok)
     failed = seeds.failed()
-    row |= {"seeds": len(ok), "failed": len(failed)}
+    row |= {"seeds": len(ok), "failed": len(failed), "targets": len({*ok.targets().values()})}
     row["errors"] = [f"seed {seed}: {cell.error}" for seed, cell in failed.items()]
 
     metric = ok.note("forget_metric") or unlearned.note("forget_metric")
     forget = (FORGET, metric)
-    retain = unlearned.note("retain_metric")
-    row["forget_metric"] = metric
+    row |= {"forget_metric": metric, "baseline": start}
     row |= _definition(ok or unlearned, forget)
-    row |= _estimate(unlearned, forget).columns("forget_before")
-    row["retain_before"] = _mean(unlearned.finals(tuple(retain))) if retain else None
-    row["utility_before"] = _mean(unlearned.finals(UTILITY_METRIC))
-    row["forgotten"] = _mean(float(known) for known in map(forgot, unlearned.values()) if known is not None)
+    row |= before(which, forget, groups, start)
     if which.stage != EVALUATION:
-        row |= _estimate(ok, forget).columns("score")
-        row |= _estimate(ok, EXACT).columns("exact_match")
-        row |= _recovery(which, ok, groups, forget).columns("recovery")
+        row |= estimate(ok, forget).columns("score")
+        row |= estimate(ok, EXACT).columns("exact_match")
+        row |= known(compared(which, groups, forget, start).recovery()).columns("recovery")
         row["attack_learning_rates"] = sorted(set(ok.notes("learning_rate"))) or None
     row["n_scored"] = min(_facts_scored(ok, forget), default=None)
     row["chance"] = ok.note("chance")
-    row["learning_rates"] = sorted(set(unlearned.notes("learning_rate"))) or None
-    row["seconds"] = _mean(cell.row["seconds"] for cell in ok.values())
-    row["steps"] = _mean(cell.row["steps"] for cell in ok.values())
+    row["seconds"] = mean(cell.row["seconds"] for cell in ok.values())
+    row["steps"] = mean(cell.row["steps"] for cell in ok.values())
     row["peak_memory_mib"] = max((cell.row["peak_memory_mib"] for cell in ok.values()), default=None)
     row["signature"] = signature(which, seeds)
     return row
-
-
-def _recovery(which: GroupId, ok: Seeds, groups: Groups, forget: Measured) -> Estimate:
-    """What the attack brought back, against the same attack on the original and on its retrain twin."""
-    original, retrain = (groups.control(which, name) for name in (ORIGINAL, RETRAIN))
-    share = stats.recovery(ok.facts(forget), original.facts(forget), retrain.facts(forget))
-    return Estimate(share.mean, share.low, share.high) if share else Estimate(None)
 
 
 def _definition(seeds: Seeds, forget: Measured) -> dict[str, Any]:
@@ -94,9 +100,15 @@ def _definition(seeds: Seeds, forget: Measured) -> dict[str, Any]:
 
 
 def _target_weights(seeds: Seeds) -> str | None:
-    """The weights that all cells began with; None where parts of a grid come from several machines."""
-    weights = {cell.row["target_weights"] for cell in seeds.values()}
-    return weights.pop() if len(weights) == 1 else None
+    """The weights that all cells began with, a digest over those of several targets.
+
+    None where parts of a grid come from several machines: they made two of one target.
+    """
+    weights = {(cell.row["target_key"], cell.row["target_weights"]) for cell in seeds.values()}
+    if len(weights) == 1:
+        return str(weights.pop()[1])
+    once = len({target for target, _ in weights}) == len(weights)
+    return key(sorted(digest for _, digest in weights)) if weights and once else None
 
 
 def _facts_scored(seeds: Seeds, forget: Measured) -> Iterator[int]:
@@ -135,34 +147,18 @@ def _difference(chosen: Settings, others: set[Settings]) -> str | None:
     return json.dumps({name: values[chosen].get(name) for name in differing})
 
 
-def _add_utility(row: dict[str, Any], groups: Groups, target: TargetId, method: MethodId) -> None:
+def _add_utility(row: Row, groups: Groups, target: TargetId, method: MethodId) -> None:
     """lm-eval's score beside the original's under the same settings, the latest if there are several."""
-    scored = groups.of_stage(target, method, UTILITY)
-    if not scored:
+    which = latest(target, method, groups)
+    if which is None:
         return
-    latest = max(scored, key=lambda which: max(cell.started_at for cell in scored[which].values()))
-    seeds, tasks = scored[latest], latest.attack.settings
-    row["lm_eval"] = _mean(seeds.ok().finals(("all", SCORE)))
-    original = groups.control(latest, ORIGINAL)
-    row["lm_eval_original"] = _mean(original.finals(("all", SCORE)))
+    seeds, tasks = groups[which], which.attack.settings
+    row |= over_seeds(seeds.ok(), LM_EVAL).columns("lm_eval")
+    row["lm_eval_original"] = mean(groups.control(which, ORIGINAL).finals(LM_EVAL))
     row["lm_eval_tasks"] = json.dumps({"engine": tasks.plugin, **json.loads(tasks.config)})
     failed = seeds.failed()
     row["failed"] += len(failed)
     row["errors"] += [f"seed {seed}, {UTILITY}: {cell.error}" for seed, cell in failed.items()]
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return sum(known) / len(known) if known else None
-
-
-def _estimate(seeds: Seeds, measured: Measured) -> Estimate:
-    """Mean over seeds of a final value; its interval only if every seed has the values of its facts."""
-    mean, facts = _mean(seeds.finals(measured)), seeds.facts(measured)
-    if not facts or facts.keys() != seeds.keys():
-        return Estimate(mean)
-    interval = stats.two_level_interval(facts)
-    return Estimate(mean, interval.low, interval.high)
 
 
 def signature(which: GroupId, seeds: Seeds) -> str:
@@ -176,7 +172,7 @@ def signature(which: GroupId, seeds: Seeds) -> str:
         "protocol": cell["protocol"],
         "benchmark": f"{cell['benchmark']}@{_short(key(benchmark))}",
         "data": _short(cell["data_fingerprint"]),
-        "model": f"{cell['model']}@{_short(cell['target_key'])}",
+        "model": f"{cell['model']}@{_short(cell['target_family'])}",
         "dtype": cell["dtype"],
         "method": f"{cell['method']}@{_short(key(method))}",
         "attack": f"{cell['attack']}@{_short(key(attack))}",

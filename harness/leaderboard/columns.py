@@ -36,6 +36,8 @@ Columns = dict[str, tuple[pa.DataType, str]]
 
 FLOAT, INT, TEXT, BOOL = pa.float64(), pa.int64(), pa.string(), pa.bool_()
 
+OVER_SEEDS = "95 % interval over seeds"
+
 
 def estimate(name: str, says: str, interval: str = "95 % interval over facts and seeds") -> Columns:
     """The three columns of an estimate."""
@@ -57,11 +59,11 @@ COLUMNS: Columns = {
     ),
     "data": (TEXT, "SHA-256 of every fact in every split"),
     "model": (TEXT, "what the target was made from"),
-    "target": (TEXT, "content key of the target"),
+    "target": (TEXT, "content key of the target, shared by all that one recipe trained independently"),
     "target_weights": (
         TEXT,
-        "SHA-256 of the original model's weights: with the same key another processor trains other ones; "
-        "null if not known, or not the same for all cells",
+        "SHA-256 of the original model's weights, over all of several targets: with the same key another "
+        "processor trains other ones; null if not known, or not the same for all cells of one target",
     ),
     "dtype": (TEXT, "number format of the weights"),
     "method": (TEXT, "name of the method; none, retrain and refusal are controls"),
@@ -74,55 +76,48 @@ COLUMNS: Columns = {
         TEXT,
         "settings that tell it from the same attack's other rows; null if it has no others",
     ),
-    "targets": (INT, "independently trained targets behind the row"),
     "seeds": (INT, "cells that worked, one per seed"),
+    "targets": (INT, "independently trained targets that these cells ran on"),
     "failed": (INT, "cells that failed"),
     "errors": (pa.list_(TEXT), "their errors"),
     "forget_metric": (TEXT, "the metric on the forget set that threshold, attacks and score look at"),
+    "threshold": (FLOAT, "forget_metric at which unlearning stops; mean over seeds"),
+    "threshold_high": (
+        FLOAT,
+        "highest forget_before of a seed that counts as forgotten: the threshold, or the upper end of its "
+        "interval over facts where it is the twin's score; mean over seeds",
+    ),
+    "threshold_rule": (TEXT, "where the threshold comes from: the twin, chance, or a rule of the benchmark"),
     "forget_definition": (TEXT, "what that metric is, in a line; null where its benchmark does not say"),
     "forget_low_bound": (FLOAT, "least value that metric can take; null as above"),
     "forget_high_bound": (FLOAT, "highest value it can take; null as above"),
     **estimate("forget_before", "forget_metric after unlearning, before any attack; mean over seeds"),
     **estimate(
         "above_twin",
-        "forget_before minus that of the twin that never knew, by fact and seed; minus chance without a twin",
+        "forget_before less the retrain twin's, by fact and seed; less chance where there is no twin",
     ),
     **estimate("retain_before", "the benchmark's retain metric after unlearning; mean over seeds"),
-    **estimate(
-        "utility_before",
-        "the benchmark's utility after unlearning; mean over seeds",
-        "95 % interval over seeds",
-    ),
+    **estimate("utility_before", "the benchmark's utility after unlearning; mean over seeds", OVER_SEEDS),
     **estimate(
         "lm_eval",
         "mean over lm-eval tasks of acc_norm, acc or exact_match, before any attack, and over seeds",
-        "95 % interval over seeds",
+        OVER_SEEDS,
     ),
     "lm_eval_original": (FLOAT, "the same of the original model, on the same items"),
     "lm_eval_tasks": (TEXT, "lm-eval's version, the tasks with version, few-shot and items, the limit; JSON"),
     **estimate(
         "kept",
-        "least share of the original's retain, utility and lm-eval that the method leaves",
-        "95 % interval",
+        "least share of the original's retain, utility and lm-eval score (where measured) that is left",
+        "95 % interval, over facts and seeds or over seeds",
     ),
-    "kept_of": (TEXT, "which of them that is: retain, utility or lm-eval"),
-    "threshold": (FLOAT, "forget_metric at which unlearning stops; mean over seeds"),
-    "threshold_high": (FLOAT, "forget_metric at or below which a seed counts as forgotten; mean over seeds"),
-    "threshold_rule": (TEXT, "what the threshold is: twin, published or chance"),
-    "forgotten": (FLOAT, "share of seeds that count as forgotten, by threshold_high; null for controls"),
+    "kept_of": (TEXT, "which of the three that is: retain, utility or lm-eval"),
+    "forgotten": (FLOAT, "share of seeds whose forget_before is at most threshold_high; null for controls"),
     "verdict": (
         TEXT,
-        "erased, partly hidden, hidden, not forgotten, damaged, below the twin or undecided; "
-        "null for controls",
+        "what the numbers say: erased, partly hidden, hidden, not forgotten, damaged, below the twin, or "
+        "undecided; null for controls",
     ),
-    "verdict_why": (TEXT, "what decided the verdict, with its number; null for controls"),
-    **estimate(
-        "recovered",
-        "the method's highest recovery over the attacks that count in worst",
-        "95 % interval, of the highest of the true ones",
-    ),
-    "recovered_attack": (TEXT, "the attack that recovered it, its variant and settings"),
-    "baseline": (TEXT, "what recovery is measured from: retrain, or chance where there is no twin"),
+    "verdict_why": (TEXT, "the numbers that decided it; null for controls"),
     "guard": (TEXT, "why the method is not ranked; null for controls and for methods that are"),
     "rank": (INT, "of the method by worst, ascending; equal in a tie group; null for what is not ranked"),
     "distinguishable_from": (
@@ -131,20 +126,34 @@ COLUMNS: Columns = {
     ),
     **estimate(
         "worst",
-        "the method's highest score over the attacks that measure what was measured before",
+        "the method's highest score over the attacks of ranked_over",
         "95 % interval, of the highest of the true scores",
     ),
     "worst_attack": (TEXT, "the attack, its variant and settings"),
-    "few_facts": (BOOL, "true where fewer than 30 facts decided worst, in the seed with the fewest"),
-    "ranked_over": (pa.list_(TEXT), "the attacks that count in worst and rank"),
+    "few_facts": (BOOL, "whether the worst score is of fewer than 30 facts, in the seed that scored fewest"),
+    "ranked_over": (
+        pa.list_(TEXT),
+        "attacks that count in worst and rank: they measure what was measured before, and more than half of "
+        "the target's methods were scored under them",
+    ),
+    **estimate(
+        "recovered",
+        "the method's highest recovery over the attacks that measure what was measured before",
+        "95 % interval, of the highest of the true shares",
+    ),
+    "recovered_attack": (TEXT, "the attack, its variant and settings"),
     **estimate(
         "score", "forget_metric after the attack: maximum over its checkpoints and rates, mean over seeds"
     ),
     **estimate("exact_match", "share of forget answers reproduced word by word after the attack"),
     **estimate(
         "recovery",
-        "(score - retrain's) / (original's - retrain's) under the same attack, by fact and seed",
+        "(score - baseline) / (original's - baseline) under the same attack, by fact and seed",
         "95 % interval",
+    ),
+    "baseline": (
+        TEXT,
+        "what recovery is measured from: retrain, under the same attack, or chance where there is no twin",
     ),
     "n_scored": (INT, "facts scored, in the seed that scored fewest"),
     "chance": (

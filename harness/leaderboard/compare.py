@@ -31,11 +31,13 @@ from .groups import Groups
 from .labels import attack_label, method_label
 
 LEAST_MARGIN = 0.1
-"""Least half-interval of a number that carries none in the table (retain, utility, lm-eval): the tenth that
-counts as having paid with the model. Seeds share one target; on another machine it is another one, and the
-small model's skills move with it by more than with its seeds."""
+"""Least half-interval of retain, utility and lm-eval: the tenth that counts as having paid with the model.
+Seeds share few targets; on another machine they are others, and the small model's skills move with them by
+more than with its seeds."""
 
-OF_MODEL = ("forget_before", "retain_before", "utility_before", "lm_eval")
+OF_SKILL = ("retain_before", "utility_before", "lm_eval")
+
+OF_MODEL = ("forget_before", *OF_SKILL)
 OF_ATTACK = ("score", "exact_match")
 """What a cell measures before any attack, and under one."""
 
@@ -108,8 +110,8 @@ def compare(
     """Compare the rows of two leaderboards.
 
     Without ``part`` both must have all rows. A part says nothing about the rows it lacks, nor about numbers
-    that hang on other rows (recovery, worst, rank). ``spreads`` (see below) widen the margins of numbers
-    without an interval.
+    that hang on other rows (recovery, worst, rank). ``spreads`` (see below) widen the margins of retain,
+    utility and lm-eval.
     """
     pairs, missing, extra = matched(committed, rebuilt)
     result = Comparison(len(pairs), len({_values(new, MODEL) for _, new in pairs}))
@@ -140,7 +142,7 @@ def compare(
 
 
 def spreads(groups: Groups) -> dict[tuple[str, str], float]:
-    """Half of Student's interval over seeds, of the numbers of each model that carry no interval."""
+    """Half of Student's interval over seeds, of each model's skills."""
     halves = {}
     for which, seeds in groups.items():
         if which.stage != EVALUATION:
@@ -228,12 +230,13 @@ def _numbers(old: Row, new: Row, spreads: Spreads, part: bool, limit: float) -> 
 def margins(old: Row, new: Row, name: str, least: float = LEAST_MARGIN) -> float:
     """How many joint margins the two numbers are apart.
 
-    Where one of them has no interval the other's arm stands for both, and ``least`` where neither has.
+    Where one of them has no interval the other's arm stands for both, and ``least`` where neither has. No
+    arm of retain, utility or lm-eval is shorter than that.
     """
     low, high = sorted((_estimate(old, name), _estimate(new, name)), key=lambda estimate: estimate.value)
     both = (low.high and low.high - low.value, high.low is not None and high.value - high.low)
     # An arm of 0 is a bound cut to [0, 1], and no margin.
-    arms = [arm for arm in both if arm] or [least]
+    arms = [max(arm, least * (name in OF_SKILL)) for arm in both if arm] or [least]
     difference = high.value - low.value
     return difference / math.hypot(arms[0], arms[-1]) if difference else 0.0
 
@@ -266,10 +269,10 @@ def _text(value: Any) -> str:
 
 
 def _standing(pairs: Iterable[tuple[Row, Row]]) -> Iterator[str]:
-    """Guards and ranks that changed: they may where a number that hardly moved crosses a line."""
+    """Guards, ranks and verdicts that changed: they may where a number that hardly moved crosses a line."""
     for old, new in pairs:
         if new["attack"] == "none":
-            for name in ("guard", "rank"):
-                if old[name] != new[name]:
-                    change = f"{name} {old[name] or 'none'}, now {new[name] or 'none'}"
+            for name in ("guard", "rank", "verdict"):
+                if old.get(name) != new[name]:
+                    change = f"{name} {old.get(name) or 'none'}, now {new[name] or 'none'}"
                     yield f"{new['benchmark']} {method_label(new)}: {change}."

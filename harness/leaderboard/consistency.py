@@ -7,13 +7,20 @@ from typing import Any
 
 from .columns import METHOD, TARGET
 from .labels import attack_label, method_label
+from .verdict import VERDICTS
 
 ROUNDING = 1e-6
 
 Row = dict[str, Any]
 
-ESTIMATES = ("forget_before", "score", "exact_match", "recovery", "worst")
+ESTIMATES = (
+    *("forget_before", "retain_before", "utility_before", "lm_eval", "above_twin", "kept"),
+    *("score", "exact_match", "recovery", "worst", "recovered"),
+)
 """Columns that have an interval."""
+
+HIGHEST = (("worst", "score"), ("recovered", "recovery"))
+"""Columns that hold the highest number of a method, and those that hold the numbers."""
 
 RANGED = ("forget_before", "score", "worst")
 """Columns that hold the forget metric, whose range stands in the row."""
@@ -21,20 +28,20 @@ RANGED = ("forget_before", "score", "worst")
 
 def inconsistent(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """Each row, as people call it, with what cannot be in it."""
-    scores = {(*_method(row), attack_label(row)): row["score"] for row in rows if row["score"] is not None}
+    attacked = {(*_method(row), attack_label(row)): row for row in rows if row["attack"] != "none"}
     for row in rows:
         for name in ESTIMATES:
-            yield from _outside(row, name, row[f"{name}_low"], row[f"{name}_high"], "its own interval")
+            ends = row.get(f"{name}_low"), row.get(f"{name}_high")
+            yield from _outside(row, name, *ends, "its own interval")
         for name in RANGED:
             bounds = row["forget_low_bound"], row["forget_high_bound"]
             yield from _outside(row, name, *bounds, "the metric's range")
-        worst = row["worst_attack"]
-        if (
-            row["attack"] == "none"
-            and worst is not None
-            and row["worst"] != scores.get((*_method(row), worst))
-        ):
-            yield _label(row), f"worst is not the score under {worst}"
+        for name, of_attack in HIGHEST if row["attack"] == "none" else ():
+            attack = row.get(f"{name}_attack")
+            if attack is not None and row[name] != attacked.get((*_method(row), attack), {}).get(of_attack):
+                yield _label(row), f"{name} is not the {of_attack} under {attack}"
+        if row.get("verdict") not in (None, *VERDICTS):
+            yield _label(row), f"'{row['verdict']}' is no verdict"
 
 
 def _label(row: Row) -> str:
@@ -48,7 +55,7 @@ def _method(row: Row) -> tuple[Any, ...]:
 def _outside(
     row: Row, name: str, low: float | None, high: float | None, what: str
 ) -> Iterator[tuple[str, str]]:
-    value = row[name]
+    value = row.get(name)
     if value is None:
         return
     if (low is not None and value < low - ROUNDING) or (high is not None and value > high + ROUNDING):

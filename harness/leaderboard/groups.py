@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.names import EVALUATION
-from ..errors import StoreError
+from ..core.names import ATTACK, CONTROLS, EVALUATION
+from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
 from . import invariants, stats
 from .identity import GroupId, MethodId, TargetId
 from .versions import one_code
 
+ALL, NONE = "all", "none"
+"""Words that stand for every name, and for no attack."""
+
 FORGET = "forget"
-"""The split whose facts, and points of curves, the leaderboard reads."""
+"""The split whose facts, and points of curves, the leaderboard reads; of others the retain metric's."""
 
 Measured = tuple[str, str]
 """Split and metric."""
@@ -38,7 +41,9 @@ class Cell:
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Rows of ``metrics`` with a step, of the forget set."""
     facts: dict[Measured, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    """The values of each forget fact, by its id."""
+    """The values of each fact, by its id: of the forget set, and of the split a method must keep."""
+    clusters: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """By split, what each of these facts is grouped by."""
 
     @property
     def ok(self) -> bool:
@@ -67,6 +72,10 @@ class Seeds(dict[int, Cell]):
         """Those that failed, by seed."""
         return Seeds({seed: self[seed] for seed in sorted(self) if not self[seed].ok})
 
+    def targets(self) -> dict[int, str]:
+        """The key of the very target that each seed ran on."""
+        return {seed: cell.row["target_key"] for seed, cell in self.items()}
+
     def first(self) -> Cell:
         """Any one of them, for what they have in common."""
         return next(iter(self.values()))
@@ -83,9 +92,19 @@ class Seeds(dict[int, Cell]):
         """Final values of a metric, of the cells that have one."""
         return [value for cell in self.values() if (value := cell.value(measured)) is not None]
 
+    def by_seed(self, measured: Measured) -> dict[int, float]:
+        """The same, by seed."""
+        values = {seed: cell.value(measured) for seed, cell in self.items()}
+        return {seed: value for seed, value in values.items() if value is not None}
+
     def facts(self, measured: Measured) -> stats.BySeed:
         """The values of each fact, of the cells that have them."""
         return {seed: cell.facts[measured] for seed, cell in self.items() if measured in cell.facts}
+
+    def clusters(self, measured: Measured) -> stats.Clusters:
+        """What the facts of a split are grouped by: those of one subject are alike."""
+        split, _ = measured
+        return {fact: own for cell in self.values() for fact, own in cell.clusters.get(split, {}).items()}
 
 
 class Groups(dict[GroupId, Seeds]):
@@ -101,13 +120,45 @@ class Groups(dict[GroupId, Seeds]):
         return next(iter(self.of_stage(target, method, EVALUATION).values()), Seeds())
 
     def control(self, which: GroupId, name: str) -> Seeds:
-        """The same stage, and attack, of a control on the same target: the cells that worked."""
-        wanted = (which.target, which.stage, which.attack)
+        """The same stage, and attack, of a control on the same targets: the cells that worked.
+
+        A seed that ran on one of several targets is never held against another of them.
+        """
+        wanted, targets = (which.target, which.stage, which.attack), self.get(which, Seeds()).targets()
         seeds = Seeds()
         for other, found in self.items():
             if other.method.method == name and (other.target, other.stage, other.attack) == wanted:
                 seeds |= found
-        return seeds.ok()
+        own = seeds.ok()
+        return Seeds({s: own[s] for s in own if targets.get(s) in (None, own[s].row["target_key"])})
+
+    def only(self, methods: Sequence[str] = (ALL,), attacks: Sequence[str] = (ALL,)) -> Groups:
+        """What was measured of these methods, and of them under these attacks (NAME or NAME:VARIANT).
+
+        The controls stay: recovery is measured between them. So does what was measured before any attack.
+        Raises ConfigError for a name that is in no cell.
+        """
+        under = {which.attack for which in self if which.stage == ATTACK}
+        labels = {f"{attack.attack}:{attack.variant}" for attack in under if attack.variant}
+        _check("method", methods, {which.method.method for which in self} | {ALL})
+        _check("attack", attacks, {attack.attack for attack in under} | labels | {ALL, NONE})
+
+        def kept(which: GroupId) -> bool:
+            method, attack = which.method.method, which.attack
+            names = {attack.attack, f"{attack.attack}:{attack.variant}", ALL}
+            chosen = method in (*methods, *CONTROLS) or ALL in methods
+            return chosen and (which.stage != ATTACK or not names.isdisjoint(attacks))
+
+        return Groups({which: seeds for which, seeds in self.items() if kept(which)})
+
+
+def _check(kind: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Raise ConfigError for a name that these results do not know, and for none at all."""
+    if not names:
+        raise ConfigError(f"No {kind} is named: give names separated by commas, or '{ALL}'.")
+    for name in names:
+        if name not in known:
+            raise ConfigError(unknown(f"{kind} in these results named", name, known))
 
 
 def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequence[str] = ()) -> Groups:
@@ -134,22 +185,28 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
 def _known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The sound cells, and those unsound ones that are certainly of what their row says.
 
-    Their key must follow from the row. The model's name is not in it: the sound cells of the target say it.
+    Their key must follow from the row. The names of the model and of the target's family are not in it: the
+    sound cells of the target say them.
     """
-    names: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for row in rows:
         if row["error_type"] != UNSOUND:
-            names[row["target_key"]].add(row["model"])
+            names[row["target_key"]].add(_named(row))
     return [
         row
         for row in rows
         if row["error_type"] != UNSOUND
-        or (key_of(row) == row["key"] and row["model"] in names.get(row["target_key"], {row["model"]}))
+        or (key_of(row) == row["key"] and _named(row) in names.get(row["target_key"], {_named(row)}))
     ]
 
 
+def _named(row: dict[str, Any]) -> tuple[str, ...]:
+    """What a row says of its target that is not in its key."""
+    return row["model"], row["target_family"]
+
+
 def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
-    """Each cell with its final values, its curve, and the values of each forget fact."""
+    """Each cell with its final values, its curve, and the values of its facts."""
     by_key = {}
     for row in rows:
         started_at = json.loads(row["provenance"]).get("started_at") or ""
@@ -162,7 +219,20 @@ def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) 
             cell.finals[metric["split"], metric["metric"]] = metric
         else:
             cell.curve.append(metric)
-    for sample in samples.filter(pc.equal(samples["split"], FORGET)).to_pylist():
-        if (cell := by_key.get(sample["key"])) is not None:
-            cell.facts[sample["split"], sample["metric"]][sample["fact_id"]] = sample["value"]
+    _add_facts(by_key, samples)
     return list(by_key.values())
+
+
+def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
+    """Give each cell the values of its forget facts, and of those by which it is seen what a method keeps."""
+    kept = {tuple(pair) for cell in by_key.values() if (pair := cell.notes.get("retain_metric"))}
+    splits = {FORGET, *(split for split, _ in kept)}
+    samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
+    names = ("key", "split", "metric", "fact_id", "value")
+    grouped_by = samples["cluster" if "cluster" in samples.column_names else "fact_id"]
+    # Columns and not rows: there may be a million.
+    columns = [column.to_pylist() for column in (*samples.select(names).columns, grouped_by)]
+    for key, split, metric, fact, value, cluster in zip(*columns, strict=True):
+        if (cell := by_key.get(key)) is not None and (split == FORGET or (split, metric) in kept):
+            cell.facts[split, metric][fact] = value
+            cell.clusters[split][fact] = cluster or fact

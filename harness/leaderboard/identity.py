@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
+from ..core.names import NO_ATTACK
+
 
 class Settings(NamedTuple):
     """Where a plugin comes from, and its resolved settings: what may differ between rows of one name."""
@@ -17,14 +19,14 @@ class Settings(NamedTuple):
 
 
 class TargetId(NamedTuple):
-    """A benchmark and the model that unlearns on it."""
+    """A benchmark and the model that unlearns on it: all that were trained independently by one recipe."""
 
     benchmark: str
     benchmark_plugin: str
     benchmark_config: str
     data_fingerprint: str
     model: str
-    target_key: str
+    target_family: str
     dtype: str
     engine: str
     benchmark_source: str
@@ -77,6 +79,10 @@ class AttackId(NamedTuple):
     def settings(self) -> Settings:
         """Of the attack."""
         return Settings(self.attack_plugin, self.attack_config)
+
+
+BEFORE = AttackId(NO_ATTACK, "", "", "{}", "")
+"""Of the cells before any attack."""
 
 
 class GroupId(NamedTuple):

@@ -75,9 +75,9 @@ def _once(rows: Rows, cells: Cells) -> None:
 
 
 def _untouched_is_the_same(finals: pa.Table, cells: Cells) -> None:
-    """The original, before any attack, is one model: its cells agree over seeds and runs."""
+    """The original of one target, before any attack, is one model: its cells agree over seeds and runs."""
     untouched = {
-        key: (TargetId.of(cell), AttackId.of(cell))
+        key: (TargetId.of(cell), cell["target_key"], AttackId.of(cell))
         for key, cell in cells.items()
         if cell["method"] == ORIGINAL and cell["stage"] == EVALUATION
     }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import combinations
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from ..core import intervals
 from . import stats
+from .columns import Estimate
+from .moments import ROUNDING, Deviations, deviations
 
 LEAST_KEPT = 0.9
-"""Least share of the original's retain, utility and lm-eval score that a ranked method leaves."""
+"""Least share of the original's retain, utility and lm-eval score that a ranked method leaves.
+
+It is not ranked where the whole interval of a share lies below."""
 
 LEAST_SEEDS = 3
 """Least number of seeds of a ranked method; with fewer the tests reject too often."""
@@ -27,36 +33,52 @@ A = TypeVar("A", bound=Hashable)
 M = TypeVar("M", bound=Hashable)
 
 
+class Share(NamedTuple):
+    """What a method leaves of a score of the original's, and which of the two numbers there are."""
+
+    estimate: Estimate = Estimate(None)
+    measured: bool = True
+    """The method's number."""
+    original: bool = True
+    """The original's, above 0."""
+
+
 def guard(
-    forgotten: Sequence[bool | None],
-    kept: Mapping[str, tuple[float | None, float | None]],
-    seeds: int,
-    lacking: Sequence[str],
+    forgotten: Sequence[bool | None], kept: Mapping[str, Share], seeds: int, lacking: Sequence[str]
 ) -> str | None:
     """Why a method is not ranked, or None if it is.
 
     ``forgotten`` says for each seed whether the forget set counts as forgotten (None: not known), ``kept``
-    holds by name the method's value before attacks and the original's, ``seeds`` is the smallest number of
-    seeds under any attack, and ``lacking`` names attacks that others were scored under and it was not.
+    holds by name what is left of the original's, ``seeds`` is the smallest number of seeds before attacks
+    and under any that counts, and ``lacking`` names those of these attacks under which it has no score.
     """
     reasons = []
     if not forgotten or None in forgotten:
         reasons.append("forgetting not measured")
     elif missed := forgotten.count(False):
         reasons.append(f"not forgotten in {missed} of {len(forgotten)} seeds")
-    for name, (value, original) in kept.items():
-        if original is None or original <= 0:
+    for name, (estimate, measured, original) in kept.items():
+        if not original:
             reasons.append(f"no {name} of the original's to compare with")
-        elif value is None:
+        elif not measured or estimate.value is None:
             reasons.append(f"{name} not measured")
-        elif value < LEAST_KEPT * original:
-            reasons.append(f"{name} {share(value, original)} % of the original's")
+        elif (estimate.value if estimate.high is None else estimate.high) < LEAST_KEPT:
+            reasons.append(f"{name} {share(estimate.value, 1)} % of the original's")
     if seeds < LEAST_SEEDS:
         reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {LEAST_SEEDS} are needed")
     if lacking:
         named = ", ".join(lacking) if len(lacking) <= ATTACKS_NAMED else f"{len(lacking)} of the attacks"
         reasons.append(f"not scored under {named}")
     return "; ".join(reasons) or None
+
+
+def attacks_that_count(scored: Collection[Collection[A]]) -> list[A]:
+    """The attacks under which more than half of the methods were scored, in the order they come.
+
+    One attack that a single method was tried on decides nothing, and takes nobody's rank.
+    """
+    every = dict.fromkeys(attack for attacks in scored for attack in attacks)
+    return [attack for attack in every if 2 * sum(attack in attacks for attacks in scored) > len(scored)]
 
 
 def share(value: float, original: float) -> int:
@@ -67,41 +89,72 @@ def share(value: float, original: float) -> int:
     )  # 89.9 is not 90
 
 
-def worst(scores: Mapping[A, stats.BySeed]) -> tuple[float | None, float | None]:
-    """A 95 % interval, or a wider one, for the highest of the *true* means over attacks.
+def worst(
+    scores: Mapping[A, stats.BySeed], clusters: stats.Clusters | None = None
+) -> tuple[float | None, float | None]:
+    """A 95 % interval for the highest of the *true* means over attacks.
 
-    The upper end is the highest upper end: whichever attack is truly worst, its own interval holds it. The
-    lower end is the highest lower end, where the attacks whose intervals reach that of the highest share
-    the error (Bonferroni): the highest of several equal ones is high by luck. Without the interval of any
-    one attack there is none.
+    The attacks that may be the worst are those that the highest mean cannot be told from, paired by fact and
+    seed; with one of them the interval is that of its score. The upper end is their highest upper end:
+    whichever is truly worst, its own interval holds it. The highest of several equal ones is high by luck, so
+    the lower end is their highest lower end at :func:`shared_tail`. Without the interval of any one attack
+    there is none.
     """
-    plain = {attack: stats.two_level_interval(facts) for attack, facts in scores.items()}
-    highs = [interval.high for interval in plain.values() if interval.high is not None]
-    if len(highs) < len(plain):
-        return None, None
-    rivals = contenders(plain)
-    shared = 1 - LEVEL / len(rivals)
-    lows = [stats.two_level_interval(scores[rival], shared).low for rival in rivals]
-    return max(low for low in lows if low is not None), max(highs)
+    y, of = stats.aligned(*scores.values()), stats.numbered(clusters, *scores.values())
+    low, high = highest(y, of)
+    return (None, None) if np.isnan(low) else (low, high)
 
 
-def contenders(plain: Mapping[A, stats.Interval]) -> list[A]:
-    """The attacks that may be the worst: whose interval reaches that of the highest score."""
-    top = max(plain.values(), key=lambda interval: interval.mean)
-    return [
-        attack
-        for attack, interval in plain.items()
-        if interval is top or interval.high is None or top.low is None or interval.high >= top.low
-    ]
+def highest(y: np.ndarray, of: np.ndarray | None = None) -> tuple[float, float]:
+    """The same of ``y`` [attacks, seeds, facts]; ``of`` numbers each fact's cluster. NaN if unknown."""
+    _, low, high, _ = stats.bounds(y, of)
+    if np.isnan(low).any():
+        return np.nan, np.nan
+    rivals, tail = may_be_highest(deviations(y), of)
+    _, low, _, _ = stats.bounds(y[rivals], of, 1 - 2 * tail)
+    return float(low.max()), float(high[rivals].max())
 
 
-def p_better(value: np.ndarray, other: np.ndarray) -> float:
+def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Which of these means may be the highest, and the tail that they share, as in :func:`worst`."""
+    apart = means.differences().moments(of)
+    top = int(np.argmax(means.mean))
+    # Means whose difference is the same for all facts are told apart by any difference.
+    rivals = apart.mean[top] <= np.nan_to_num(apart.half_width()[top])
+    variance = np.maximum(means.moments(of).variance, ROUNDING)[rivals]
+    common = (variance[:, None] + variance - apart.variance[np.ix_(rivals, rivals)]) / 2
+    correlation = common / np.sqrt(variance[:, None] * variance)
+    k = len(variance)
+    return rivals, shared_tail(k, (correlation.sum() - k) / max(k * (k - 1), 1))
+
+
+def shared_tail(attacks: int, correlation: float) -> float:
+    """The tail of each lower end at which the interval of the highest of ``attacks`` equal means holds it.
+
+    With z the tail's normal quantile and Z the errors, any two with this correlation, P(max Z > z), where the
+    lower end is too high, and P(max Z < -1.96), where all upper ends are too low, make 5 % together. For one
+    attack and for two that is 2.5 %.
+    """
+    if attacks < 3:
+        return LEVEL / 2
+    of_all = np.linspace(-8, 8, 1601)  # the part of the errors that all attacks have in common
+    weight = norm.pdf(of_all) / norm.pdf(of_all).sum()
+    shared = min(max(correlation, 0.0), 0.999)
+
+    def all_below(z: float) -> float:
+        return float(weight @ norm.cdf((z - np.sqrt(shared) * of_all) / np.sqrt(1 - shared)) ** attacks)
+
+    aim = 1 - LEVEL + all_below(norm.ppf(LEVEL / 2))
+    return float(norm.sf(brentq(lambda z: all_below(z) - aim, 0, 8)))
+
+
+def p_better(value: np.ndarray, other: np.ndarray, of: np.ndarray | None = None) -> float:
     """One-sided p that ``value``'s worst attack scores as high as the worst of ``other``'s, or higher.
 
     ``value`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
     better when under every attack it scores lower than the other under these in the mean: that mean is not
     above the other's worst. So the highest p over ``value``'s attacks counts, and nothing is chosen by luck.
-    It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds.
+    It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds. ``of`` numbers the cluster of each fact.
     """
     # For each seed and fact, own's values minus the mean over those rivals that scored this fact; NaN where
     # none of them did, or own did not.
@@ -109,10 +162,12 @@ def p_better(value: np.ndarray, other: np.ndarray) -> float:
     times = known.sum(0)
     difference = value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
     shared = (~np.isnan(difference)).any(-1).sum(-1)  # seeds with at least one such fact, for each attack
-    return float(np.where(shared >= LEAST_SEEDS, stats.p_below(difference), 1.0).max())
+    return float(np.where(shared >= LEAST_SEEDS, stats.p_below(difference, of), 1.0).max())
 
 
-def pairwise_p(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M], float]:
+def pairwise_p(
+    scores: Mapping[M, Mapping[A, stats.BySeed]], clusters: stats.Clusters | None = None
+) -> dict[tuple[M, M], float]:
     """p of every pair of methods, two-sided and corrected for all pairs (Holm), that their worst is equal.
 
     All methods must be scored under the same attacks. Compared are the facts that both have under the same
@@ -122,13 +177,13 @@ def pairwise_p(scores: Mapping[M, Mapping[A, stats.BySeed]]) -> dict[tuple[M, M]
     if len(scores) < 2:
         return {}
     grid = dict(zip(flat, stats.aligned(*flat.values()), strict=True))
+    of = stats.numbered(clusters, *flat.values())
     every, rivals = {}, {}
     for method, value in scores.items():
-        plain = {attack: stats.two_level_interval(facts) for attack, facts in value.items()}
         every[method] = np.stack([grid[method, attack] for attack in value])
-        rivals[method] = np.stack([grid[method, attack] for attack in contenders(plain)])
+        rivals[method] = every[method][may_be_highest(deviations(every[method]), of)[0]]
     pairs = list(combinations(scores, 2))
-    one_sided = [(p_better(every[a], rivals[b]), p_better(every[b], rivals[a])) for a, b in pairs]
+    one_sided = [(p_better(every[a], rivals[b], of), p_better(every[b], rivals[a], of)) for a, b in pairs]
     return dict(zip(pairs, stats.holm([min(1.0, 2 * min(both)) for both in one_sided]), strict=True))
 
 

@@ -1,14 +1,7 @@
 """Intervals and tests: how far a number would move with other facts and other seeds.
 
 Intervals are 95 %. What cannot be estimated is None and not a number: one value says nothing about its
-spread.
-
-The same fact under three seeds is one fact, not three, and three seeds are few. With y_sf = mu + fact_f
-+ seed_s + rest_sf (facts and seeds crossed, some pairs missing) and w_sf the weight of a value in the mean,
-
-    V_f = F/(F-1) sum_f (sum_s w r)^2      V_s = S/(S-1) sum_s (sum_f w r)^2      r = y - mean
-
-hold what comes from facts and what from seeds, and both hold the rest's part V_e.
+spread. Where facts come in clusters (all questions about one subject), it is for other clusters.
 """
 
 from __future__ import annotations
@@ -17,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from ..core.intervals import CONFIDENCE, _cut, binomial_interval
-
-ROUNDING = 1e-24
-"""A variance below this is a sum of rounding errors of equal values, (1e-12)^2, and not a spread."""
+from .moments import ROUNDING, Moments, moments
 
 BySeed = Mapping[int, Mapping[str, float]]
 """Per seed, per fact id, the value of one metric."""
+
+Clusters = Mapping[str, str]
+"""Per fact id, what it is grouped by. A fact that is not in it, and each without any, is its own cluster."""
 
 
 class Interval(NamedTuple):
@@ -46,106 +40,67 @@ class SeedMean(NamedTuple):
     n: int
 
 
-class Moments(NamedTuple):
-    """Of values [..., seeds, facts], each of shape [...]: the mean and the parts of its variance."""
-
-    mean: np.ndarray
-    v_f: np.ndarray
-    v_s: np.ndarray
-    v_e: np.ndarray
-    facts: np.ndarray
-    seeds: np.ndarray
-
-    def half_width(self, confidence: float = CONFIDENCE) -> np.ndarray:
-        """Half the interval of the mean, or NaN without a spread; see two_level_interval."""
-        variance = self.v_f + np.maximum(self.v_s - self.v_e, 0)
-        seeds = np.maximum(self.v_s - self.v_e / 2, 0)
-        share = seeds / np.maximum(self.v_f + seeds, ROUNDING)
-        free = np.maximum(self.facts - 1, 1), np.maximum(self.seeds - 1, 1)
-        t = _quantile(share, *free, (1 - confidence) / 2)
-        return np.where(variance > ROUNDING, t * np.sqrt(variance), np.nan)
-
-
-def _quantile(share: np.ndarray, many: np.ndarray, few: np.ndarray, tail: float) -> np.ndarray:
-    """The t beyond which Student's tails with ``many`` and ``few`` degrees of freedom leave ``tail``.
-
-    They are weighed by 1 - share and share. Bisection between the two quantiles, for whole arrays.
-    """
-    low, high = special.stdtrit(many, 1 - tail), special.stdtrit(few, 1 - tail)
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    for _ in range(40):
-        t = (low + high) / 2
-        beyond = (1 - share) * special.stdtr(many, -t) + share * special.stdtr(few, -t) > tail
-        low, high = np.where(beyond, t, low), np.where(beyond, high, t)
-    return (low + high) / 2
-
-
-def moments(y: np.ndarray) -> Moments:
-    """Of ``y``, [..., seeds, facts] with NaN where a seed did not score a fact. Each seed weighs the same.
-
-    Seeds and facts without any value do not count. The mean is 0 where there is no value at all.
-    """
-    known = ~np.isnan(y)
-    in_seed, of_fact = known.sum(-1, keepdims=True), known.sum(-2, keepdims=True)
-    seeds, facts = (in_seed > 0).sum(-2, keepdims=True), (of_fact > 0).sum(-1, keepdims=True)
-    w = known / np.maximum(seeds * in_seed, 1)
-    x = np.where(known, y, 0.0)
-    lowest = np.where(known, y, np.inf).min((-2, -1), keepdims=True)
-    highest = np.where(known, y, -np.inf).max((-2, -1), keepdims=True)
-    # The weighted sum of equal ones may be 0.9999999999999999.
-    mean = np.where(lowest == highest, lowest, (w * x).sum((-2, -1), keepdims=True))
-    r = w * np.where(known, y - mean, 0.0)
-    v_f = _over(facts, facts - 1) * (r.sum(-2, keepdims=True) ** 2).sum(-1, keepdims=True)
-    v_s = _over(seeds, seeds - 1) * (r.sum(-1, keepdims=True) ** 2).sum(-2, keepdims=True)
-    # The rest is what an additive fit of facts and seeds leaves.
-    seed_mean = x.sum(-1, keepdims=True) / np.maximum(in_seed, 1)
-    fact_mean = (known * (x - seed_mean)).sum(-2, keepdims=True) / np.maximum(of_fact, 1)
-    rest = w * np.where(known, x - seed_mean - fact_mean, 0.0)
-    n = known.sum((-2, -1), keepdims=True)
-    v_e = _over(n, n - seeds - facts + 1) * (rest**2).sum((-2, -1), keepdims=True)
-    return Moments(*(part[..., 0, 0] for part in (mean, v_f, v_s, v_e, facts, seeds)))
-
-
-def _over(n: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """n / free, and 0 where nothing is free: one fact or one seed has no spread."""
-    return np.where(free > 0, n / np.maximum(free, 1), 0.0)
-
-
 def aligned(*samples: BySeed) -> np.ndarray:
     """[samples, seeds, facts] over all their seeds and facts, NaN where one has no value.
 
     Sorted: no sum depends on the order they came in. Raises ValueError when there is no value at all.
     """
     seeds = sorted({seed for each in samples for seed, facts in each.items() if facts})
-    facts = sorted({fact for each in samples for own in each.values() for fact in own})
+    facts = _facts(samples)
     if not facts:
         raise ValueError("an interval needs at least one value")
     rows = [[[each.get(s, {}).get(f, np.nan) for f in facts] for s in seeds] for each in samples]
     return np.array(rows, dtype=float)
 
 
-def two_level_interval(samples: BySeed, confidence: float = CONFIDENCE) -> Interval:
+def numbered(clusters: Clusters | None, *samples: BySeed) -> np.ndarray | None:
+    """The number of the cluster of each fact, as :func:`aligned` sorts them; None if all are their own."""
+    facts = _facts(samples)
+    names, of = np.unique([(clusters or {}).get(fact, fact) for fact in facts], return_inverse=True)
+    return None if len(names) == len(facts) else of
+
+
+def _facts(samples: Sequence[BySeed]) -> list[str]:
+    return sorted({fact for each in samples for own in each.values() for fact in own})
+
+
+def two_level_interval(
+    samples: BySeed, confidence: float = CONFIDENCE, clusters: Clusters | None = None
+) -> Interval:
     """The mean over seeds of the mean over facts, with an interval for other facts *and* other seeds.
 
     Var(mean) = V_f + max(V_s - V_e, 0), because both hold V_e. The interval is t times its root, where
     Student's tails beyond t with F-1 and with S-1 degrees of freedom, weighted by V_f and max(V_s - V_e/2,
     0), make 2.5 %: three seeds that happen to agree do not become as good as a hundred facts, as they do
-    with Satterthwaite's formula. Simulated coverage is 93 to 97 % for 2 to 5 seeds and 15 to 100 facts,
-    and never further off than half a point.
-    One seed gives an interval over facts alone; equal zeros or ones are counted by distinct fact, as in
+    with Satterthwaite's formula. Simulated coverage stands in docs/protocol.md.
+    One seed gives an interval over facts alone; equal zeros or ones are counted by distinct cluster, as in
     :func:`mean_interval`.
 
     Seeds without facts are left out. Raises ValueError when nothing is left.
     """
     (y,) = aligned(samples)
-    found = moments(y)
-    mean, facts, half = float(found.mean), int(found.facts), float(found.half_width(confidence))
-    seen = y[~np.isnan(y)]
-    if np.ptp(seen) == 0 and mean in (0.0, 1.0):
-        return Interval(mean, *binomial_interval(int(mean) * facts, facts, confidence), facts)
-    if np.isnan(half):
-        return Interval(mean, None, None, facts)
-    return Interval(mean, *_cut(seen, mean, half), facts)
+    mean, low, high, n = (float(part) for part in bounds(y, numbered(clusters, samples), confidence))
+    return Interval(mean, None, None, int(n)) if np.isnan(low) else Interval(mean, low, high, int(n))
+
+
+def bounds(
+    y: np.ndarray, of: np.ndarray | None = None, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What :func:`two_level_interval` says of each of ``y`` [..., seeds, facts]; NaN if unknown.
+
+    ``of`` is as in :func:`moments`.
+    """
+    found = moments(y, of)
+    half = found.half_width(confidence)
+    low, high = np.asarray(found.mean - half), np.asarray(found.mean + half)
+    least, most = (np.where(np.isnan(y), fill, y) for fill in (np.inf, -np.inf))
+    least, most = least.min((-2, -1)), most.max((-2, -1))
+    low = np.where((least >= 0) & (most <= 1), np.maximum(low, 0), low)
+    high = np.where((least >= 0) & (most <= 1), np.minimum(high, 1), high)
+    for at in np.argwhere((least == most) & np.isin(found.mean, (0.0, 1.0))):
+        n, place = round(float(found.clusters[tuple(at)])), tuple(at)
+        low[place], high[place] = binomial_interval(int(found.mean[place]) * n, n, confidence)
+    return found.mean, low, high, found.facts
 
 
 def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | None]:
@@ -162,71 +117,134 @@ def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | 
     # The longer side of each interval gives its standard error: the other may have been cut at 0 or 1.
     errors = np.maximum(value - low, high - value) / stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
     v_s = value.var(ddof=1) / len(means) if len(means) > 1 else 0.0
-    parts = (value.mean(), (errors**2).mean(), v_s, 0.0, n.min(), len(means))
+    parts = (value.mean(), (errors**2).mean(), v_s, 0.0, n.min(), len(means), n.min(), 0.0)
     half = float(Moments(*map(np.asarray, parts)).half_width())
     if np.isnan(half):
         return None, None
     return _cut(np.concatenate([low, high]), float(value.mean()), half)
 
 
-def recovery(attacked: BySeed, original: BySeed, retrain: BySeed) -> Interval | None:
+def recovery(
+    attacked: BySeed, original: BySeed, retrain: BySeed, clusters: Clusters | None = None
+) -> Interval | None:
     """What an attack brought back, as a share of what was there: (a - r) / (o - r).
 
     ``attacked`` is the unlearned model after the attack; ``original`` and ``retrain`` are the untouched model
     and the one that never saw the forget set after the same attack. Means run over the facts and seeds that
-    all three have. The interval is the delta method's, Var(mean(a - r - R (o - r))) / (o - r)^2, paired by
-    fact and seed and with both levels of :func:`two_level_interval`.
+    all three have. The interval is that of :func:`recoveries`; 1 of the original itself and 0 of retrain have
+    none.
 
     None when they share nothing, or when o - r is not distinguishable from 0 (its own two-level interval
     reaches 0 or cannot be estimated): there is then nothing to recover a share of.
     """
     if not (attacked and original and retrain):
         return None
-    ratio, half, n = (float(part) for part in recoveries(aligned(attacked, original, retrain)))
-    if np.isnan(ratio):
+    three = attacked, original, retrain
+    found = _ratio(recoveries(aligned(*three), numbered(clusters, *three)))
+    itself = any(_same(attacked, control) for control in (original, retrain))
+    return found._replace(low=None, high=None) if found and itself else found
+
+
+def _same(one: BySeed, other: BySeed) -> bool:
+    """Whether they are the values of the very same cells, and not equal ones of others."""
+    return one.keys() == other.keys() and all(facts is other[seed] for seed, facts in one.items())
+
+
+def share(own: BySeed, original: BySeed, clusters: Clusters | None = None) -> Interval | None:
+    """The share of the original's mean that is left, paired by fact and seed: recovery with retrain at 0."""
+    if not (own and original):
         return None
-    if np.isnan(half):  # every fact agrees exactly: all came back, or none did
-        return Interval(ratio, None, None, int(n))
-    return Interval(ratio, ratio - half, ratio + half, int(n))
+    y = aligned(own, original)
+    return _ratio(recoveries(np.concatenate([y, np.zeros_like(y[:1])]), numbered(clusters, own, original)))
 
 
-def recoveries(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Recovery, half its interval, and the facts all three share, of ``y`` [..., 3, seeds, facts].
+def share_of_values(own: Mapping[int, float], original: Mapping[int, float]) -> Interval | None:
+    """The same of one number for each seed, paired by seed: Student's interval over seeds; ``n`` counts them.
 
-    The three are attacked, original and retrain; what cannot be estimated is NaN.
+    None without a common seed, or where the original's mean is not above 0.
     """
+    seeds = sorted(own.keys() & original.keys())
+    a, o = (np.array([each[seed] for seed in seeds], dtype=float) for each in (own, original))
+    if not seeds or not o.mean() > 0:
+        return None
+    ratio = float(a.mean() / o.mean())
+    rest = a - ratio * o
+    if len(seeds) < 2 or rest.var() < ROUNDING:
+        return Interval(ratio, None, None, len(seeds))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(seeds) - 1) * stats.sem(rest) / o.mean())
+    return Interval(ratio, ratio - half, ratio + half, len(seeds))
+
+
+def _ratio(found: tuple[np.ndarray, ...]) -> Interval | None:
+    ratio, low, high, n = map(float, found)
+    return None if np.isnan(ratio) else Interval(ratio, low, high, int(n))
+
+
+def recoveries(
+    y: np.ndarray, of: np.ndarray | None = None, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, ...]:
+    """Recovery, the ends of its interval, and the facts all three share, of ``y`` [..., 3, seeds, facts].
+
+    The three are attacked, original and retrain; what cannot be estimated is NaN. ``of`` is as in
+    :func:`moments`. With R the recovery and d = a - r - R (o - r), whose mean is 0, the interval holds every
+    R + x / (o - r) with x^2 <= t^2 (Var(mean d) + skew x): the variance grows with the mean where d is
+    skewed, as where all but two facts came back. Without skew that is the delta method. Where no fact has any
+    d, those facts are counted (Wilson): 0 of 20 is not certainly 0.
+    """
+    ratio, found, base = ratios(y, of)
+    square = stats.norm.ppf((1 + confidence) / 2) ** 2
+    shift = found.quantile(confidence) ** 2 * found.skew / 2
+    arm = np.hypot(shift, found.half_width(confidence))
+    arm = np.where(np.isnan(arm), square / (found.clusters + square), arm)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = ratio + (shift - arm) / base.mean, ratio + (shift + arm) / base.mean
+    return ratio, np.minimum(*ends), np.maximum(*ends), base.facts
+
+
+def ratios(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray, Moments, Moments]:
+    """Recovery of ``y`` as in :func:`recoveries`, and the moments of a - r - R (o - r) and of o - r."""
     gap, gained = y[..., 1, :, :] - y[..., 2, :, :], y[..., 0, :, :] - y[..., 2, :, :]
     common = ~np.isnan(gap + gained)
     gap, gained = np.where(common, gap, np.nan), np.where(common, gained, np.nan)
-    base = moments(gap)
+    base = moments(gap, of)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(_differs(base), moments(gained).mean / base.mean, np.nan)
-        half = moments(gained - ratio[..., None, None] * gap).half_width() / np.abs(base.mean)
-    return ratio, half, base.facts
+    return ratio, moments(gained - ratio[..., None, None] * gap, of), base
+
+
+def shares(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+    """What each fact says of its recovery, [..., seeds, facts], of ``y`` as in :func:`recoveries`.
+
+    The mean is the recovery, and its error that of the delta method: R + d / (o - r).
+    """
+    ratio, _, base = ratios(y, of)
+    gained, gap = y[..., 0, :, :] - y[..., 2, :, :], y[..., 1, :, :] - y[..., 2, :, :]
+    ratio, mean = ratio[..., None, None], base.mean[..., None, None]
+    return ratio + (gained - ratio * gap) / mean
 
 
 def _differs(spread: Moments) -> np.ndarray:
-    """Whether the interval of the mean leaves out 0; that of equal ones is counted, as elsewhere."""
+    """Whether the interval of the mean leaves out 0; without a spread every fact has the same difference."""
     half = spread.half_width()
-    return np.where(np.isnan(half), spread.mean == 1, np.abs(spread.mean) > half)
+    return np.where(np.isnan(half), spread.mean**2 > ROUNDING, np.abs(spread.mean) > half)
 
 
-def p_below(y: np.ndarray) -> np.ndarray:
+def p_below(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
     """One-sided p that the mean of ``y`` [..., seeds, facts] (paired differences) is 0 or more; shape [...].
 
     t = mean / sqrt(V_f + V_s), and p the mean of Student's tails with F-1 and with S-1 degrees of freedom,
     weighted by V_f and V_s (as Cochran and Cox 1950 weigh quantiles). With Satterthwaite's degrees of freedom
     a table of ten equal methods would call a winner in up to 44 of 100 simulations: three seeds agree by
     chance too often. This one rejects at most 5 in 100 from three seeds on. Differences that are all the
-    same are a sign test over facts.
+    same are a sign test over clusters. ``of`` is as in :func:`moments`.
     """
-    found = moments(y)
+    found = moments(y, of)
     total = found.v_f + found.v_s
     spread = total > ROUNDING
     t = found.mean / np.sqrt(np.where(spread, total, 1))
-    parts = ((found.v_f, found.facts), (found.v_s, found.seeds))
+    parts = ((found.v_f, found.clusters), (found.v_s, found.seeds))
     tails = sum(v * stats.t.cdf(t, np.maximum(n - 1, 1)) for v, n in parts)
-    same = np.where(found.mean < 0, 0.5**found.facts, 1.0)
+    same = np.where(found.mean < 0, 0.5**found.clusters, 1.0)
     return np.where(spread, tails / np.where(spread, total, 1), same)
 
 

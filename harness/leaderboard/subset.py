@@ -16,7 +16,8 @@ JOBS = 2
 """Cores that a budget is for. Not those of this machine: the same seed picks the same subset anywhere."""
 
 SETUP = 80.0
-"""Seconds before the first cell: two targets trained side by side, workers started (docs/performance.md)."""
+"""Seconds before the first cell, for each target: it and its twin trained side by side, workers started
+(docs/performance.md)."""
 
 Row = Mapping[str, Any]
 
@@ -42,6 +43,8 @@ class Subset:
     methods: tuple[str, ...]
     attacks: tuple[str, ...]
     seeds: int
+    targets: int
+    """Independently trained targets that the seeds run on."""
     seconds: float
     eligible: int
     """Rows of the leaderboard that may be picked with this budget."""
@@ -60,20 +63,22 @@ def pick(rows: Sequence[Row], budget: float, seed: int) -> Subset:
     """
     plain = {Run.of(row): row for row in rows if _plain(row)}
     candidates = {
-        run: row["seeds"]
+        run: (row["seeds"], row["targets"])
         for run, row in plain.items()
         if run.attack != NO_ATTACK and run._replace(attack=NO_ATTACK) in plain
     }
 
-    def seconds(benchmark: str, methods: Sequence[str], attacks: Sequence[str], seeds: int) -> float:
+    def seconds(
+        benchmark: str, methods: Sequence[str], attacks: Sequence[str], size: tuple[int, int]
+    ) -> float:
         """Until the last worker is done, each taking the next unlearned model when it is free."""
-        loads = [0.0] * JOBS
+        loads, (seeds, targets) = [0.0] * JOBS, size
         for method in methods:
             runs = (Run(benchmark, method, attack) for attack in (NO_ATTACK, *attacks))
             cells = sum(plain[run]["seconds"] for run in runs)
             for _ in range(seeds):
                 loads[loads.index(min(loads))] += cells
-        return SETUP + max(loads)
+        return SETUP * targets + max(loads)
 
     fitting = [
         run
@@ -87,7 +92,7 @@ def pick(rows: Sequence[Row], budget: float, seed: int) -> Subset:
         )
     chance = random.Random(seed)
     first = chance.choice(fitting)
-    benchmark, seeds = first.benchmark, candidates[first]
+    benchmark, size = first.benchmark, candidates[first]
     methods, attacks = [first.method], [first.attack]
     on_benchmark = [run for run in candidates if run.benchmark == benchmark]
     # Sorted, methods before attacks: the order they are added in depends on the seed alone.
@@ -95,11 +100,11 @@ def pick(rows: Sequence[Row], budget: float, seed: int) -> Subset:
     additions += [("attack", name) for name in sorted({run.attack for run in on_benchmark} - {*attacks})]
     for axis, name in chance.sample(additions, len(additions)):
         more = ([*methods, name], attacks) if axis == "method" else (methods, [*attacks, name])
-        there = all(candidates.get(Run(benchmark, *pair)) == seeds for pair in product(*more))
-        if there and seconds(benchmark, *more, seeds) <= budget:
+        there = all(candidates.get(Run(benchmark, *pair)) == size for pair in product(*more))
+        if there and seconds(benchmark, *more, size) <= budget:
             methods, attacks = more
-    taken = seconds(benchmark, methods, attacks, seeds)
-    return Subset(benchmark, tuple(sorted(methods)), tuple(sorted(attacks)), seeds, taken, len(fitting))
+    taken = seconds(benchmark, methods, attacks, size)
+    return Subset(benchmark, tuple(sorted(methods)), tuple(sorted(attacks)), *size, taken, len(fitting))
 
 
 def _plain(row: Row) -> bool:

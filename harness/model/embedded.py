@@ -29,8 +29,8 @@ class Tiny:
     learning_rate: float = 3e-3
 
 
-def tiny_model(tiny: Tiny, vocabulary: int, end: int) -> nn.Module:
-    """The embedded model with its initial weights, the same on every call."""
+def tiny_model(tiny: Tiny, vocabulary: int, end: int, replicate: int = 0) -> nn.Module:
+    """The embedded model with the initial weights of a replicate, the same on every call."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -49,7 +49,7 @@ def tiny_model(tiny: Tiny, vocabulary: int, end: int) -> nn.Module:
         pad_token_id=end,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(derive(0, "init"))
+        torch.manual_seed(derive(replicate, "init"))
         return LlamaForCausalLM(config)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import StoreError
-from ..leaderboard import board, columns, curves
+from ..leaderboard import board, columns, curves, origin
 from ..leaderboard.groups import Groups
 from ..store import shape
 from ..store.atomic import parquet_bytes, write_atomically
@@ -44,7 +44,7 @@ class Published(NamedTuple):
 
 def build(groups: Groups) -> Published:
     """The leaderboard of grouped cells, and its curves."""
-    rows = board.build(groups)
+    rows = origin.marked(board.build(groups), groups)
     return Published(rows, curves.build(rows, groups))
 
 
@@ -90,7 +90,8 @@ def _sound(table: pa.Table, expected: columns.Columns) -> pa.Table:
         if name in (*columns.CONFIGS, TASKS):
             for text in filter(None, table[name].to_pylist()):
                 shape.json_object(name, text)
-    return pa.table([table[name] for name in expected], columns.schema(expected))
+    sound = pa.table([table[name] for name in expected], columns.schema(expected))
+    return sound.replace_schema_metadata(table.schema.metadata)
 
 
 def page(directory: Path) -> Path:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ..core.types import Event
 from .console import Level, console, level
 from .escape import plain
+from .time_left import TimeLeft
 
 
 class RunProgress:
@@ -21,7 +22,7 @@ class RunProgress:
     --verbose also when a task begins, how long a cell took, and the traceback of one that fails.
     """
 
-    def __init__(self, cells: int) -> None:
+    def __init__(self, cells: int, left: TimeLeft | None = None) -> None:
         self.level = level()  # events come in another thread
         self.console = console(stderr=True)
         # FORCE_COLOR makes a terminal of a file for rich: colours are wanted there, moving bars are not.
@@ -29,6 +30,9 @@ class RunProgress:
         self.live = moving and self.level > Level.QUIET
         self.line = None if moving or self.level == Level.QUIET else _line()
         self.cells, self.ended, self.failed = cells, 0, 0
+        self.left = left or TimeLeft({})
+        self.scores: dict[str, tuple[str, float]] = {}
+        """By task, what it was at when the forget score was taken, and that score."""
         self.tasks: dict[str, TaskID] = {}
         self.begun: set[str] = set()
         self.progress = Progress(
@@ -65,24 +69,38 @@ class RunProgress:
         if self.level == Level.VERBOSE and event.task not in self.begun:
             self.begun.add(event.task)
             self._print(plain(f"begun: {event.task}", lines=False))
+        if event.value is not None:
+            self.scores[event.task] = event.what, event.value
         if self.live:
+            self.progress.update(self.whole, description=self._whole("cells"))
             if event.task not in self.tasks:
                 self.tasks[event.task] = self.progress.add_task(event.task)
             self.progress.update(
                 self.tasks[event.task],
-                description=plain(f"{event.task}: {event.what}", lines=False),
+                description=plain(self._at(event), lines=False),
                 completed=event.done,
                 total=event.total,
             )
         elif self.line:
-            at = f"{event.task}: {event.what}, {event.done} of {event.total}"
-            self.line(plain(f"{self.ended} of {self.cells} cells; {at}", lines=False))
+            at = f"{self._at(event)}, {event.done} of {event.total}"
+            self.line(plain(f"{self._whole(f'{self.ended} of {self.cells} cells')}; {at}", lines=False))
+
+    def _at(self, event: Event) -> str:
+        """What a task is at, with the last forget score of that."""
+        what, score = self.scores.get(event.task, ("", 0.0))
+        at = f"{event.task}: {event.what}"
+        return f"{at}, forget {score:.2f}" if what == event.what else at
+
+    def _whole(self, text: str) -> str:
+        """The text, with the time that is left."""
+        return ", ".join(filter(None, (text, str(self.left))))
 
     def _ended(self, event: Event) -> None:
         if event.cell:
             self.ended += 1
             self.failed += event.status == "failed"
-            self.progress.update(self.whole, completed=self.ended)
+            self.left.end(event.key, event.seconds)
+            self.progress.update(self.whole, description=self._whole("cells"), completed=self.ended)
         else:
             task = self.tasks.pop(event.task, None)
             if task is not None:
@@ -94,7 +112,7 @@ class RunProgress:
             if self.level == Level.VERBOSE:
                 self._print(event.trace.rstrip())
         elif self.level == Level.VERBOSE or (self.level == Level.NORMAL and not (self.live or self.line)):
-            count = f" ({self.ended} of {self.cells})" if event.cell else ""
+            count = f" ({self._whole(f'{self.ended} of {self.cells}')})" if event.cell else ""
             took = f", {event.seconds:.1f} s" if event.cell and self.level == Level.VERBOSE else ""
             self._print(plain(f"{event.status}: {event.task}{count}{took}", lines=False))
 

@@ -36,6 +36,8 @@ class PlanSummary:
     """Roles of the models that must be trained first."""
     left_out: Sequence[str]
     """A sentence for each thing that cannot be run."""
+    time: str = ""
+    """What the rest takes, in words; nothing where there is no rest."""
 
     def lines(self) -> Iterable[str]:
         """The summary as text."""
@@ -46,6 +48,8 @@ class PlanSummary:
         yield f"cells: {self.cells}, of which {self.done} are in {self.results} already"
         if self.to_train:
             yield f"models to train first: {', '.join(self.to_train)}"
+        if self.time:
+            yield f"time: {self.time}"
         yield from (f"left out: {sentence}" for sentence in self.left_out)
 
 

@@ -26,6 +26,8 @@ class WorkerContext:
     cache: Path
     threads: int = 1
     micro_batch: int | None = None
+    most_damage: float | None = None
+    """KL(original || model) in nats a token beyond which unlearning stops; None sets no limit."""
     plugins: tuple[Uninstalled, ...] = ()
     """Plugins that are not installed."""
 
@@ -50,5 +52,6 @@ class WorkerContext:
             dtype=source.dtype,
             trust_remote_code=source.trust_remote_code,
             micro_batch=self.micro_batch,
-            advance=lambda what, done, total: tell(Event(task, what, done, total)),
+            most_damage=self.most_damage,
+            advance=lambda what, done, total, value=None: tell(Event(task, what, done, total, value=value)),
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.base import Attack
 from ..core.names import ATTACK, EVALUATION, UTILITY
-from ..core.types import Cost, Event, Outcome, Tell
+from ..core.types import Cost, Event, Outcome, Sample, Tell
 from ..engine.cell import UnlearnedModel
 from ..engine.integrity import Tampered
 from ..engine.note import check
@@ -69,6 +69,7 @@ class GroupRun:
         path = trained_path(cache, group.target) if group.trained else self.context.source.local()
         twin = trained_path(cache, group.twin) if group.twin else None
         subject = self.context.load(group.benchmark, self.registry, path, self.tell, task, twin)
+        subject.twin = self._twin_samples()
         if group.trained:
             return subject, check(path, subject.model)
         self.context.source.check(path)
@@ -101,18 +102,21 @@ class GroupRun:
             else:
                 recorder.done(row, outcome)
 
-    def _evaluate(self, model: UnlearnedModel, cell: Cell) -> Outcome:
-        """The benchmark's own metrics. Raises HarnessError where the scores of the twin are not there."""
+    def _twin_samples(self) -> list[Sample] | None:
+        """What the retrain twin scores, where there is one. Raises HarnessError where that is not there."""
         if self.group.reference is None:
-            return model.evaluate()
+            return None
         path = self.group.reference.path(self.context.cache)
-        twin = read_samples(path)
-        if twin is None:
+        if (twin := read_samples(path)) is None:
             raise HarnessError(
                 f"The scores of the retrain twin are not in {path}: it could not be scored, or the file "
                 "was removed. Run again to have it scored."
             )
-        return model.evaluate(twin)
+        return twin
+
+    def _evaluate(self, model: UnlearnedModel, cell: Cell) -> Outcome:
+        """The benchmark's own metrics."""
+        return model.evaluate()
 
     def _measure_utility(self, model: UnlearnedModel, cell: Cell) -> Outcome:
         """lm-eval's tasks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..core.names import TINY
 from ..errors import ConfigError, unknown
+from ..plugins.settings import as_text
 from . import written
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -32,6 +34,19 @@ class Lora(BaseModel):
 
     r: int = Field(ge=1, description="rank")
     alpha: int | None = Field(None, ge=1, description="alpha; None is twice the rank")
+
+
+class Damage(BaseModel):
+    """A limit of damage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kl: float = Field(gt=0, allow_inf_nan=False, description="KL(original || model) in nats a token")
+
+    @property
+    def label(self) -> str:
+        """It as part of the protocol's version."""
+        return f"kl<={self.kl:g}"
 
 
 MOST, FEW = 1_000_000, 1_000
@@ -60,7 +75,9 @@ Data = Annotated[
     BeforeValidator(written.data),
     Rule("it must be a directory, or a mapping of names to directories"),
 ]
-Adapters = Annotated[Lora | None, BeforeValidator(written.lora), Rule("write r=16, or r=16,alpha=32")]
+Adapters = Annotated[Lora | None, BeforeValidator(written.pairs), Rule("write r=16, or r=16,alpha=32")]
+STOP = Rule("write kl=0.01: the most KL in nats a token, above 0")
+Stop = Annotated[Damage | None, BeforeValidator(written.pairs), STOP]
 Files = Annotated[
     tuple[Path, ...], BeforeValidator(written.paths), Rule("it must be a path, or a list of paths")
 ]
@@ -76,6 +93,13 @@ class RunOptions(BaseModel):
     benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
     model: Model = Field(TINY, description="'tiny' (embedded), a model directory, or a hub id.")
     seeds: Small = Field(3, description="Number of seeds.")
+    targets: Small = Field(
+        1, description="Independently trained targets, where a benchmark trains them; seeds take turns."
+    )
+    stop: Stop = Field(
+        None,
+        description="Stop unlearning by damage: kl=0.01 is at most so much KL(original || model) a token.",
+    )
     settings: Settings = Field({}, description="NAME.setting=value, repeatable; see harness show.")
     data: Data = Field({}, description="Directory of a benchmark's files; NAME=DIR if there are several.")
     results: Directory = Field(Path("results"), description="Where the cells are kept.")
@@ -126,6 +150,27 @@ class RunOptions(BaseModel):
 def in_shell(name: str) -> str:
     """An option as it is written in a shell."""
     return SHELL.get(name, f"--{name.replace('_', '-')}")
+
+
+def as_command(options: RunOptions) -> str:
+    """The line of a shell that does a run with these options, those that were given."""
+    words = ["harness", "run"]
+    for name in RunOptions.model_fields:
+        value, flag = getattr(options, name), in_shell(name)
+        if name not in options.model_fields_set or name == "dry_run" or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, Mapping):
+            pairs = ((f"{key}=" if key else "") + as_text(part) for key, part in value.items())
+            words += [word for pair in pairs for word in (flag, pair)]
+        elif name == "plugins":
+            words += [word for path in value for word in (flag, str(path))]
+        elif isinstance(value, Lora):
+            words += [flag, as_text([f"{key}={part}" for key, part in value if part is not None])]
+        else:
+            words += [flag, as_text(value) or "none"]
+    return shlex.join(words)
 
 
 def _sentence(problem: ErrorDetails, given: Mapping[str, Any], file: Path | None) -> str:

@@ -10,7 +10,6 @@ from ..core.benchmark import Benchmark
 from ..core.config import Config
 from ..core.fingerprint import source_fingerprint
 from ..core.hub import Fetched, Hub
-from ..core.names import EVALUATION
 from ..engine.source import Source
 from ..plugins.entry import Entry
 from ..plugins.registry import Registry
@@ -85,13 +84,28 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """A model of a benchmark: original or retrain twin, and which of several trained independently."""
+
+    benchmark: Spec
+    role: str
+    replicate: int = 0
+
+    @property
+    def name(self) -> str:
+        """It, for people."""
+        return f"{self.role}{_number(self.replicate)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
-    """What the retrain twin scores on a benchmark that compares with it: made once, before any group."""
+    """What the retrain twin scores on a benchmark: made once, before any group."""
 
     key: str
     benchmark: Spec
     target: str
     """Key of the twin's recipe."""
+    replicate: int = 0
 
     def path(self, cache: Path) -> Path:
         """The file of its samples."""
@@ -103,10 +117,15 @@ class Group:
     """The cells that share one unlearned model."""
 
     key: str
+    protocol: str
     benchmark: Spec
     data_fingerprint: str
     target: str
     """Key of the original model's recipe."""
+    family: str
+    """Key that the original models of all replicates share."""
+    replicate: int
+    """Which of the independently trained targets it is."""
     trained: bool
     """Whether that recipe trains the model, which is then in the cache, or takes the source as it is."""
     twin: str | None
@@ -115,12 +134,7 @@ class Group:
     seed: int
     cells: tuple[Cell, ...]
     reference: Reference | None = None
-    """What its evaluation is compared with."""
-
-    @property
-    def compared(self) -> Reference | None:
-        """The reference, if a cell that is left to do reads it: only evaluations do."""
-        return self.reference if any(cell.stage == EVALUATION for cell in self.cells) else None
+    """The twin's scores, which say what counts as forgotten and what its evaluation is compared with."""
 
     @property
     def models(self) -> set[str]:
@@ -130,7 +144,7 @@ class Group:
     @property
     def trained_models(self) -> set[str]:
         """Keys of the recipes of those that are trained, and not taken as they are."""
-        twins = (self.twin, self.compared.target if self.compared else None)
+        twins = (self.twin, self.reference.target if self.reference else None)
         return {recipe for recipe in (self.target * self.trained, *twins) if recipe}
 
 
@@ -140,8 +154,8 @@ class Plan:
 
     source: Source
     groups: list[Group] = field(default_factory=list)
-    recipes: dict[str, tuple[Spec, str]] = field(default_factory=dict)
-    """By key: the benchmark and role of each model to be made, once for all benchmarks that share it."""
+    recipes: dict[str, Target] = field(default_factory=dict)
+    """By key: each model to be made, once for all benchmarks that share it."""
     left_out: list[str] = field(default_factory=list)
 
     @property
@@ -159,15 +173,22 @@ class Plan:
         return rest
 
 
-Task = tuple[Spec, str] | Reference | Group
-"""What a process does: train a benchmark's model of a role, score a twin, or run the cells of a group."""
+Task = Target | Reference | Group
+"""What a process does: train a benchmark's model, score a twin, or run the cells of a group."""
 
 
 def task_name(task: Task) -> str:
     """A task, for people."""
     if isinstance(task, Group):
         return f"{task.benchmark.name} {task.method.name} seed {task.seed}"
-    return f"twin on {task.benchmark.name}" if isinstance(task, Reference) else f"target {task[1]}"
+    if isinstance(task, Reference):
+        return f"twin{_number(task.replicate)} on {task.benchmark.name}"
+    return f"target {task.name}"
+
+
+def _number(replicate: int) -> str:
+    """Which of several; the first needs no number."""
+    return f" {replicate + 1}" if replicate else ""
 
 
 def spec(entry: Entry, config: Config, data: Path | None = None, prepared: tuple[Fetched, ...] = ()) -> Spec:

@@ -23,7 +23,7 @@ from ..plugins.registry import Registry
 from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
-from .plan import Cell, Group, Plan, Reference, Spec, UtilityTasks, spec
+from .plan import Cell, Group, Plan, Reference, Spec, Target, UtilityTasks, spec
 from .plugin_code import plugin_code
 from .tasks import Utility
 
@@ -36,8 +36,13 @@ def make(
     seeds: Sequence[int],
     data: Mapping[str, Path] | None = None,
     utility: Utility | None = None,
+    targets: int = 1,
+    limit: str = "",
 ) -> Plan:
     """Resolve every setting, load every benchmark's facts, and give every cell its key.
+
+    The ``limit`` of damage that stops unlearning is part of the protocol: results of two never meet.
+    A seed runs on the target of its number, counted round ``targets`` of them that are trained independently.
 
     Raises HarnessError for anything that would not run: nothing has been computed yet.
     """
@@ -47,29 +52,37 @@ def make(
         config = resolve(entry.load(), overrides.get(entry, {}))
         chosen = spec(entry, config, (data or {}).get(entry.name), source.prepared)
         benchmark, splits = loaded(chosen, registry)
-        with plugin_code(f"The benchmark '{entry.name}'"):
-            models = recipes(benchmark, splits, source)
-        plan.recipes.update({recipe.key: (chosen, role) for role, recipe in models.items()})
         attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
-        shared = shared_key(chosen, splits, models["original"], source)
-        compared = reference(chosen, benchmark, models, shared)
-        work = Work(chosen, models, shared, compared, attacks, tasks(benchmark.utility_tasks))
+        measured = tasks(benchmark.utility_tasks)
+        with plugin_code(f"The benchmark '{entry.name}'"):
+            replicates = [recipes(benchmark, splits, source, number) for number in range(targets)]
+        works = []
+        for models in replicates if replicates[0]["original"].training else replicates[:1]:
+            for role, recipe in models.items():
+                plan.recipes[recipe.key] = Target(chosen, role, recipe.replicate)
+            shared = shared_key(chosen, splits, models["original"], source, limit)
+            twin = reference(chosen, benchmark, splits, models, shared)
+            works.append(Work(chosen, models, shared, twin, attacks, measured))
         for method in selection.methods:
             cls: type[Method] = method.load()  # type: ignore[assignment]
-            if cls.needs_twin and "retrain" not in models:
+            if cls.needs_twin and "retrain" not in replicates[0]:
                 plan.left_out.append(
                     f"{cls.name} on {entry.name}: no model can be trained without its forget set."
                 )
                 continue
             config = with_protocol(cls, resolve(cls, overrides.get(method, {})), source.protocol)
-            plan.groups += work.groups(spec(method, config), cls, seeds)
+            for number, work in enumerate(works):
+                own = [seed for seed in seeds if seed % len(works) == number]
+                plan.groups += work.groups(spec(method, config), cls, own)
     return plan
 
 
-def shared_key(benchmark: Spec, splits: Splits, original: Recipe, source: Source) -> dict[str, Any]:
+def shared_key(
+    benchmark: Spec, splits: Splits, original: Recipe, source: Source, limit: str = ""
+) -> dict[str, Any]:
     """What is in the key of every cell on a benchmark, and of its twin's scores."""
     return {
-        "protocol": PROTOCOL,
+        "protocol": f"{PROTOCOL}, {limit}" if limit else PROTOCOL,
         "engine": engine_fingerprint(),
         "benchmark": benchmark.identity(),
         "data": splits_fingerprint(splits),
@@ -79,13 +92,20 @@ def shared_key(benchmark: Spec, splits: Splits, original: Recipe, source: Source
 
 
 def reference(
-    spec: Spec, benchmark: Benchmark, models: Mapping[str, Recipe], shared: Mapping[str, Any]
+    spec: Spec,
+    benchmark: Benchmark,
+    splits: Splits,
+    models: Mapping[str, Recipe],
+    shared: Mapping[str, Any],
 ) -> Reference | None:
-    """The twin's scores, where there is a twin and the benchmark compares with it."""
-    if "retrain" not in models or type(benchmark).against_twin is Benchmark.against_twin:
+    """The twin's scores, where there is a twin that says what counts as forgotten, or is compared with."""
+    if (twin := models.get("retrain")) is None:
         return None
-    scored = {**shared, "target": models["retrain"].key, "samples": "twin"}
-    return Reference(key(scored), spec, models["retrain"].key)
+    compares = type(benchmark).against_twin is not Benchmark.against_twin
+    if not compares and benchmark.threshold(splits) is not None:
+        return None
+    scored = {**shared, "target": twin.key, "samples": "twin"}
+    return Reference(key(scored), spec, twin.key, twin.replicate)
 
 
 def attacks_of(
@@ -136,7 +156,8 @@ class Work:
         """The groups of one method: one for each unlearned model."""
         original = self.models["original"]
         twin = self.models["retrain"].key if cls.needs_twin else None
-        unlearning = {**self.shared, "method": method.identity(), "twin": twin}
+        compared = self.reference.key if self.reference else None
+        unlearning = {**self.shared, "method": method.identity(), "twin": twin, "reference": compared}
         by_model: dict[str, list[Cell]] = defaultdict(list)
         for seed in seeds:
             # Without a seed of its own a method gives the same model under all of them.
@@ -145,9 +166,12 @@ class Work:
         return [
             Group(
                 key=unlearned,
+                protocol=self.shared["protocol"],
                 benchmark=self.benchmark,
                 data_fingerprint=self.shared["data"],
                 target=original.key,
+                family=original.family,
+                replicate=original.replicate,
                 trained=original.training is not None,
                 twin=twin,
                 method=method,
@@ -159,13 +183,8 @@ class Work:
         ]
 
     def _cells(self, decides: Mapping[str, Any], seed: int) -> list[Cell]:
-        """The cells of one seed. ``decides`` goes into each key, with what only that cell depends on.
-
-        Only an evaluation reads the twin's scores: an attack's key has no part in them, and the attack need
-        not run again when they change.
-        """
-        compared = self.reference.key if self.reference else None
-        cells = [Cell(key({**decides, "attack": None, "reference": compared}), seed, EVALUATION)]
+        """The cells of one seed. ``decides`` goes into each key, with what only that cell depends on."""
+        cells = [Cell(key({**decides, "attack": None}), seed, EVALUATION)]
         if self.tasks:
             identity = key({**decides, UTILITY: self.tasks.identity()})
             cells.append(Cell(identity, seed, UTILITY, tasks=self.tasks))

@@ -44,8 +44,8 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
     """
     groups = plan.missing(done)
     needed = {key for group in groups for key in group.models}
-    compared = {group.compared.key: group.compared for group in groups if group.compared}
-    twins = [twin for twin in compared.values() if read_samples(twin.path(context.cache)) is None]
+    references = {group.reference.key: group.reference for group in groups if group.reference}
+    twins = [twin for twin in references.values() if read_samples(twin.path(context.cache)) is None]
     targets = {key: task for key, task in plan.recipes.items() if key in needed}
     untrained = places.to_train(plan, context.cache, done)
     here, cached = context.results / "claims", context.cache / "claims"

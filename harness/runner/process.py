@@ -32,6 +32,7 @@ START = "spawn" if sys.platform == "darwin" else "forkserver"
 LIBRARIES = (
     "harness.runner.worker",
     "harness.runner.group",
+    "harness.runner.preloaded",
     "accelerate",
     "pandas",
     "pyarrow.pandas_compat",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import canonical
-from ..core.names import EVALUATION, NO_ATTACK
+from ..core.names import NO_ATTACK
 from ..core.types import Event, Outcome, Tell, as_row
 from ..engine.source import Source
 from ..errors import HarnessError
@@ -36,9 +36,9 @@ class Recorder:
             plugin, source, config = cell.attack.owner, cell.attack.source, cell.attack.settings
         elif cell.tasks:
             plugin, source, config = cell.tasks.engine, cell.tasks.fingerprint, cell.tasks.config
-        compared = group.reference if cell.stage == EVALUATION else None
         return CellRow(
             key=cell.key,
+            protocol=group.protocol,
             engine=engine_fingerprint(),
             benchmark=group.benchmark.name,
             benchmark_plugin=group.benchmark.owner,
@@ -47,9 +47,11 @@ class Recorder:
             data_fingerprint=group.data_fingerprint,
             model=display_name(self.source),
             target_key=group.target,
+            target_family=group.family,
+            replicate=group.replicate,
             target_weights=weights,
             twin_key=group.twin or "",
-            reference_key=compared.key if compared else "",
+            reference_key=group.reference.key if group.reference else "",
             method=group.method.name,
             method_plugin=group.method.owner,
             method_source=group.method.source,

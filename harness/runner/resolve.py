@@ -60,9 +60,17 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         loading.check(source.local())
         source = source.planned()
     data = data_directories(options.data, selection.benchmarks)
-    plan = make(registry, selection, overrides, source, range(options.seeds), data, utility_of(options))
+    seeds, utility = range(options.seeds), utility_of(options)
+    limit = options.stop.label if options.stop else ""
+    plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit)
     context = WorkerContext(
-        source, options.results, cache_of(options), options.threads, options.micro_batch, plugins
+        source,
+        options.results,
+        cache_of(options),
+        options.threads,
+        options.micro_batch,
+        options.stop.kl if options.stop else None,
+        plugins,
     )
     return ResolvedRun(plan, context, registry, configuration(options, registry, selection, overrides, data))
 

@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..core.reports import clustered
 from ..core.types import Event, Tell
 from ..engine.note import check
 from ..engine.targets import recipes, trained_path
@@ -15,7 +16,7 @@ from ..plugins.registry import Registry
 from ..plugins.uninstalled import registry
 from ..store.store import read_samples, write_samples
 from .context import WorkerContext
-from .plan import Group, Reference, Spec, task_name
+from .plan import Group, Reference, Target, task_name
 from .planner import loaded
 from .record import explain
 
@@ -52,11 +53,10 @@ class Worker:
                 f"Importing the plugins changes what all share: {'; '.join(changes)}. {PROCESS}"
             )
 
-    def make_target(self, task: tuple[Spec, str]) -> None:
+    def make_target(self, task: Target) -> None:
         """Train one model of a benchmark, unless the cache has it."""
-        spec, role = task
-        benchmark, splits = loaded(spec, self.registry)
-        recipe = recipes(benchmark, splits, self.context.source)[role]
+        benchmark, splits = loaded(task.benchmark, self.registry)
+        recipe = recipes(benchmark, splits, self.context.source, task.replicate)[task.role]
         name = task_name(task)
         recipe.make(self.context.cache, lambda step, steps: self.tell(Event(name, "train", step, steps)))
         self.tell(Event(name, status="done"))
@@ -75,7 +75,7 @@ class Worker:
             twin = trained_path(self.context.cache, reference.target)
             subject = self.context.load(reference.benchmark, self.registry, twin, self.tell, name)
             check(twin, subject.model)
-            write_samples(path, subject.score(subject.splits))
+            write_samples(path, clustered(subject.score(subject.splits), subject.splits))
         except HarnessError:
             raise
         except BaseException as error:

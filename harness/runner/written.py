@@ -53,7 +53,7 @@ def data(value: Any) -> Any:
     return {name if equals else "": path if equals else name for name, equals, path in pairs}
 
 
-def lora(value: Any) -> Any:
+def pairs(value: Any) -> Any:
     """``"r=16,alpha=32"`` is ``{"r": 16, "alpha": 32}``."""
     if isinstance(value, str):
         value = dict(part.partition("=")[::2] for part in value.split(","))

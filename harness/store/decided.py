@@ -28,6 +28,7 @@ def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
         "dtype": row["dtype"],
         "method": _plugin(row, "method"),
         "twin": row["twin_key"] or None,
+        "reference": row["reference_key"] or None,
         "seed": row["seed"],
     }
     attack = {**_plugin(row, "attack"), "variant": row["variant"]}
@@ -40,7 +41,7 @@ def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
         return {**decides, UTILITY: attack if named else tasks}
     plain = attack == NOTHING and row["stage"] == EVALUATION
     odd = None if plain else {**attack, "stage": row["stage"]}
-    return {**decides, "attack": odd, "reference": row["reference_key"] or None}
+    return {**decides, "attack": odd}
 
 
 def _plugin(row: Mapping[str, Any], kind: str) -> dict[str, str]:

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from ..core.names import EVALUATION, NO_ATTACK, UTILITY
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 """Of the tables: raised when a column is added, renamed or changes its meaning."""
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 """Of the measurement. Raised when the same code inputs would no longer give comparable numbers: another
 definition of the score, of recovery or of the forgetting threshold, other splits, seeds or budgets. Not
 raised for speed, plugins, or columns. A leaderboard never mixes two."""
@@ -29,7 +29,9 @@ class CellRow:
     """One cell: what it is, whether it worked, and what it took. Each field is a column of ``cells``."""
 
     key: str = _column(pa.string(), "SHA-256 of everything that decides the cell's numbers")
-    protocol: str = _column(pa.string(), "version of the measurement", default=PROTOCOL)
+    protocol: str = _column(
+        pa.string(), "version of the measurement, with a limit of damage if there was one", default=PROTOCOL
+    )
     engine: str = _column(pa.string(), "SHA-256 of the code that decides numbers", default="")
     benchmark: str = _column(pa.string(), "name of the benchmark")
     benchmark_plugin: str = _column(
@@ -42,12 +44,18 @@ class CellRow:
     data_fingerprint: str = _column(pa.string(), "SHA-256 of every fact in every split")
     model: str = _column(pa.string(), "what the target was made from: hub id, or name of the embedded model")
     target_key: str = _column(pa.string(), "content key of the target")
+    target_family: str = _column(
+        pa.string(), "content key shared by all independently trained targets of one recipe", default=""
+    )
+    replicate: int = _column(
+        pa.int64(), "which of the independently trained targets of its family this is", default=0
+    )
     target_weights: str = _column(pa.string(), "SHA-256 of the original model's weight files")
     twin_key: str = _column(
         pa.string(), "content key of the retrain twin that the method reads, or ''", default=""
     )
     reference_key: str = _column(
-        pa.string(), "key of the twin's scores that an evaluation is compared with, or ''", default=""
+        pa.string(), "key of the scores of the twin that says what counts as forgotten, or ''", default=""
     )
     method: str = _column(pa.string(), "name of the method")
     method_plugin: str = _column(pa.string(), "distribution and version the method comes from")
@@ -135,5 +143,6 @@ SAMPLES = _schema(
         ("metric", pa.string(), "name of the metric", ""),
         ("fact_id", pa.string(), "id of the fact within the benchmark", ""),
         ("value", pa.float64(), "value of the metric on the fact", ""),
+        ("cluster", pa.string(), "what the fact is about: its subject, or the fact itself", ""),
     ]
 )

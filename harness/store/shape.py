@@ -40,6 +40,8 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "retain_metric": (_is_pair, "a list of a split and a metric"),
     "chance": (_is_number, "a number"),
     "threshold": (_is_number, "a number"),
+    "threshold_high": (_is_number, "a number"),
+    "threshold_rule": (lambda value: isinstance(value, str), "a text"),
     "n_scored": (_is_number, "a number"),
     "learning_rate": (_is_number, "a number"),
     "forgotten": (lambda value: isinstance(value, bool), "true or false"),

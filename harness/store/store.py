@@ -14,8 +14,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,6 +98,14 @@ class Store:
     def cells(self) -> pa.Table:
         """All committed cells, failed ones too, by key."""
         return self._table("cells", CELLS, self._keys())
+
+    def columns(self, *names: str) -> list[dict[str, Any]]:
+        """These columns of each committed cell whose file can be read: rows, and less to read than all."""
+        rows: list[dict[str, Any]] = []
+        for key in self._keys():
+            with suppress(StoreError):
+                rows += _read(self._path("cells", key), CELLS, [*names]).to_pylist()
+        return rows
 
     def metrics(self) -> pa.Table:
         """The metrics of all cells that are ok, by key and then as committed."""
@@ -215,15 +225,7 @@ def _content(path: Path, table: pa.Table) -> bytes:
 def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            columns_there = file.schema_arrow
-            found = columns_there.metadata or {}
-            for name, own in schema.metadata.items():
-                if found.get(name) != own:
-                    theirs = found.get(name, b"none").decode(errors="replace")
-                    raise StoreError(
-                        f"{path} was written with {name.decode()} {theirs} and this is {own.decode()}; "
-                        "use another --results directory."
-                    )
+            _check_versions(path, file.schema_arrow.metadata or {}, schema.metadata)
             shape.columns(file, schema, rows=1 if schema is CELLS else None)
             return shape.values(file.read(columns=columns, use_threads=False))
     except (OSError, UnicodeDecodeError, pa.ArrowException) as e:
@@ -232,6 +234,26 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa
             f"{path.parent.parent / 'cells' / path.name} away to have that cell run again, or use another "
             "--results directory."
         ) from e
+
+
+VERSIONS = {
+    b"protocol": "were measured under protocol {} and this version measures under {}",
+    b"schema_version": "are tables of schema version {} and this version has {}",
+}
+"""What is said of results of another version, by what tells it; what says most comes first."""
+
+
+def _check_versions(path: Path, written: Mapping[bytes, bytes], ours: Mapping[bytes, bytes]) -> None:
+    """Raise StoreError for what another version of the harness wrote, or something else."""
+    for name, says in VERSIONS.items():
+        if name not in written:
+            raise StoreError(f"{path} is no result: it does not name its {name.decode()}; move it away.")
+        if written[name] != ours[name]:
+            versions = says.format(written[name].decode(errors="replace"), ours[name].decode())
+            raise StoreError(
+                f"The results in {path.parent.parent} {versions}; use another --results directory, or move "
+                "this one away to have all measured again."
+            )
 
 
 def chosen(store: Store, keys: Iterable[str]) -> Tables:

@@ -171,7 +171,7 @@ def ranges(trial: BenchmarkTrial) -> str:
 
 @rule(
     "states a threshold and a chance level",
-    "Return a float in the range of the forget metric from threshold() and from chance().",
+    "Return a float in the range of the forget metric from chance(), and from threshold() that or None.",
 )
 def levels(trial: BenchmarkTrial) -> str:
     benchmark, levels = trial.benchmark, []
@@ -180,11 +180,14 @@ def levels(trial: BenchmarkTrial) -> str:
     for name, level in (("threshold", benchmark.threshold), ("chance", benchmark.chance)):
         for splits in (trial.splits, part):
             value = level(splits)
+            if value is None and name == "threshold":
+                continue
             if not (isinstance(value, float | int) and isfinite(value)):
                 raise Violation(f"{name} is {value!r}")
             if formula and not formula.low <= value <= formula.high:
                 raise Violation(f"{name} is {value:g}, and {benchmark.forget_metric} lies in {formula.range}")
-        levels.append(f"{name} {level(trial.splits):.3g}")
+        value = level(trial.splits)
+        levels.append(f"{name} {'of the twin' if value is None else format(value, '.3g')}")
     return ", ".join(levels)
 
 
@@ -221,8 +224,7 @@ def twin(trial: BenchmarkTrial) -> str:
 
 @rule(
     "every control runs on it",
-    "Measure `forget_metric` on any part of the forget set and give it a threshold: `refusal` trains until "
-    "hardly a fact is answered.",
+    "Measure `forget_metric` on any part of the forget set: `refusal` trains until hardly one is answered.",
 )
 def controls(trial: BenchmarkTrial) -> str:
     benchmark, registry, names = trial.benchmark, Registry(), []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,8 @@ KNOWN = {"none": 28, "gd": 10, "npo": 20}
 NOTES = {"forget_metric": "accuracy", "retain_metric": ["retain", "accuracy"], "chance": 0.25, "n_scored": 30}
 
 
-def cell(method, attack, seed, known):
-    """A cell of a model that answers the first ``known`` facts."""
+def cell(method, attack, seed, known, where=""):
+    """A cell of a model that answers the first ``known`` facts, as it was measured somewhere."""
     fields = {
         "benchmark": "world",
         "data_fingerprint": "d" * 64,
@@ -38,6 +39,7 @@ def cell(method, attack, seed, known):
         "dtype": "float32",
         "notes": json.dumps(NOTES),
         "seconds": 1.0,
+        "provenance": json.dumps({"started_at": where}),
     }
     values = [float(i < known) for i in range(30)]
     outcome = together(*(scored("forget", name, values) for name in ("accuracy", "exact_match")))
@@ -54,8 +56,8 @@ def fill(place, methods=tuple(KNOWN), attacks=("none", "noise"), more=0):
     for method in methods:
         for attack in attacks:
             for seed in range(3):
-                known = min(30, KNOWN[method] + (0 if attack == "none" else seed - 1 + more))
-                Store(place).commit(*cell(method, attack, seed, known))
+                known = min(30, KNOWN.get(method, 15) + (0 if attack == "none" else seed - 1 + more))
+                Store(place).commit(*cell(method, attack, seed, known, place.parent.name + place.name))
     return place
 
 
@@ -65,8 +67,14 @@ def results(tmp_path):
 
 
 @pytest.fixture
+def again(tmp_path):
+    """The same, measured once more."""
+    return fill(tmp_path / "again")
+
+
+@pytest.fixture
 def board(tmp_path, results):
-    """The committed leaderboard of these results."""
+    """The committed leaderboard of the results."""
     assert leaderboard("build", "--results", results, "--out", tmp_path / "board").code == 0
     return tmp_path / "board"
 
@@ -92,8 +100,8 @@ def refusal(ended):
     return line.removeprefix("Error: ")
 
 
-def test_the_results_a_leaderboard_was_built_from_agree(board, results):
-    ended = leaderboard("check", "--committed", board, "--results", results)
+def test_results_that_were_measured_again_agree(board, again):
+    ended = leaderboard("check", "--committed", board, "--results", again)
     assert (ended.code, ended.err) == (0, "")
     # Before attacks forget, retain, utility and worst; under the attack score and exact match.
     assert "6 rows and 18 numbers of 3 unlearned models compared" in ended.out
@@ -144,21 +152,21 @@ def test_results_that_share_no_row_with_it_are_no_agreement(board, tmp_path):
     assert ended.err == "Too little to compare: the results hold 0 of its rows, needed: 1.\n"
 
 
-def test_a_stale_page_is_found_and_mended_without_results(board, results):
+def test_a_stale_page_is_found_and_mended_without_results(board, again):
     page = board / "README.md"
     fresh = page.read_bytes()
     page.write_bytes(fresh + b"by hand")
-    ended = leaderboard("check", "--committed", board, "--results", results)
+    ended = leaderboard("check", "--committed", board, "--results", again)
     assert ended.code == 1
     assert "not what the tables beside it give harness leaderboard pages" in text(ended)
     assert leaderboard("pages", "--out", board).code == 0
     assert page.read_bytes() == fresh
-    assert leaderboard("check", "--committed", board, "--results", results).code == 0
+    assert leaderboard("check", "--committed", board, "--results", again).code == 0
 
 
-def test_a_page_that_is_not_there_is_found(board, results):
+def test_a_page_that_is_not_there_is_found(board, again):
     (board / "README.md").unlink()
-    ended = leaderboard("check", "--committed", board, "--results", results)
+    ended = leaderboard("check", "--committed", board, "--results", again)
     assert ended.code == 1
     assert "not there harness leaderboard pages" in text(ended)
 
@@ -190,6 +198,136 @@ def test_results_that_are_not_there_are_refused(command, board, tmp_path):
     said = refusal(leaderboard(command, *options))
     assert said.startswith(f"There is no results directory {gone}")
     assert not (tmp_path / "o").exists()
+
+
+class TestItself:
+    """Results vouch for no leaderboard that was built from them."""
+
+    SENTENCE = (
+        "{} would be compared with itself: every row that these results hold was built from exactly their "
+        "cells; give --results that were measured apart, or another board by --committed."
+    )
+
+    @pytest.mark.parametrize("option", [(), ("--part",)])
+    def test_a_leaderboard_of_these_very_results_is_refused(self, board, results, option):
+        said = refusal(leaderboard("check", "--committed", board, "--results", results, *option))
+        assert said == self.SENTENCE.format(board)
+
+    def test_so_it_is_where_the_results_hold_more(self, board, results):
+        fill(results, attacks=("prune",))
+        said = refusal(leaderboard("check", "--committed", board, "--results", results))
+        assert said == self.SENTENCE.format(board)
+
+    def test_a_copy_of_a_part_is_refused_as_a_part_and_lacks_rows_as_the_whole(
+        self, board, results, tmp_path
+    ):
+        part = tmp_path / "part"
+        for path in results.rglob("*.parquet"):
+            (part / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, part / path.parent.name)
+        for row in Store(part).cells().to_pylist():
+            if row["method"] == "npo":
+                (part / "cells" / f"{row['key']}.parquet").unlink()
+        said = refusal(leaderboard("check", "--committed", board, "--results", part, "--part"))
+        assert said == self.SENTENCE.format(board)
+        ended = leaderboard("check", "--committed", board, "--results", part)
+        assert ended.code == 1
+        assert "world npo, before attacks and 1 more not in the results" in text(ended)
+
+    def test_one_row_that_was_measured_again_is_compared_and_the_others_are_counted(self, board, results):
+        fill(results, ("gd",), ("noise",), more=1)
+        ended = leaderboard("check", "--committed", board, "--results", results)
+        assert (ended.code, ended.err) == (0, "")
+        assert "rows that were built from these very cells, and so agree: 5." in ended.out
+
+    def test_a_leaderboard_that_does_not_say_of_which_cells_it_is_is_compared(self, board, results):
+        path = board / "leaderboard.parquet"
+        pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+        assert leaderboard("check", "--committed", board, "--results", results).code == 0
+
+
+class TestBuild:
+    """A leaderboard goes beside its results, and takes no row from where it goes."""
+
+    def test_it_goes_beside_the_results(self, results, monkeypatch):
+        monkeypatch.chdir(results.parent)
+        assert leaderboard("build").code == 0
+        assert (results / "leaderboard" / "index.html").is_file()
+        assert not (results.parent / "leaderboard").exists()
+        assert leaderboard("build").code == 0, "what holds no more is replaced"
+
+    def test_of_several_results_it_must_be_said_where(self, results, again):
+        said = refusal(leaderboard("build", "--results", results, "--results", again))
+        assert said == "There are several --results: say with --out where their leaderboard goes."
+
+    def test_one_that_holds_more_is_kept_unless_forced(self, board, tmp_path):
+        part = fill(tmp_path / "part", ("none", "gd"), ("none", "noise"))
+        before = (board / "leaderboard.parquet").read_bytes()
+        said = refusal(leaderboard("build", "--results", part, "--out", board))
+        assert said == (
+            f"Not built: {board} holds 2 rows of 1 method (npo) that the new leaderboard lacks, and they "
+            f"would be lost; build elsewhere, such as --out {part / 'leaderboard'}, or replace it with "
+            "--force."
+        )
+        assert (board / "leaderboard.parquet").read_bytes() == before
+        assert leaderboard("build", "--results", part, "--out", board, "--force").code == 0
+        assert set(pq.read_table(board / "leaderboard.parquet")["method"].to_pylist()) == {"none", "gd"}
+
+    def test_one_more_method_replaces_it(self, board, results):
+        fill(results, ("rmu",))
+        assert leaderboard("build", "--results", results, "--out", board).code == 0
+
+    def test_other_settings_of_a_method_are_other_rows(self, results, tmp_path):
+        row, outcome = cell("gd", "none", 0, 10)
+        Store(results).commit(sound(replace(row, method_config='{"gamma": 2}')), outcome)
+        board = tmp_path / "board"
+        assert leaderboard("build", "--results", results, "--out", board).code == 0
+        said = refusal(leaderboard("build", "--results", fill(tmp_path / "b"), "--out", board))
+        assert said.startswith(
+            f"Not built: {board} holds 1 row of 1 method (gd) that the new leaderboard lacks"
+        )
+
+    def test_where_the_usual_place_is_taken_a_free_one_is_proposed(self, results):
+        assert leaderboard("build", "--results", results).code == 0
+        beside = results / "leaderboard"
+        said = refusal(leaderboard("build", "--results", results, "--methods", "gd"))
+        assert f"such as --out {beside}-2, or" in said
+        assert leaderboard("build", "--results", results, "--methods", "gd", "--out", f"{beside}-2").code == 0
+
+    @pytest.mark.parametrize("content", [b"PAR1", None])
+    def test_one_that_cannot_be_read_is_kept(self, board, results, content):
+        path = board / "leaderboard.parquet"
+        if content:
+            path.write_bytes(content)
+        else:
+            pq.write_table(pq.read_table(path).drop_columns(["signature"]), path)
+        said = refusal(leaderboard("build", "--results", results, "--out", board))
+        assert said.startswith(f"Not built: {path} cannot be read, so what would be lost is not known; ")
+        assert leaderboard("build", "--results", results, "--out", board, "--force").code == 0
+
+    def test_a_readme_of_something_else_is_kept(self, results, tmp_path, monkeypatch):
+        (tmp_path / "README.md").write_text("mine")
+        monkeypatch.chdir(tmp_path)
+        said = refusal(leaderboard("build", "--out", "."))
+        assert said.startswith(
+            "Not built: README.md belongs to no leaderboard, and would be lost; build elsewhere"
+        )
+        assert (tmp_path / "README.md").read_text() == "mine"
+
+    def test_methods_and_attacks_that_are_named_make_it(self, results):
+        fill(results, attacks=("prune",))
+        options = ("--methods", "gd", "--attacks", "prune,none")
+        assert leaderboard("build", "--results", results, *options).code == 0
+        rows = pq.read_table(results / "leaderboard" / "leaderboard.parquet").to_pylist()
+        assert {(row["method"], row["attack"]) for row in rows} == {
+            (method, attack) for method in ("none", "gd") for attack in ("none", "prune")
+        }
+
+    @pytest.mark.parametrize(("option", "kind"), [("--methods", "method"), ("--attacks", "attack")])
+    def test_a_name_that_was_not_measured_is_refused(self, results, option, kind):
+        said = refusal(leaderboard("build", "--results", results, option, "elsewhere"))
+        assert said.startswith(f"There is no {kind} in these results named 'elsewhere'. There are: all, ")
+        assert not (results / "leaderboard").exists()
 
 
 def test_merged_parts_give_the_leaderboard_of_the_whole(board, tmp_path):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import sys
 
 import pyarrow.parquet as pq
 import pytest
 
 import harness.api
+import harness.runner.estimate
 from harness.errors import HarnessError
 from harness.store.schema import PROTOCOL, SCHEMA_VERSION
 from support.command import harness_cli
@@ -269,8 +272,14 @@ class TestResults:
     """Results that cannot be used are refused and left as they are."""
 
     @pytest.mark.parametrize("command", [("run",), ("leaderboard", "build")])
-    @pytest.mark.parametrize(("name", "ours"), [("protocol", PROTOCOL), ("schema_version", SCHEMA_VERSION)])
-    def test_of_another_version(self, world, there, command, name, ours):
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("protocol", f"were measured under protocol 0 and this version measures under {PROTOCOL}"),
+            ("schema_version", f"are tables of schema version 0 and this version has {SCHEMA_VERSION}"),
+        ],
+    )
+    def test_of_another_version(self, world, there, command, name, says):
         other = shutil.copytree(there, world.folder / "other")
         path = sorted((other / "cells").glob("*.parquet"))[0]
         cell = pq.read_table(path)
@@ -281,8 +290,8 @@ class TestResults:
         else:
             ended = harness_cli(*command, "--results", other, "--out", world.folder / "board")
         said = refusal(ended)
-        reason = f"was written with {name} 0 and this is {ours}; use another --results directory."
-        assert said == f"{path} {reason}"
+        todo = "use another --results directory, or move this one away to have all measured again."
+        assert said == f"The results in {other} {says}; {todo}"
         assert committed(other) == before
 
     def test_that_are_a_file(self, world):
@@ -340,6 +349,74 @@ def test_the_plan_is_printed_before_the_work_starts(world, monkeypatch):
         "attacks: nudge small, nudge large, private-data p=0.1",
         f"cells: 32, of which 0 are in {world.path()} already",
     ]
+
+
+def test_the_plan_says_how_long_the_rest_takes(world, there):
+    [said] = re.findall(r"^time: (.*)$", world.run("none", "nudge", "stub", "--dry-run").out, re.MULTILINE)
+    assert re.fullmatch(
+        r"about 10 s on 1 worker, and 10 cells( and 1 model)? of which there is no estimate yet", said
+    )
+    ended = world.run("none", "nudge:small", "stub", "--dry-run", controls=False)
+    assert "time:" not in ended.out
+
+
+class TestLongRuns:
+    """A run of more than half an hour is begun when somebody says so, where there is somebody."""
+
+    @pytest.fixture(autouse=True)
+    def long(self, monkeypatch):
+        monkeypatch.setattr(harness.runner.estimate, "MANY", 0)
+
+    @pytest.fixture
+    def answer(self, monkeypatch):
+        """Sit at a terminal and type this."""
+
+        def type_in(text):
+            stream = io.StringIO(text)
+            stream.isatty = lambda: True
+            monkeypatch.setattr(sys, "stdin", stream)
+
+        return type_in
+
+    def run(self, world, *more):
+        return world.run("none", "none", "stub", *more, controls=False)
+
+    SENTENCE = "This may take long: no estimate yet, since nothing like 2 cells of it was measured here."
+
+    @pytest.mark.parametrize("text", ["n\n", "\n"])
+    def test_no_begins_nothing(self, world, answer, text):
+        answer(text)
+        ended = self.run(world)
+        assert ended.code == 0
+        assert f"{self.SENTENCE} Continue? [y/N]" in ended.err
+        assert ended.out.endswith("Nothing was begun; all that is there is kept.\n")
+        assert not world.path().exists()
+
+    def test_yes_begins_it(self, world, answer):
+        answer("y\n")
+        assert self.run(world).code == 0
+        assert len(rows(world.path(), status="ok")) == 2
+
+    def test_an_option_says_so_beforehand(self, world, answer):
+        answer("")
+        ended = self.run(world, "--yes")
+        assert (ended.code, "Continue?" in ended.err) == (0, False)
+        assert len(rows(world.path())) == 2
+
+    def test_where_there_is_no_terminal_it_begins_and_says_so(self, world):
+        ended = self.run(world)
+        assert ended.code == 0
+        assert f"{self.SENTENCE} Nobody is at a terminal to be asked: it begins." in ended.out
+        assert len(rows(world.path())) == 2
+
+    def test_what_is_all_there_is_no_long_run(self, world, answer):
+        self.run(world)
+        answer("")
+        assert self.run(world).code == 0
+
+    def test_a_plan_alone_is_not_asked_about(self, world, answer):
+        answer("")
+        assert self.run(world, "--dry-run").code == 0
 
 
 def test_what_is_left_out_is_said(world):

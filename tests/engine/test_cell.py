@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from harness.core.base import Attack, Method
 from harness.core.config import FinetuneConfig
-from harness.core.types import Metric, Outcome, Reported, Sample
+from harness.core.types import Metric, Outcome, Reported, Sample, Splits
 from harness.engine.cell import UnlearnedModel
 from harness.engine.surroundings import Surroundings
 from harness.model import models
@@ -109,7 +111,18 @@ def test_an_evaluation_is_compared_with_the_twin_it_is_given(unlearned):
     seen = []
     cls = type(unlearned.subject.benchmark)
     cls.against_twin = lambda self, samples, other: seen.append(other) or {"near": 1.0}
-    assert ("all", "near") in {(m.split, m.metric) for m in unlearned.evaluate(twin).metrics}
-    assert seen == [twin]
     unlearned.evaluate()
+    assert seen == []
+    unlearned.subject.twin = twin
+    assert ("all", "near") in {(m.split, m.metric) for m in unlearned.evaluate().metrics}
     assert seen == [twin]
+
+
+def test_samples_say_what_their_facts_are_about(make_subject, toy_benchmark, toy_splits):
+    first, *others = toy_splits["forget"]
+    splits = Splits({**toy_splits, "forget": (replace(first, subject=""), *others)})
+    subject = make_subject(toy_benchmark(lambda *_: 0.25), splits=splits)
+    unlearned = UnlearnedModel.unlearn(subject, Shift(), 0, Surroundings())
+    for outcome in (unlearned.evaluate(), unlearned.attack(Wreck(), seed=0)):
+        clusters = {sample.fact_id: sample.cluster for sample in outcome.samples if sample.split == "forget"}
+        assert clusters == {first.id: first.id} | {fact.id: fact.subject for fact in others}

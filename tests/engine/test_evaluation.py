@@ -53,6 +53,8 @@ def test_an_evaluation_holds_every_metric_the_samples_and_what_the_benchmark_add
         "forget_metric": "exact_match",
         "retain_metric": ["retain", "exact_match"],
         "threshold": 0.3,
+        "threshold_high": 0.3,
+        "threshold_rule": "benchmark",
         "chance": 0.0,
         "n_scored": 12,
     }

@@ -10,7 +10,8 @@ from harness.core import intervals
 from harness.core.config import FinetuneConfig
 from harness.core.types import Splits
 from harness.engine import protocol
-from harness.leaderboard import invariants, ranking
+from harness.leaderboard import invariants, ranking, standing, verdict
+from harness.leaderboard.columns import Estimate
 from harness.plugins.registry import Registry
 from harness.store.schema import PROTOCOL
 from support.paths import ROOT
@@ -38,10 +39,16 @@ def test_the_document_has_the_version_that_stands_in_every_cell():
 
 def test_every_benchmark_is_there_with_its_metric_and_threshold():
     shipped = {name: entry.load()() for name, entry in Registry().kinds["benchmark"].items()}
-    # The published thresholds do not look at the facts; tofu-mini knows its own.
+    # tofu-mini's published rule looks at its own facts, and no other at any.
     facts = Splits({"forget": (), "retain": ()})
+    published = {name: type(each)(each.Config(threshold="published")) for name, each in shipped.items()}
+    assert [each.threshold(facts) for each in shipped.values()] == [None] * len(shipped)
     assert tables()["benchmark"] == {
-        name: [benchmark.forget_metric, f"{benchmark.threshold(facts):.4g}"]
+        name: [
+            benchmark.forget_metric,
+            "chance" if benchmark.training(facts) is None else "twin",
+            f"{published[name].threshold(facts):.4g}",
+        ]
         for name, benchmark in shipped.items()
     }
 
@@ -72,7 +79,10 @@ def test_budgets_of_attackers():
 @pytest.mark.parametrize(
     "said",
     [
-        f"under {ranking.LEAST_KEPT:.0%} of the original's".replace("%", " %"),
+        f"wholly under {ranking.LEAST_KEPT:.0%} of the original's".replace("%", " %"),
+        f"lies wholly below {ranking.LEAST_KEPT:.0%} of the original's".replace("%", " %"),
+        f"reproduces at most {verdict.MOST_SILENT:g} of the original's answers",
+        f"of fewer than {standing.FEW_FACTS} facts",
         f"fewer than {ranking.LEAST_SEEDS} seeds",
         f"All are {intervals.CONFIDENCE:.0%}, for other facts".replace("%", " %"),
         f"taken at 1 - {ranking.LEVEL:g}/K",
@@ -85,7 +95,20 @@ def test_the_rules_have_the_numbers_of_the_code(said):
 
 
 def test_the_guard_keeps_to_the_shares_and_seeds_of_the_document():
-    just = {"forgotten": [True] * 3, "kept": {"retain": (0.9, 1.0)}, "seeds": 3, "lacking": []}
+    def left(high):
+        return {"retain": ranking.Share(Estimate(0.8, 0.7, high))}
+
+    just = {"forgotten": [True] * 3, "kept": left(0.9), "seeds": 3, "lacking": []}
     assert ranking.guard(**just) is None
-    assert ranking.guard(**(just | {"kept": {"retain": (0.8999, 1.0)}})) is not None
+    assert ranking.guard(**(just | {"kept": left(0.8999)})) is not None
     assert ranking.guard(**(just | {"seeds": 2})) is not None
+
+
+def test_the_bands_of_the_document_are_those_of_verdicts():
+    ends = {
+        verdict.ERASED: f"at most {verdict.MOST_ERASED:g}",
+        verdict.PARTLY_HIDDEN: f"above {verdict.MOST_ERASED:g}, at most {verdict.MOST_PARTLY_HIDDEN:g}",
+        verdict.HIDDEN: f"above {verdict.MOST_PARTLY_HIDDEN:g}",
+    }
+    assert tables()["verdict"] == {word: [said] for word, said in ends.items()}
+    assert all(f"**{word}**" in WORDS for word in verdict.VERDICTS)

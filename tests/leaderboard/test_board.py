@@ -12,6 +12,7 @@ from harness.leaderboard import stats
 from harness.leaderboard.groups import grouped
 from harness.leaderboard.labels import guarded
 from harness.report.markdown import markdown
+from harness.store.schema import PROTOCOL
 from harness.store.store import Store
 from support.cells import FACTS, board, cell, world
 from support.sound import curve, scored, together
@@ -43,7 +44,7 @@ def test_a_row_holds_what_its_cells_measured(table):
     assert (row["learning_rates"], row["attack_learning_rates"]) == ([1e-4], [1e-5])
     assert (row["seconds"], row["steps"], row["peak_memory_mib"]) == (2, 10, 102)
     assert row["signature"].startswith(
-        f"protocol:1|benchmark:world@{key(['world', '', '{}'])[:8]}|data:dddddddd|"
+        f"protocol:{PROTOCOL}|benchmark:world@{key(['world', '', '{}'])[:8]}|data:dddddddd|"
         "model:tiny@tttttttt|dtype:float32|"
     )
     assert "seeds:0,1,2|" in row["signature"]
@@ -101,7 +102,7 @@ def valued(name, value):
         if value is None:
             return kept
         aggregate = name[0] == "all"
-        return together(kept, Outcome([Metric(*name, value)]) if aggregate else scored(*name, [value] * 2))
+        return together(kept, Outcome([Metric(*name, value)]) if aggregate else scored(*name, [value] * 10))
 
     return change
 
@@ -109,8 +110,8 @@ def valued(name, value):
 @pytest.mark.parametrize(
     ("method", "name", "value", "guard"),
     [
-        ("gd", ("retain", "accuracy"), 0.64, "retain 71 % of the original's"),
-        ("gd", ("retain", "accuracy"), 0.82, None),
+        ("gd", ("retain", "accuracy"), 0.3, "retain 33 % of the original's"),
+        ("gd", ("retain", "accuracy"), 0.77, None),
         ("gd", ("all", "utility"), 0.3, "utility 50 % of the original's"),
         ("gd", ("all", "utility"), None, "utility not measured"),
         ("none", ("all", "utility"), None, "no utility of the original's to compare with"),
@@ -135,11 +136,34 @@ def test_a_method_that_did_not_forget_is_shown_but_not_ranked(tmp_path):
     assert row["forgotten"] == pytest.approx(2 / 3)
 
 
-def test_a_method_without_a_score_under_an_attack_that_others_had_is_not_ranked(tmp_path):
-    more = [cell(method, "noise", seed, 1) for method in ("none", "ssiuu") for seed in range(3)]
-    table = board(tmp_path, world() + more)
-    assert only(table, method="gd", attack="none")["guard"] == "not scored under noise p=0.1"
+def noisy(*methods):
+    known = {"none": 20, "retrain": 2} | dict.fromkeys(methods, 19)
+    return [cell(method, "noise", seed, facts) for method, facts in known.items() for seed in range(3)]
+
+
+def test_a_method_without_a_score_under_an_attack_that_most_had_is_not_ranked(tmp_path):
+    table = board(tmp_path, world() + noisy("ssiuu", "npo"))
+    row = only(table, method="gd", attack="none")
+    assert row["guard"] == "not scored under noise p=0.1"
+    assert row["ranked_over"] == ["noise p=0.1", "private-data p=0.1"]
     assert only(table, method="ssiuu", attack="none")["rank"] == 1
+
+
+def test_one_attack_on_one_method_takes_nobodys_rank(tmp_path, table):
+    """Not even that method's own: its worst is held against scores under the same attacks."""
+    more = board(tmp_path, world() + noisy("ssiuu")[:-1])
+    names = ("guard", "rank", "worst", "worst_attack", "ranked_over")
+    for method in ("ssiuu", "gd", "npo"):
+        before, after = (only(found, method=method, attack="none") for found in (table, more))
+        assert [after[name] for name in names] == [before[name] for name in names]
+    assert only(more, method="ssiuu", attack="none")["ranked_over"] == ["private-data p=0.1"]
+    assert only(more, method="ssiuu", attack="none")["recovered_attack"] == "noise p=0.1"
+
+
+def test_without_methods_the_attacks_on_most_controls_count(tmp_path):
+    table = board(tmp_path, [found for found in world() if found[0].method in ("none", "retrain")])
+    row = only(table, method="none", attack="none")
+    assert (row["worst"], row["ranked_over"]) == (1.0, ["private-data p=0.1"])
 
 
 def test_a_score_of_another_kind_is_shown_and_orders_nothing(tmp_path):
@@ -206,9 +230,23 @@ def test_recovery_compares_controls_by_the_metric_of_the_attack(tmp_path):
     assert row["recovery"] == pytest.approx((11 - 2) / (20 - 2))
 
 
-def test_without_the_retrained_model_there_is_no_recovery(tmp_path):
-    table = board(tmp_path, [found for found in world() if found[0].method != "retrain"])
-    assert only(table, method="gd", attack="private-data")["recovery"] is None
+def test_without_the_retrained_model_recovery_is_measured_from_chance(tmp_path):
+    row = only(board(tmp_path, untwinned()), method="gd", attack="private-data")
+    assert row["baseline"] == "chance"
+    assert row["recovery"] == pytest.approx((0.7 - 0.25) / (1 - 0.25))
+    assert row["above_twin"] == pytest.approx(0.2 - 0.25)
+
+
+def test_where_there_is_a_twin_that_was_not_run_there_is_no_recovery(tmp_path):
+    cells = [found for found in untwinned() if (found[0].method, found[0].attack) != ("gd", "none")]
+    cells += [cell("gd", seed=seed, known=4, notes={"threshold_rule": "twin"}) for seed in range(3)]
+    row = only(board(tmp_path, cells), method="gd", attack="private-data")
+    assert (row["baseline"], row["recovery"], row["above_twin"]) == ("retrain", None, None)
+    assert row["verdict_why"] == "missing: the control retrain, recovery"
+
+
+def untwinned():
+    return [found for found in world() if found[0].method != "retrain"]
 
 
 def test_settings_stand_beside_a_method_only_where_it_has_several(tmp_path):
@@ -263,7 +301,7 @@ def test_two_protocols_are_never_mixed(tmp_path):
     store = Store(tmp_path)
     for row, outcome in (cell("gd"), cell("npo", protocol="0")):
         store.commit(row, outcome)
-    with pytest.raises(StoreError, match="protocols 0 and 1"):
+    with pytest.raises(StoreError, match=f"protocols 0 and {PROTOCOL}"):
         grouped(store.cells(), store.metrics(), store.samples())
 
 

@@ -124,6 +124,14 @@ def test_without_an_interval_the_others_stands_for_both_or_the_least():
     assert margins(low, none, "score", 0.2) == pytest.approx(0.1 / (0.2 * 2**0.5))
 
 
+def test_the_margin_of_a_skill_is_never_less_than_the_least():
+    narrow = {"retain_before_low": 0.89, "retain_before_high": 0.91}
+    one, other = row(attack="none", **narrow), row(attack="none", retain_before=0.8)
+    assert margins(one, other, "retain_before") == pytest.approx(0.1 / (LEAST_MARGIN * 2**0.5))
+    wide = {"retain_before_low": 0.4, "retain_before_high": 1.0}
+    assert margins(row(attack="none", **wide), other, "retain_before") == pytest.approx(0.1 / (0.5 * 2**0.5))
+
+
 def test_a_bound_cut_to_the_scale_is_no_margin():
     assert margins(row(**scored(0.0, 0.0, 0.0)), row(**scored(0.3, 0.2, 0.4)), "score") == pytest.approx(
         0.3 / (0.1 * 2**0.5)
@@ -209,12 +217,13 @@ def test_what_hangs_on_other_rows_counts_in_whole_tables_alone(name):
 
 
 def test_a_guard_or_rank_that_changed_while_the_numbers_agree_is_a_note():
-    rebuilt = [row(attack="none", rank=2), row(rank=2)]
+    rebuilt = [row(attack="none", rank=2, verdict="erased"), row(rank=2)]
     found = compare([row(attack="none", guard="retain 89 % of the original's"), row()], rebuilt)
     assert not found.differences
     assert found.notes == [
         "world gd: guard retain 89 % of the original's, now none.",
         "world gd: rank none, now 2.",
+        "world gd: verdict none, now erased.",
     ]
 
 

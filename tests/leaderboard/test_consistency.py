@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.leaderboard.consistency import inconsistent
+from support.cells import board, world
 from support.paths import ROOT
 
 COMMITTED = ROOT / "leaderboard" / "leaderboard.parquet"
@@ -57,3 +58,20 @@ def test_a_worst_score_that_was_lowered_within_its_interval_is_found(rows):
     assert list(inconsistent(rows)) == [
         ("faithun-mini gd none", f"worst is not the score under {before['worst_attack']}")
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("recovered", 0.6, "recovered is not the recovery under private-data p=0.1"),
+        ("kept_high", 0.5, "kept 1 is outside its own interval"),
+        ("retain_before", 0.2, "retain_before 0.2 is outside its own interval"),
+        ("verdict", "wiped", "'wiped' is no verdict"),
+    ],
+)
+def test_an_edited_verdict_and_what_it_rests_on_are_found(tmp_path, column, value, says):
+    table = board(tmp_path, world()).to_pylist()
+    assert list(inconsistent(table)) == []
+    row = find(table, method="gd", attack="none")
+    row[column] = value
+    assert list(inconsistent(table)) == [("world gd none", says)]

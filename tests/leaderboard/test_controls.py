@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from harness.leaderboard.controls import check
+from harness.leaderboard import controls
+from harness.leaderboard.verdict import Verdict
 
 CHANCE = 1 / 3
+VERDICTS = {"none": "not forgotten", "retrain": "erased", "refusal": "hidden"}
 ATTACKS = (("private-data", "p=0.1"), ("instruction", ""))
 COLUMNS = (
     *("forget_before", "forget_before_low", "forget_before_high"),
-    *("score", "score_low", "score_high", "exact_match", "chance"),
+    *("score", "score_low", "score_high", "exact_match", "chance", "threshold_high", "threshold_rule"),
 )
 
 
 def row(method, attack="none", variant="", **values):
-    return {"method": method, "attack": attack, "variant": variant, **dict.fromkeys(COLUMNS)} | values
+    rule = {"threshold_rule": "chance", "threshold_high": CHANCE}
+    return {"method": method, "attack": attack, "variant": variant, **dict.fromkeys(COLUMNS)} | rule | values
 
 
 def before(method, value):
@@ -46,20 +49,62 @@ def change(rows, method, attack, **values):
     return [row | values if row is chosen[0] else row for row in rows]
 
 
-def failing(rows):
-    return [found.name for found in check(rows) if not found.passed]
+def check(rows, **verdicts):
+    """The checks, with the verdicts that controls have by construction but for ``verdicts``."""
+    words = VERDICTS | verdicts
+    there = {row["method"] for row in rows}
+    return controls.check(rows, {name: Verdict(words[name], "0.5") for name in words if name in there})
+
+
+def failing(rows, **verdicts):
+    return [found.name for found in check(rows, **verdicts) if not found.passed]
+
+
+def of_twin(rows):
+    """The same rows where the threshold is the twin's own score."""
+    return [row | {"threshold_rule": "twin", "threshold_high": 0.4} for row in rows]
+
+
+AT_CHANCE = [
+    f"retrain is not above chance, under {attack}" for attack in ("private-data p=0.1", "instruction")
+]
+VERDICT = "the verdict on {} is {}".format
 
 
 def test_good_controls_pass_with_a_check_for_each_claim(good):
     assert [(found.name, found.passed) for found in check(good)] == [
         ("the original knows the forget set", True),
-        ("retrain is not above chance, before any attack", True),
-        ("retrain is not above chance, under private-data p=0.1", True),
-        ("retrain is not above chance, under instruction", True),
-        ("attacks recover what the refusal control hides", True),
+        ("retrain counts as forgotten", True),
+        *((name, True) for name in AT_CHANCE),
+        ("the verdict on retrain is erased", True),
+        ("the verdict on refusal is hidden", True),
+        ("the verdict on none is not forgotten", True),
         ("original and retrain differ, under private-data p=0.1", True),
         ("original and retrain differ, under instruction", True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("control", "word"),
+    [
+        ("retrain", "below the twin"),
+        ("retrain", "not forgotten"),
+        ("refusal", "erased"),
+        ("refusal", "undecided"),
+        ("none", "hidden"),
+    ],
+)
+def test_a_control_with_another_verdict_fails(good, control, word):
+    [found] = [found for found in check(good, **{control: word}) if not found.passed]
+    assert found.name == VERDICT(control, VERDICTS[control])
+    assert found.detail == f"{word}, 0.5"
+
+
+def test_where_the_twin_is_the_reference_chance_is_none(good):
+    rows = change(of_twin(good), "retrain", "instruction", score_low=0.34)
+    assert failing(rows) == []
+    assert not {*AT_CHANCE} & {found.name for found in check(rows)}
+    assert failing(change(rows, "retrain", "none", forget_before=0.41)) == ["retrain counts as forgotten"]
 
 
 def test_the_order_of_rows_does_not_matter(good):
@@ -70,7 +115,7 @@ def test_the_order_of_rows_does_not_matter(good):
     ("method", "attack", "values", "claim"),
     [
         ("none", "none", {"forget_before": 0.85}, "the original knows the forget set"),
-        ("retrain", "none", {"forget_before_low": 0.34}, "retrain is not above chance, before any attack"),
+        ("retrain", "none", {"forget_before": 0.34}, "retrain counts as forgotten"),
         ("retrain", "instruction", {"score_low": 0.34}, "retrain is not above chance, under instruction"),
         (
             *("retrain", "private-data", {"score_high": 0.95}),
@@ -96,29 +141,13 @@ def test_retrain_below_chance_knows_no_more_than_chance(good):
     assert failing(change(good, "retrain", "none", **below)) == []
 
 
-def test_one_attack_that_exposes_refusal_is_enough(good):
-    assert failing(change(good, "refusal", "private-data", exact_match=0.0)) == []
-
-
-@pytest.mark.parametrize("exact", [0.0, 0.47])
-def test_refusal_that_no_attack_exposes_fails(good, exact):
-    rows = change(good, "refusal", "private-data", exact_match=exact)
-    rows = change(rows, "refusal", "instruction", exact_match=exact)
-    assert failing(rows) == ["attacks recover what the refusal control hides"]
-
-
-def test_an_original_that_says_nothing_exactly_exposes_nothing(good):
-    rows = [r | {"exact_match": 0.0} if r["exact_match"] is not None else r for r in good]
-    assert failing(rows) == ["attacks recover what the refusal control hides"]
-
-
 @pytest.mark.parametrize(
     ("method", "attack", "column", "claim"),
     [
         ("none", "none", "forget_before", "the original knows the forget set"),
         ("none", "none", "chance", "the original knows the forget set"),
-        ("retrain", "none", "forget_before_low", "retrain is not above chance, before any attack"),
-        ("retrain", "none", "chance", "retrain is not above chance, before any attack"),
+        ("retrain", "none", "forget_before", "retrain counts as forgotten"),
+        ("retrain", "none", "threshold_high", "retrain counts as forgotten"),
         ("retrain", "instruction", "score_low", "retrain is not above chance, under instruction"),
         ("retrain", "instruction", "score_high", "original and retrain differ, under instruction"),
         ("none", "instruction", "score_low", "original and retrain differ, under instruction"),
@@ -126,12 +155,6 @@ def test_an_original_that_says_nothing_exactly_exposes_nothing(good):
 )
 def test_a_missing_number_never_passes(good, method, attack, column, claim):
     assert failing(change(good, method, attack, **{column: None})) == [claim]
-
-
-@pytest.mark.parametrize("method", ["none", "refusal"])
-def test_exact_matches_that_nobody_measured_never_pass(good, method):
-    rows = [r | {"exact_match": None} if r["method"] == method else r for r in good]
-    assert failing(rows) == ["attacks recover what the refusal control hides"]
 
 
 @pytest.mark.parametrize("method", ["none", "refusal"])
@@ -143,7 +166,8 @@ def test_without_a_twin_the_other_claims_are_judged(good):
     """Some benchmarks cannot train one; the plan says so."""
     assert [found.name for found in check([row for row in good if row["method"] != "retrain"])] == [
         "the original knows the forget set",
-        "attacks recover what the refusal control hides",
+        "the verdict on refusal is hidden",
+        "the verdict on none is not forgotten",
     ]
 
 

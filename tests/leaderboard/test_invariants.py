@@ -8,7 +8,7 @@ from harness.core.names import ATTACK, EVALUATION
 from harness.core.types import Metric, Outcome
 from harness.errors import StoreError
 from harness.leaderboard.groups import grouped
-from harness.store.schema import CellRow
+from harness.store.schema import PROTOCOL, CellRow
 from harness.store.store import Store
 from support.sound import sound
 
@@ -27,6 +27,7 @@ def cell(method="gd", attack="none", seed=0, **changes):
         "seed": seed,
         "dtype": "float32",
     } | changes
+    fields.setdefault("target_family", "f")
     return sound(CellRow(key="", **fields))
 
 
@@ -62,7 +63,8 @@ def test_an_original_may_differ_by_noise_between_targets_and_after_attacks(tmp_p
         tmp_path,
         (cell("none"), final("accuracy", 0.9)),
         (cell("none", seed=1), final("accuracy", 0.9001)),
-        (cell("none", target_key="u"), final("accuracy", 0.5)),
+        (cell("none", seed=2, target_key="u", replicate=1), final("accuracy", 0.7)),
+        (cell("none", target_key="v", target_family="g"), final("accuracy", 0.5)),
         (cell("none", attack="noise"), final("accuracy", 0.2)),
         (cell("none", attack="noise", seed=1), final("accuracy", 0.3)),
         (cell("gd"), final("accuracy", 0.1)),
@@ -72,7 +74,7 @@ def test_an_original_may_differ_by_noise_between_targets_and_after_attacks(tmp_p
 
 def test_mixed_protocols(tmp_path):
     said = stopped(*tables(tmp_path, (cell(), Outcome()), (cell(protocol="0"), Outcome())))
-    assert "protocols 0 and 1" in said
+    assert f"protocols 0 and {PROTOCOL}" in said
     assert said.count("(world gd none seed 0)") == 2
 
 

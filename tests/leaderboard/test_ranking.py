@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from harness.leaderboard import ranking, stats
+from harness.leaderboard.columns import Estimate
+from harness.leaderboard.ranking import Share
 
-FINE = {"forgotten": [True] * 3, "kept": {"retain": (0.9, 0.95)}, "seeds": 3, "lacking": []}
+
+def left(value, low=None, high=None):
+    return Share(Estimate(value, low, high))
+
+
+FINE = {"forgotten": [True] * 3, "kept": {"retain": left(0.95, 0.91, 0.99)}, "seeds": 3, "lacking": []}
 
 
 @pytest.mark.parametrize(
@@ -19,23 +26,41 @@ FINE = {"forgotten": [True] * 3, "kept": {"retain": (0.9, 0.95)}, "seeds": 3, "l
         ({"forgotten": [True, False, True]}, "not forgotten in 1 of 3 seeds"),
         ({"forgotten": [True, None, True]}, "forgetting not measured"),
         ({"forgotten": []}, "forgetting not measured"),
-        ({"kept": {"retain": (0.9, 1.0)}}, None),
-        ({"kept": {"retain": (0.71, 1.0)}}, "retain 71 % of the original's"),
-        ({"kept": {"retain": (0.8999, 1.0)}}, "retain 89 % of the original's"),
-        ({"kept": {"utility": (0.5, None)}}, "no utility of the original's to compare with"),
-        ({"kept": {"utility": (0.0, 0.0)}}, "no utility of the original's to compare with"),
-        ({"kept": {"utility": (None, 0.5)}}, "utility not measured"),
+        ({"kept": {"retain": left(0.9)}}, None),
+        ({"kept": {"retain": left(0.8, 0.7, 0.9)}}, None),
+        ({"kept": {"retain": left(0.8, 0.7, 0.8999)}}, "retain 80 % of the original's"),
+        ({"kept": {"retain": left(0.71)}}, "retain 71 % of the original's"),
+        ({"kept": {"retain": left(0.8999)}}, "retain 89 % of the original's"),
+        ({"kept": {"utility": Share(original=False)}}, "no utility of the original's to compare with"),
+        ({"kept": {"utility": Share(measured=False)}}, "utility not measured"),
         ({"seeds": 1}, "1 seed, 3 are needed"),
         ({"lacking": ["noise", "prune"]}, "not scored under noise, prune"),
         ({"lacking": ["noise", "prune", "lora", "rtt"]}, "not scored under 4 of the attacks"),
         (
-            {"forgotten": [False] * 3, "kept": {"retain": (0.1, 1.0), "utility": (0.2, 1.0)}},
+            {"forgotten": [False] * 3, "kept": {"retain": left(0.1, 0, 0.2), "utility": left(0.2)}},
             "not forgotten in 3 of 3 seeds; retain 10 % of the original's; utility 20 % of the original's",
         ),
     ],
 )
 def test_the_guard_says_every_reason(change, said):
     assert ranking.guard(**(FINE | change)) == said
+
+
+@pytest.mark.parametrize(
+    ("scored", "counts"),
+    [
+        ([], ""),
+        (["ab"], "ab"),
+        (["ab", "abc"], "ab"),
+        (["ab", "abc", "abc"], "abc"),
+        (["a", "b"], ""),
+        (["a", "b", "ab"], "ab"),
+        (["", "a", "a", "a"], "a"),
+        (["", "", "a", "a"], ""),
+    ],
+)
+def test_an_attack_counts_that_more_than_half_of_the_methods_were_scored_under(scored, counts):
+    assert ranking.attacks_that_count(scored) == list(counts)
 
 
 def worlds(rng, runs, shape, fact=0.3, seed=0.1, rest=0.3, gaps=(0.0,)):
@@ -94,16 +119,14 @@ def test_a_low_mean_does_not_make_up_for_one_bad_attack():
 
 
 @pytest.mark.parametrize(
-    ("gaps", "most"), [((0,), 0.97), ((0, 3), 0.97), ((0, 0), 1.0), ((0, 0.05, 0.1), 1.0)]
+    ("gaps", "most"),
+    [((0,), 0.97), ((0, 3), 0.97), ((0, 0), 0.97), ((0, 0, 0, 0), 0.97), ((0, 0.1, 0.1, 0.1), 0.99)],
 )
 def test_the_interval_of_the_worst_covers_the_truth(gaps, most):
-    """95 of 100 where one attack is clearly the worst, and more where several are nearly equal."""
-    rng = np.random.default_rng(4)
-    hits = []
-    for (attacks,) in worlds(rng, 600, (1, 3, 20), seed=0.15, gaps=gaps):
-        low, high = ranking.worst({a: by_seed(y) for a, y in enumerate(attacks)})
-        hits.append(low <= 0 <= high)
-    assert 0.93 <= np.mean(hits) <= most
+    """95 of 100 where one attack is clearly the worst or several are equal, and more in between."""
+    y = worlds(np.random.default_rng(4), 600, (1, 3, 20), seed=0.15, gaps=gaps)[:, 0]
+    low, high = np.transpose([ranking.highest(attacks) for attacks in y])
+    assert 0.93 <= np.mean((low <= 0) & (high >= 0)) <= most
 
 
 def test_the_worst_of_one_attack_has_the_interval_of_its_score():
@@ -112,11 +135,29 @@ def test_the_worst_of_one_attack_has_the_interval_of_its_score():
 
 
 def test_attacks_that_may_be_the_worst_share_the_error():
-    y = np.random.default_rng(6).random((3, 30))
-    one, two = by_seed(y), by_seed(y + 0.001)
-    low, high = ranking.worst({"one": one, "two": two, "far": by_seed(y - 5)})
-    assert high == stats.two_level_interval(two).high
-    assert low == stats.two_level_interval(two, 0.975).low < stats.two_level_interval(two).low
+    rng = np.random.default_rng(6)
+    scores = {name: by_seed(rng.random((3, 30))) for name in ("one", "two", "three")}
+    _, high = ranking.worst(scores)
+    low, same = ranking.worst(scores | {"far": by_seed(rng.random((3, 30)) - 5)})
+    assert (low, same) == ranking.worst(scores)
+    plain = [stats.two_level_interval(facts) for facts in scores.values()]
+    assert high == max(interval.high for interval in plain)
+    shared = [stats.two_level_interval(facts, 1 - 0.05 / 3).low for facts in scores.values()]
+    assert max(shared) <= low < max(interval.low for interval in plain)
+
+
+def test_attacks_that_always_agree_are_one_attack():
+    one = by_seed(np.random.default_rng(6).random((3, 30)))
+    alone = stats.two_level_interval(one)[1:3]
+    assert ranking.worst(dict.fromkeys("abcd", one)) == pytest.approx(alone, abs=1e-3)
+
+
+def test_the_shared_tail_by_hand():
+    assert ranking.shared_tail(1, 0) == ranking.shared_tail(2, 0.5) == pytest.approx(0.025)
+    four = ranking.shared_tail(4, 0)
+    assert 1 - (1 - four) ** 4 + 0.025**4 == pytest.approx(0.05)
+    assert four < ranking.shared_tail(4, 0.5) < ranking.shared_tail(4, 0.9) < 0.025
+    assert ranking.shared_tail(9, 0) < four
 
 
 def test_without_the_interval_of_one_attack_there_is_none():

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import t, ttest_rel
+from scipy.stats import ttest_rel
 
 from harness.core import intervals
 from harness.leaderboard import stats
@@ -110,7 +110,7 @@ def test_the_parts_of_the_variance_by_hand():
     v_s = 3 / 2 * sum((sum(y[s, f] - mean for f in range(5)) / 15) ** 2 for s in range(3))
     rest = [y[s, f] - y[s].mean() - y[:, f].mean() + mean for s in range(3) for f in range(5)]
     v_e = 15 / 8 * sum((r / 15) ** 2 for r in rest)
-    assert found == pytest.approx((mean, v_f, v_s, v_e, 5, 3))
+    assert found[:6] == pytest.approx((mean, v_f, v_s, v_e, 5, 3))
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.06, 0.1, 0.3, 1.0])
@@ -185,61 +185,6 @@ def test_the_order_of_facts_and_seeds_changes_no_bit():
     samples = crossed(np.random.default_rng(3))
     turned = {s: dict(reversed(samples[s].items())) for s in reversed(samples)}
     assert stats.two_level_interval(turned) == stats.two_level_interval(samples)
-
-
-def binary(rng, p, facts=200, seeds=3):
-    return {s: {str(f): float(rng.random() < p) for f in range(facts)} for s in range(seeds)}
-
-
-def test_recovery_is_the_share_of_the_gap_that_came_back():
-    rng = np.random.default_rng(10)
-    attacked, original, retrain = binary(rng, 0.5), binary(rng, 0.9), binary(rng, 0.1)
-    found = stats.recovery(attacked, original, retrain)
-    assert found is not None
-    assert found.low < 0.5 < found.high
-    assert 0.02 < found.high - found.low < 0.5
-    assert found.n == 200
-    assert stats.recovery(original, original, retrain).mean == 1
-    assert stats.recovery(retrain, original, retrain).mean == 0
-
-
-@pytest.mark.parametrize("seed_sd", [0.0, 0.03, 0.1])
-def test_the_interval_of_recovery_covers_the_truth(seed_sd):
-    """Facts are hard or easy for all three models, and each model knows some better than others do."""
-    rng = np.random.default_rng(5)
-    known = 0.15 * rng.standard_normal((3000, 1, 1, 60)) + 0.15 * rng.standard_normal((3000, 3, 1, 60))
-    seed = np.array([seed_sd, 0.02, 0.02])[:, None, None]  # the other two are not unlearned anew
-    known = known + seed * rng.standard_normal((3000, 3, 3, 1))
-    known = known + np.array([0.4, 0.9, 0.1])[:, None, None]
-    ratio, half, facts = stats.recoveries(known + 0.2 * rng.standard_normal((3000, 3, 3, 60)))
-    assert 0.93 <= np.mean(np.abs(ratio - 0.375) <= half) <= 0.97
-    assert set(facts) == {60}
-
-
-def test_recovery_by_the_delta_method_by_hand():
-    rng = np.random.default_rng(8)
-    y = rng.random((3, 1, 25)) + np.array([0.4, 0.9, 0.0])[:, None, None]
-    a, o, r = y[:, 0]
-    ratio = (a - r).mean() / (o - r).mean()
-    rest = (a - r) - ratio * (o - r)
-    half = t.ppf(0.975, 24) * rest.std(ddof=1) / 5 / (o - r).mean()
-    samples = [{0: {str(f): float(v) for f, v in enumerate(values)}} for values in (a, o, r)]
-    assert stats.recovery(*samples) == pytest.approx((ratio, ratio - half, ratio + half, 25))
-
-
-def test_recovery_compares_only_facts_that_all_three_scored():
-    ones, zeros = ({s: dict.fromkeys("abcdefgh", v) for s in range(3)} for v in (1.0, 0.0))
-    attacked = {s: {"a": 1.0, "b": 0.0, "elsewhere": 1.0} for s in (0, 9)}
-    assert stats.recovery({0: dict.fromkeys("abcdef", 1.0)}, ones, zeros).n == 6
-    assert stats.recovery({9: attacked[9]}, ones, zeros) is None
-    assert stats.recovery({0: {"elsewhere": 1.0}}, ones, zeros) is None
-
-
-def test_there_is_no_recovery_where_there_was_nothing_to_recover():
-    rng = np.random.default_rng(6)
-    assert stats.recovery(binary(rng, 0.5), binary(rng, 0.3), binary(rng, 0.3)) is None
-    same = binary(rng, 0.3)
-    assert stats.recovery(same, same, same) is None
 
 
 def seed_means(worlds):

@@ -12,7 +12,7 @@ SECONDS = {"none": 10.0, "noise": 1.0, "lora": 5.0, "rtt": 20.0}
 
 def rows(**changes):
     """Two benchmarks, four methods of growing cost, three attacks."""
-    plain = {"model": "tiny", "dtype": "float32", "variant": "", "seeds": 3, "failed": 0}
+    plain = {"model": "tiny", "dtype": "float32", "variant": "", "seeds": 3, "targets": 1, "failed": 0}
     plain |= dict.fromkeys(("benchmark_config", "config", "attack_config"))
     return [
         {
@@ -62,6 +62,19 @@ def test_the_cost_is_that_of_the_busiest_core():
     )
     assert (part.methods, part.attacks, part.seeds) == (("m1",), ("noise",), 3)
     assert part.seconds == SETUP + 2 * 11
+
+
+def test_every_target_is_trained_before_its_cells():
+    part = pick(rows(targets=2), 1e6, 0)
+    assert part.targets == 2
+    assert part.seconds == pick(rows(), 1e6, 0).seconds + SETUP
+
+
+def test_rows_of_other_numbers_of_targets_are_not_drawn_together():
+    mixed = [row | {"targets": 1 + (row["method"] == "m2")} for row in rows()]
+    for seed in range(50):
+        methods = {*pick(mixed, 1e6, seed).methods}
+        assert methods in ({"m2"}, {"m1", "m3", "m4"})
 
 
 def test_a_generous_budget_draws_a_whole_benchmark():

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.core import intervals
-from harness.core.names import ATTACK
+from harness.core.names import ATTACK, ORIGINAL, RETRAIN
 from harness.leaderboard import stats
 from harness.leaderboard.columns import COLUMNS
 from harness.leaderboard.compare import Comparison, compare
@@ -68,8 +68,9 @@ def simulated(results: Path) -> dict[tuple[str, str, str], dict[str, np.ndarray]
         for name, own in scored.items():
             row = found[benchmark, name, label]
             row["score"] = numbers(y[name], own)
-            ratio, half, _ = stats.recoveries(np.stack([own, scored["none"], scored["retrain"]], 1))
-            row["recovery"] = np.stack([ratio, ratio - half, ratio + half], -1)
+            if name not in (ORIGINAL, RETRAIN):
+                found_again = stats.recoveries(np.stack([own, scored["none"], scored["retrain"]], 1))
+                row["recovery"] = np.stack(found_again[:3], -1)
     return found
 
 

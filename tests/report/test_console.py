@@ -15,6 +15,7 @@ from harness.core.types import Event
 from harness.report import console
 from harness.report.console import Level
 from harness.report.progress import RunProgress
+from harness.report.time_left import TimeLeft
 from support.child import Child
 from support.command import harness_cli
 from support.results import rows
@@ -154,6 +155,34 @@ class TestProgress:
             "done: gd seed 0",
         ]
         assert re.fullmatch(r"2 of 2 cells in \d+\.\d s", last)
+
+    def test_the_forget_score_stands_with_what_it_was_taken_of(self, on_terminal):
+        events = [
+            Event("gd seed 0", "unlearn at 0.1", 5, 9, value=0.618),
+            Event("gd seed 0", "unlearn at 0.1", 6, 9),
+            Event("gd seed 0", "unlearn at 0.2", 1, 9),
+        ]
+        told = on_terminal(lambda: show(events=events))
+        assert "gd seed 0: unlearn at 0.1, forget 0.62" in told
+        assert "gd seed 0: unlearn at 0.2" in told
+        assert "unlearn at 0.2, forget" not in told
+
+    def test_each_line_says_what_is_left(self, capsys):
+        with RunProgress(2, TimeLeft({"a": 600.0, "b": 600.0})) as shown:
+            shown(Event("gd none seed 0", status="ok", seconds=600.0, cell=True, key="a"))
+            shown(Event("gd nudge seed 0", status="ok", seconds=600.0, cell=True, key="b"))
+        assert capsys.readouterr().err.splitlines() == [
+            "ok: gd none seed 0 (1 of 2, about 10 min left)",
+            "ok: gd nudge seed 0 (2 of 2)",
+        ]
+
+    def test_a_bar_says_what_is_left(self, on_terminal):
+        def shown():
+            with RunProgress(1, TimeLeft({"a": 7200.0}, 2)) as progress:
+                progress(Event("gd seed 0", "load", 0, 1))
+                progress.progress.refresh()
+
+        assert "cells, about 2 h left" in on_terminal(shown)
 
     def test_a_notebook_has_one_line_that_is_written_over(self, monkeypatch, capsys):
         lines = []

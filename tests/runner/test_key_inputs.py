@@ -54,6 +54,7 @@ class Inputs:
     method: Spec
     needs_twin: bool
     seed: int
+    replicate: int
     attack: Spec
     variant: str
     tasks: UtilityTasks
@@ -70,6 +71,7 @@ BASE = Inputs(
     method=Spec("method", "m", "owner 1", "source", "{}", "{}"),
     needs_twin=True,
     seed=0,
+    replicate=0,
     attack=Spec("attack", "a", "owner 1", "source", "{}", "{}"),
     variant="v",
     tasks=UtilityTasks("lm_eval 1", "fingerprint", "{}"),
@@ -95,9 +97,9 @@ def keys(inputs: Inputs) -> dict[str, str]:
         patch.object(harness.engine.targets, "engine_fingerprint", lambda: inputs.engine),
         patch.object(harness.engine.source, "Tiny", lambda: inputs.tiny),
     ):
-        made = recipes(benchmark, splits, inputs.source)
+        made = recipes(benchmark, splits, inputs.source, inputs.replicate)
         shared = planner.shared_key(inputs.benchmark, splits, made["original"], inputs.source)
-        twin = planner.reference(inputs.benchmark, benchmark, made, shared)
+        twin = planner.reference(inputs.benchmark, benchmark, splits, made, shared)
         attacks = [(inputs.variant, inputs.attack)]
         work = planner.Work(inputs.benchmark, made, shared, twin, attacks, inputs.tasks)
         [group] = work.groups(inputs.method, method, [inputs.seed])
@@ -171,6 +173,7 @@ INPUTS: dict[str, tuple[Callable[[Inputs], Inputs], frozenset[str]]] = {
     "version of the protocol": (lambda i: replace(i, protocol="2"), ALL),
     "source of the engine": (lambda i: replace(i, engine="another"), ALL),
     "type of numbers": (of("source", dtype="bfloat16"), ALL),
+    "which of several targets": (lambda i: replace(i, replicate=1), ALL),
     "seed": (lambda i: replace(i, seed=1), MODEL),
     "the twin a method reads": (lambda i: replace(i, needs_twin=False), MODEL),
     "variant of the attack": (lambda i: replace(i, variant="w"), frozenset({ATTACK})),

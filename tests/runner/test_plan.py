@@ -247,7 +247,45 @@ def test_benchmarks_that_train_alike_share_their_targets(wanted):
     plan = plan_of(replace(wanted, benchmarks="stub,stub-two", data=[]))
     assert {group.benchmark.name for group in plan.groups} == {"stub", "stub-two"}
     assert len({group.target for group in plan.groups}) == 1
-    assert sorted(role for _, role in plan.recipes.values()) == ["original", "retrain"]
+    assert sorted(target.role for target in plan.recipes.values()) == ["original", "retrain"]
+
+
+def test_seeds_take_turns_on_targets_that_are_trained_independently(wanted):
+    plan = plan_of(replace(wanted, benchmarks="stub", data=[], seeds=5, targets=2))
+    assert sorted(target.name for target in plan.recipes.values()) == [
+        "original",
+        "original 2",
+        "retrain",
+        "retrain 2",
+    ]
+    by_seed = {cell.seed: group for group in plan.groups if group.method.name == "gd" for cell in group.cells}
+    assert [by_seed[seed].replicate for seed in range(5)] == [0, 1, 0, 1, 0]
+    assert {group.target for group in plan.groups if group.replicate} == {by_seed[1].target}
+    assert by_seed[0].target == by_seed[4].target != by_seed[1].target
+    assert len({group.family for group in plan.groups}) == 1
+    # A method without a seed makes one model of each target.
+    shared = [group for group in plan.groups if group.method.name == "none"]
+    assert sorted(sorted({cell.seed for cell in group.cells}) for group in shared) == [[0, 2, 4], [1, 3]]
+
+
+def test_more_targets_leave_the_keys_of_the_first_as_they_are(wanted):
+    one = plan_of(replace(wanted, benchmarks="stub", data=[], seeds=3))
+    three = plan_of(replace(wanted, benchmarks="stub", data=[], seeds=3, targets=3))
+    same = {cell.key for cell in one.cells} & {cell.key for cell in three.cells}
+    assert same == {cell.key for cell in one.cells if cell.seed == 0}
+
+
+def test_a_model_that_is_taken_as_it_is_has_no_replicates(wanted):
+    one = plan_of(replace(wanted, benchmarks="stub-bare", data=[]))
+    two = plan_of(replace(wanted, benchmarks="stub-bare", data=[], targets=2))
+    assert [cell.key for cell in one.cells] == [cell.key for cell in two.cells]
+
+
+def test_a_limit_of_damage_makes_another_protocol(wanted):
+    free = plan_of(replace(wanted, benchmarks="stub", data=[]))
+    plan = plan_of(replace(wanted, benchmarks="stub", data=[], stop="kl=0.01"))
+    assert {group.protocol for group in plan.groups} == {f"{harness.store.schema.PROTOCOL}, kl<=0.01"}
+    assert not {cell.key for cell in plan.cells} & {cell.key for cell in free.cells}
 
 
 def test_another_training_makes_other_targets(wanted):
@@ -337,26 +375,25 @@ def test_each_part_of_the_key_of_a_twins_samples_counts(compared, monkeypatch, p
     assert reference(compared).key != before.key
 
 
-def test_an_evaluation_is_keyed_by_what_it_is_compared_with_and_an_attack_is_not(compared, monkeypatch):
+def test_every_cell_is_keyed_by_the_twin_that_says_what_is_forgotten(compared, monkeypatch):
     before = keys(compared)
 
     def other(value, real=harness.runner.planner.key):
         return real({**value, "more": 1} if "samples" in value else value)
 
     monkeypatch.setattr(harness.runner.planner, "key", other)
-    evaluations = {name for name in before if (name[0], name[2]) == ("stub-compared", "none")}
-    assert moved(before, keys(compared)) == evaluations != set()
+    mine = {name for name in before if name[0] == "stub-compared"}
+    assert moved(before, keys(compared)) == mine != set()
 
 
-def test_only_what_evaluates_waits_for_the_twin_it_is_compared_with(compared):
+def test_all_that_is_left_to_do_waits_for_the_twin(compared):
     plan = plan_of(compared)
     mine = [group for group in plan.groups if group.benchmark.name == "stub-compared"]
     twin = mine[0].reference.target
-    assert all(twin in group.models for group in mine)
     evaluated = {cell.key for group in mine for cell in group.cells if cell.attack is None}
     left = [group for group in plan.missing(evaluated) if group.benchmark.name == "stub-compared"]
-    assert {group.method.name for group in left if group.compared} == set()
-    assert {group.method.name for group in left if twin in group.models} == {"retrain"}
+    assert left
+    assert all(twin in group.models for group in (*mine, *left))
 
 
 def test_what_is_left_to_do_keeps_the_rest_of_its_group(wanted):

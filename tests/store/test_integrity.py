@@ -227,9 +227,10 @@ def test_every_column_of_a_key_changes_it():
         *(
             "key",
             "model",
+            "target_family",
+            "replicate",
             "target_weights",
             "stage",
-            "reference_key",
             "status",
             "error_type",
             "error_message",

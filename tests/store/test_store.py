@@ -165,7 +165,9 @@ def test_what_another_version_wrote_is_refused_with_both_versions(tmp_path, name
     path = tmp_path / "cells" / f"{A}.parquet"
     table = pq.ParquetFile(path).read()
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, name.encode(): b"0"}), path)
-    with pytest.raises(StoreError, match=rf"{name} 0 and this is {ours}; use another --results"):
+    with pytest.raises(
+        StoreError, match=rf"{name.split('_')[0]}.* 0 and this .* {ours}; use another --results"
+    ):
         Store(tmp_path)
     assert path.exists()
 
@@ -173,7 +175,7 @@ def test_what_another_version_wrote_is_refused_with_both_versions(tmp_path, name
 def test_a_foreign_parquet_file_is_not_taken_for_a_cell(tmp_path):
     (tmp_path / "cells").mkdir()
     pq.write_table(pa.table({"status": ["ok"]}), tmp_path / "cells" / "x.parquet")
-    with pytest.raises(StoreError, match="schema_version none"):
+    with pytest.raises(StoreError, match=r"x\.parquet is no result: it does not name its protocol"):
         Store(tmp_path)
 
 

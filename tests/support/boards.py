@@ -66,9 +66,10 @@ def first():
         for seed in range(3):
             row, outcome = cell(method, seed=seed, known=before)
             if method == "gd":
+                # 0.806 of 0.9 are left, and each fact has lost nearly the same share.
                 outcome = Outcome(
                     [replace(m, value=0.806) if m.split == "retain" else m for m in outcome.metrics],
-                    outcome.samples,
+                    [less(sample) if sample.split == "retain" else sample for sample in outcome.samples],
                 )
             yield row, outcome
             lost = {"status": "failed", "error_type": "E", "error_message": EVIL}
@@ -76,6 +77,11 @@ def first():
             yield rising(*cell(method, "private-data", seed, after, **failed), before, after)
             notes = {"chance": None, "forget_metric": "exact_match", "learning_rate": None}
             yield cell(method, "sample", seed, after, notes, variant="", peak_memory_mib=0.0)
+
+
+def less(sample):
+    odd = int(sample.fact_id[1:]) % 2
+    return replace(sample, value=sample.value * 0.806 / 0.9 + 0.0005 * (2 * odd - 1))
 
 
 def rising(row, outcome, before, after):

@@ -46,6 +46,7 @@ def cell(method, attack="none", seed=0, known=0, notes=None, **changes):
         "steps": 10,
         "peak_memory_mib": 100.0 + seed,
     } | changes
+    fields.setdefault("target_family", fields["target_key"])
     values = [float(i < known) for i in range(20)]
     outcome = together(*(scored("forget", name, values, **SHARE) for name in ("accuracy", "exact_match")))
     if attack == "none":

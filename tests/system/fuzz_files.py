@@ -17,6 +17,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -80,12 +81,14 @@ class Undamaged:
     """Specimens of everything in the current directory, and what they hold."""
 
     def __init__(self) -> None:
-        kept = store.Store(Path("results"))
-        for row, outcome in world():
-            if (row.method, row.seed) in CELLS:
-                kept.commit(row, outcome)
-        built = harness_cli("leaderboard", "build", "--results", "results", "--out", "board")
+        for place in ("earlier", "results"):  # a board is checked against others than those it was built from
+            kept = store.Store(Path(place))
+            for row, outcome in world():
+                if (row.method, row.seed) in CELLS:
+                    kept.commit(replace(row, provenance=json.dumps({"started_at": place})), outcome)
+        built = harness_cli("leaderboard", "build", "--results", "earlier", "--out", "board")
         assert built.code == 0, built.err
+        shutil.rmtree("earlier")
         shutil.copytree(EXAMPLES / "tofu", "tofu")
         shutil.copytree(EXAMPLES / "faithun", "faithun")
         shutil.copy(EXAMPLES / "alpaca.json", "tofu")
@@ -127,7 +130,7 @@ def try_results(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
     """Build from damaged results, and load them."""
     found = _from_results(was)
     if whole:
-        ended = harness_cli("leaderboard", "build", "--results", "results", "--out", "built")
+        ended = harness_cli("leaderboard", "build", "--out", "built", "--force")
         if judged(ended) != found:
             raise Finding(f"{found}, and the command exits with {ended.code} and says: {ended.err}")
         if found == SAME and files.read(Path("built")) != was.board:

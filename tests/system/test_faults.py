@@ -251,7 +251,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_much(world, jobs):
     assert ended.code == 130
     kept = ok(world.path())
     assert len(kept) == 6
-    assert f"Interrupted: 6 cells are kept in {world.path()}. Run again to go on." in ended.err
+    [said] = [line for line in ended.err.splitlines() if line.startswith("Interrupted: ")]
+    kept_there, again = said.split("; to go on: ")
+    assert kept_there == f"Interrupted: 6 of 12 cells are kept in {world.path()}"
+    assert again.startswith("harness run --methods gd,patient --attacks nudge --benchmarks stub ")
     assert "Traceback" not in ended.err
     eventually(lambda: not child.group(), "workers outlive the run that was interrupted", 10)
     fault.unlink()
@@ -270,7 +273,8 @@ def test_ctrl_c_while_real_workers_start_prints_no_traceback_of_theirs(world):
     child.interrupt()
     ended = child.wait()
     assert ended.code == 130
-    assert ended.err.strip() == f"Interrupted: 0 cells are kept in {world.path()}. Run again to go on."
+    [line] = ended.err.strip().splitlines()
+    assert line.startswith(f"Interrupted: 0 of 4 cells are kept in {world.path()}; to go on: harness run ")
     eventually(lambda: not child.group(), "workers outlive the run that was interrupted", 10)
 
 

@@ -69,7 +69,7 @@ def test_every_cell_of_a_run_is_sound_whatever_its_stage(world, local):
     cells = rows(world.path())
     assert {row["stage"] for row in cells} == {"evaluation", "utility", "attack"}
     assert {row["method"] for row in cells if row["twin_key"]} == {"retrain"}
-    assert {row["stage"] for row in cells if row["reference_key"]} == {"evaluation"}
+    assert all(row["reference_key"] for row in cells)
     for row in cells:
         assert all(len(row[name]) == 64 for name in ("engine", "benchmark_source", "method_source"))
         assert bool(row["attack_source"]) == (row["stage"] != "evaluation")

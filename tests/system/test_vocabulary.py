@@ -43,7 +43,7 @@ CONSTANTS = frozenset(
 CLASSES = frozenset({"Attacking", "Part", "Subject", "Texts", "Tokens", "Unlearning"})
 FUNCTIONS = frozenset({"become_retrained", "lowest_rate"})
 MODULES = frozenset(
-    ["about", "agreement", "cells", "command", "complete", "execute", "new", "published", "verdict", "work"],
+    ["about", "agreement", "cells", "command", "complete", "execute", "new", "published", "work"],
 )
 """Whole names of files."""
 

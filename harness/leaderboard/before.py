@@ -1,0 +1,74 @@
+"""Columns of a method's models before any attack, which all its rows have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.names import CONTROLS, EVALUATION, RETRAIN
+from .columns import UTILITY_METRIC, Estimate
+from .estimates import difference, estimate, mean, over_seeds
+from .groups import FORGET, Cell, Groups, Measured, Seeds
+from .identity import BEFORE, GroupId
+
+
+def before(which: GroupId, forget: Measured, groups: Groups, start: str) -> dict[str, Any]:
+    """The columns for a row, by the forget metric that the row has."""
+    plain = GroupId(which.target, which.method, EVALUATION, BEFORE)
+    unlearned = groups.get(plain, Seeds()).ok()
+    forgotten = estimate(unlearned, forget)
+    columns = forgotten.columns("forget_before")
+    if start == RETRAIN:
+        columns |= difference(unlearned, groups.control(plain, RETRAIN), forget).columns("above_twin")
+    elif forget[1] == unlearned.note("forget_metric"):
+        columns |= _less(forgotten, unlearned.note("chance")).columns("above_twin")
+    retain = unlearned.note("retain_metric")
+    kept = _retain(unlearned, (retain[0], retain[1])) if retain else Estimate(None)
+    columns |= kept.columns("retain_before")
+    columns |= over_seeds(unlearned, UTILITY_METRIC).columns("utility_before")
+    return columns | {
+        "threshold": mean(unlearned.notes("threshold")),
+        "threshold_high": mean(
+            high for high in map(highest_forgotten, unlearned.values()) if high is not None
+        ),
+        "threshold_rule": unlearned.note("threshold_rule"),
+        "forgotten": None if which.method.method in CONTROLS else _share_forgotten(unlearned),
+        "learning_rates": sorted(set(unlearned.notes("learning_rate"))) or None,
+    }
+
+
+def forgot(cell: Cell) -> bool | None:
+    """Whether a model has forgotten, by the benchmark's threshold before any attack; None if it is not known.
+
+    A method may stop by a rule of its own; what counts is what the benchmark says of the model it left. A
+    threshold that is a score of the twin's is known within its interval only: up to the upper end of it
+    nothing shows that the model is better than one that never knew.
+    """
+    value = cell.value((FORGET, cell.notes.get("forget_metric") or ""))
+    most = highest_forgotten(cell)
+    if value is None or most is None:
+        return cell.notes.get("forgotten")
+    return bool(value <= most)
+
+
+def highest_forgotten(cell: Cell) -> float | None:
+    """The highest forget score that counts as forgotten."""
+    high = cell.notes.get("threshold_high")
+    most: float | None = cell.notes.get("threshold") if high is None else high
+    return most
+
+
+def _share_forgotten(unlearned: Seeds) -> float | None:
+    return mean(float(known) for known in map(forgot, unlearned.values()) if known is not None)
+
+
+def _retain(unlearned: Seeds, retain: Measured) -> Estimate:
+    """With its interval over facts and seeds, or over seeds where it is no mean over facts."""
+    found = estimate(unlearned, retain)
+    return over_seeds(unlearned, retain) if found.low is None else found
+
+
+def _less(estimate: Estimate, level: float | None) -> Estimate:
+    """The estimate, from a level on."""
+    if level is None:
+        return Estimate(None)
+    return Estimate(*(None if number is None else number - level for number in estimate))

@@ -1,0 +1,68 @@
+"""What building a leaderboard into a directory would take from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, count
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import StoreError
+from ..leaderboard.columns import NAMES
+from ..leaderboard.compare import Row, matched
+from .files import README, TABLE, Published
+from .page import NAME
+from .time_left import many
+
+NEEDED = (*NAMES, "signature")
+"""Columns that say what a row measured, in every version of the table."""
+
+METHODS_NAMED = 5
+"""Methods that the sentence names."""
+
+
+def refuse_loss(made: Published, out: Path, beside: Path) -> None:
+    """Raise StoreError where ``out`` holds rows that the new leaderboard lacks, or a page of no leaderboard.
+
+    ``beside`` is where it goes by default: what the sentence proposes, if it is free.
+    """
+    elsewhere = f"build elsewhere, such as --out {next(_free(out, beside))}, or replace it with --force."
+    if not (out / TABLE).exists():
+        if foreign := [name for name in (README, NAME) if (out / name).exists()]:
+            raise StoreError(
+                f"Not built: {out / foreign[0]} belongs to no leaderboard, and would be lost; {elsewhere}"
+            )
+        return
+    rows = _rows(out / TABLE)
+    if rows is None:
+        raise StoreError(
+            f"Not built: {out / TABLE} cannot be read, so what would be lost is not known; {elsewhere}"
+        )
+    _, lost, _ = matched(rows, made.board.to_pylist())
+    if lost:
+        methods = list(dict.fromkeys(row["method"] for row in lost))
+        named = ", ".join([*methods[:METHODS_NAMED], "..."] if len(methods) > METHODS_NAMED else methods)
+        raise StoreError(
+            f"Not built: {out} holds {many(len(lost), 'row')} of {many(len(methods), 'method')} ({named}) "
+            f"that the new leaderboard lacks, and they would be lost; {elsewhere}"
+        )
+
+
+def _rows(path: Path) -> list[Row] | None:
+    """What the rows of a leaderboard of any version measured; None where it cannot be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            rows = file.read(columns=[*NEEDED], use_threads=False).to_pylist()
+    except (OSError, UnicodeDecodeError, pa.ArrowException):
+        return None
+    known = all(isinstance(row.get(name), str) for row in rows for name in NEEDED)
+    return rows if known else None
+
+
+def _free(out: Path, beside: Path) -> Iterator[Path]:
+    """Directories in which there is nothing yet."""
+    named = out if out.name.strip(".") else out.resolve()
+    beyond = (named.with_name(f"{named.name}-{number}") for number in count(2))
+    return (path for path in chain([beside], beyond) if not path.exists())

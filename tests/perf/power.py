@@ -1,0 +1,186 @@
+"""What the width of a board's intervals is made of, and what more seeds and facts would tell apart.
+
+    python tests/perf/power.py RESULTS [TABLES]
+
+For each target of RESULTS: the parts of the variance of a score and of the difference of two methods, and how
+many pairs of methods are told apart. Then whole tables are drawn anew from the samples, in which every other
+method's worst score is truly higher by .1, with other numbers of seeds and facts: the share of pairs that
+differ by .1 and are told apart, and what the cells would take on two cores. Seeds hold targets, where each
+seed runs on its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
+
+import numpy as np
+
+from harness.core.names import ATTACK, CONTROLS
+from harness.leaderboard import ranking, stats
+from harness.leaderboard.groups import FORGET, Groups, grouped
+from harness.store.store import Store, tables
+
+SEEDS = (3, 5, 8)
+FACTS = (1, 2)
+GAP = 0.1
+CORES = 2
+
+Scores = Mapping[str, np.ndarray]
+"""By method, [attacks, seeds, facts]."""
+
+
+def scores(groups: Groups) -> tuple[Scores, np.ndarray | None]:
+    """Of the methods of one target that have all attacks that most have; and the cluster of each fact."""
+    found: dict[str, dict[str, stats.BySeed]] = defaultdict(dict)
+    clusters: dict[str, str] = {}
+    for which, seeds in groups.items():
+        measured = FORGET, str(seeds.note("forget_metric"))
+        if which.stage != ATTACK or which.method.method in CONTROLS:
+            continue
+        if facts := seeds.ok().facts(measured):
+            found[str(which.method)][str(which.attack)] = facts
+            clusters |= seeds.clusters(measured)
+    count = Counter(attack for attacks in found.values() for attack in attacks)
+    shared = sorted(attack for attack, times in count.items() if times > len(found) / 2)
+    methods = sorted(method for method, attacks in found.items() if attacks.keys() >= {*shared})
+    flat = [found[method][attack] for method in methods for attack in shared]
+    if not flat:
+        return {}, None
+    y = stats.aligned(*flat)
+    y = y.reshape(len(methods), len(shared), *y.shape[1:])
+    return dict(zip(methods, y, strict=True)), stats.numbered(clusters, *flat)
+
+
+def parts(y: np.ndarray, of: np.ndarray | None) -> np.ndarray:
+    """Of the variance of the means of ``y`` [..., seeds, facts]: the shares of facts, seeds and the rest."""
+    found = stats.moments(y, of)
+    facts, seeds = (np.maximum(v - found.v_e, 0).mean() for v in (found.v_f, found.v_s))
+    total = np.array([facts, seeds, found.v_e.mean()])
+    return total / max(total.sum(), stats.ROUNDING)
+
+
+def in_common(own: Scores, of: np.ndarray | None) -> float:
+    """How alike two methods fare under the same seed: the correlation of their seeds' shifts."""
+
+    def shifts(y: np.ndarray) -> float:
+        found = stats.moments(y, of)
+        return float((found.v_s - found.v_e).mean())
+
+    pairs = list(combinations(own.values(), 2))
+    apart = sum(shifts(a - b) for a, b in pairs)
+    return float(np.clip(1 - apart / max(sum(shifts(a) + shifts(b) for a, b in pairs), 1e-12), 0, 1))
+
+
+class Redrawn:
+    """Tables like the one that was measured."""
+
+    def __init__(self, own: Scores, of: np.ndarray | None) -> None:
+        self.own, self.alike = own, in_common(own, of)
+        self.of = np.arange(next(iter(own.values())).shape[-1]) if of is None else of
+
+    def table(self, rng: np.random.Generator, seeds: int, times: int) -> tuple[Scores, np.ndarray]:
+        """Other facts (``times`` as many clusters) and other seeds; every other method is worse by GAP."""
+        count = self.of.max() + 1
+        drawn = [np.flatnonzero(self.of == c) for c in rng.integers(0, count, times * count)]
+        facts, of = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
+        of_all = rng.standard_normal(seeds)
+        table = {}
+        for place, method in enumerate(rng.permutation(sorted(self.own))):
+            shift = np.sqrt(self.alike) * of_all + np.sqrt(1 - self.alike) * rng.standard_normal(seeds)
+            table[method] = self._method(self.own[method], facts, shift, rng) + GAP * (place % 2)
+        return table, of
+
+    def _method(
+        self, y: np.ndarray, facts: np.ndarray, shift: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """One method's values with a true worst of 0: its facts, shifted seeds, and the rest as noise."""
+        known, found, plain = ~np.isnan(y), stats.moments(y, self.of), stats.moments(y)
+        of_fact = np.nansum(y, 1) / np.maximum(known.sum(1), 1) - found.mean[:, None]
+        # The mean of a fact over seeds holds its share of the rest, which is drawn anew.
+        of_fact *= np.sqrt(np.maximum(1 - found.v_e / np.maximum(found.v_f, stats.ROUNDING), 0))[:, None]
+        of_seed = np.sqrt(np.maximum(found.v_s - found.v_e, 0) * found.seeds)
+        rest = np.sqrt(plain.v_e * known.sum((1, 2)))
+        level = found.mean - found.mean.max()
+        made = (level[:, None] + of_fact[:, facts])[:, None] + of_seed[:, None, None] * shift[:, None]
+        made = made + rest[:, None, None] * rng.standard_normal(made.shape)
+        scored = known[:, np.arange(len(shift)) % known.shape[1]][..., facts]
+        return np.where(scored, made, np.nan)
+
+
+def share_told_apart(redrawn: Redrawn, seeds: int, times: int, count: int) -> tuple[float, float]:
+    """Of the pairs that truly differ by GAP, how many are told apart; in how many tables any equal pair."""
+    rng = np.random.default_rng(0)
+    right, wrong = [], []
+    for _ in range(count):
+        table, of = redrawn.table(rng, seeds, times)
+        p = ranking.pairwise_p({m: by_attack(y) for m, y in table.items()}, names(of))
+        worse = dict(zip(table, np.arange(len(table)) % 2, strict=True))
+        right += [told <= ranking.LEVEL for (a, b), told in p.items() if worse[a] != worse[b]]
+        wrong.append(any(told <= ranking.LEVEL for (a, b), told in p.items() if worse[a] == worse[b]))
+    return float(np.mean(right)), float(np.mean(wrong))
+
+
+def by_attack(y: np.ndarray) -> dict[int, stats.BySeed]:
+    """[attacks, seeds, facts] as results hold it."""
+    return {
+        a: {s: {str(f): float(v) for f, v in enumerate(row) if not np.isnan(v)} for s, row in enumerate(own)}
+        for a, own in enumerate(y)
+    }
+
+
+def names(of: np.ndarray) -> dict[str, str]:
+    """The cluster of each fact as results hold it."""
+    return {str(f): f"cluster {c}" for f, c in enumerate(of)}
+
+
+def report(groups: Groups, count: int) -> list[str]:
+    """The lines for the cells of one target."""
+    own, of = scores(groups)
+    if len(own) < 2:
+        return ["fewer than two methods have all attacks that most have"]
+    y = np.stack(list(own.values()))
+    pairs = list(combinations(own.values(), 2))
+    p = ranking.pairwise_p({m: by_attack(each) for m, each in own.items()}, None if of is None else names(of))
+    lines = [f"{len(own)} methods, {y.shape[1]} attacks, {y.shape[2]} seeds, {y.shape[3]} facts"]
+    clusters = y.shape[3] if of is None else int(of.max()) + 1
+    lines[0] += f" in {clusters} clusters"
+    differences = np.stack([a - b for a, b in pairs])
+    for what, values in (("a score", y), ("the difference of two", differences)):
+        shares = zip(("facts", "seeds", "rest"), parts(values, of), strict=True)
+        half = float(np.nanmean(stats.moments(values, of).half_width()))
+        text = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+        lines.append(f"variance of {what}: {text}; half its interval {half:.3f}")
+    told = sum(each <= ranking.LEVEL for each in p.values())
+    lines.append(f"told apart: {told} of {len(p)} pairs")
+    redrawn, seconds = Redrawn(own, of), _seconds(groups)
+    for seeds, times in product(SEEDS, FACTS):
+        right, wrong = share_told_apart(redrawn, seeds, times, count)
+        minutes = seconds * seeds * times / CORES / 60
+        lines.append(
+            f"{seeds} seeds, facts x{times}: {right:.0%} of pairs that differ by {GAP} are told apart "
+            f"(equal ones in {wrong:.0%} of tables), at most {minutes:.0f} minutes"
+        )
+    return lines
+
+
+def _seconds(groups: Groups) -> float:
+    """Of one seed: all cells, by the number of seeds."""
+    cells = [cell for seeds in groups.values() for cell in seeds.ok().values()]
+    return sum(cell.row["seconds"] for cell in cells) / len({cell.row["seed"] for cell in cells})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print what the results of a directory say."""
+    groups = grouped(*tables([Store(arguments[0])]))
+    count = int(arguments[1]) if len(arguments) > 1 else 20
+    for target in dict.fromkeys(which.target for which in groups):
+        print(target.benchmark, target.model)
+        chosen = Groups({which: seeds for which, seeds in groups.items() if which.target == target})
+        print(*(f"  {line}" for line in report(chosen, count)), sep="\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
