@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..core.names import CONTROLS, NO_ATTACK, ORIGINAL
 from .columns import Estimate
 from .format import number, percent
 from .labels import by_method, method_label
-from .verdict import BELOW_TWIN, DAMAGED, ERASED, HIDDEN, NOT_FORGOTTEN, PARTLY_HIDDEN, UNDECIDED
+from .verdict import BELOW_TWIN, DAMAGED, ERASED, HIDDEN, NOT_FORGOTTEN, PARTLY_HIDDEN, UNDECIDED, VERDICTS
 
 Row = dict[str, Any]
 
@@ -28,9 +29,10 @@ SAID = {
         "scores below a model that never knew, which gives away that something was removed",
         "score below a model that never knew, which gives away that something was removed",
     ),
-    UNDECIDED: ("is undecided", "are undecided"),
 }
 """What is said of one method, and of several, that neither erased nor hid."""
+
+TOO_WIDE = "the intervals are too wide to say which"
 
 
 def findings(rows: Sequence[Row]) -> list[str]:
@@ -114,9 +116,27 @@ def _stayed_away(rows: Sequence[Row]) -> str:
 
 
 def _failures(methods: Sequence[Row]) -> str:
-    """Who neither erased nor hid, each with the reason."""
+    """Who neither erased nor hid, with the reason, and of whom it is not decided."""
     by_verdict = ((_with(methods, verdict), said) for verdict, said in SAID.items())
-    return " ".join(f"{_with_reasons(own, 'verdict_why', *said)}." for own, said in by_verdict if own)
+    failed = [f"{_with_reasons(own, 'verdict_why', *said)}." for own, said in by_verdict if own]
+    return " ".join([*failed, *_undecided(_with(methods, UNDECIDED))])
+
+
+def _undecided(rows: Sequence[Row]) -> Iterator[str]:
+    """Between what it is not decided, or what lacks: a sentence for all methods of which that is the same."""
+    by_reason: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_reason[_candidates(row["verdict_why"] or "")].append(row)
+    for reason, own in by_reason.items():
+        yield f"{_who(own, 'is undecided', 'are undecided')}{reason}."
+
+
+def _candidates(why: str) -> str:
+    """The verdicts that are left, where a reason begins with them; otherwise the reason as it is."""
+    words = why.partition(":")[0].split(" or ")
+    if {*words} <= {*VERDICTS}:
+        return f": {_listed(words, len(words), ' or ')}; {TOO_WIDE}"
+    return f" ({why})" if why else ""
 
 
 def _order(methods: Sequence[Row]) -> str:
@@ -170,8 +190,8 @@ def _with_reasons(rows: Sequence[Row], column: str, one: str = "", several: str 
     return f"{_listed(named, MOST_REASONS)} {one if len(rows) == 1 else several}".strip()
 
 
-def _listed(names: Sequence[str], most: int) -> str:
+def _listed(names: Sequence[str], most: int, last: str = " and ") -> str:
     """``a, b and c``; of more than ``most`` the first, and how many others."""
     if len(names) > most:
         names = [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return last.join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -71,7 +71,14 @@ class TestFailures:
         [
             ("not forgotten", "0.41 above 0.35", "gd (0.41 above 0.35) did not forget in the first place."),
             ("damaged", "60 % of retain", "gd (60 % of retain) damaged the model."),
-            ("undecided", "erased or partly hidden", "gd (erased or partly hidden) is undecided."),
+            ("undecided", "missing: recovery", "gd is undecided (missing: recovery)."),
+            (
+                *(
+                    "undecided",
+                    "erased or partly hidden or damaged: 0.1 [0.0, 0.2] of it came back; 0.9 is left",
+                ),
+                "gd is undecided: erased, partly hidden or damaged; the intervals are too wide to say which.",
+            ),
             (
                 "below the twin",
                 None,
@@ -83,8 +90,16 @@ class TestFailures:
         assert sentence in said(unlearned("gd", verdict, verdict_why=why))
 
     def test_of_many_the_first_are_named(self):
-        text = "\n".join(said(*(unlearned(name, "undecided", verdict_why="few facts") for name in "abcde")))
-        assert "a (few facts), b (few facts) and 3 more are undecided." in text
+        text = "\n".join(said(*(unlearned(name, "damaged", verdict_why="0.5 is left") for name in "abcde")))
+        assert "a (0.5 is left), b (0.5 is left) and 3 more damaged the model." in text
+
+    def test_those_are_named_together_that_are_undecided_for_the_same_reason(self):
+        reasons = {"a": "hidden or damaged: 0.7", "b": "missing: recovery", "c": "hidden or damaged: 0.8"}
+        _, failures, _ = said(*(unlearned(m, "undecided", verdict_why=why) for m, why in reasons.items()))
+        assert failures == (
+            "a and c are undecided: hidden or damaged; the intervals are too wide to say which. "
+            "b is undecided (missing: recovery)."
+        )
 
     def test_all_kinds_are_one_statement(self):
         kinds = ("not forgotten", "damaged", "below the twin", "undecided")
@@ -160,7 +175,7 @@ class TestTargets:
 
     def test_without_controls_methods_are_told_all_the_same(self):
         assert findings([unlearned("gd", "undecided", verdict_why="no controls", **NOT_RANKED)]) == [
-            "gd (no controls) is undecided.",
+            "gd is undecided (no controls).",
             "No method is ranked: 1 seed, 3 are needed.",
         ]
 

@@ -63,7 +63,8 @@ def test_the_readme_of_a_small_world(table):
     assert lines[found + 2 : found + 6] == [
         "- gd hides: up to 67 % &#91;52, 81&#93; of what it was made to forget came back, most under "
         "private-data p=0.1. No method is known to have erased.",
-        "- ssiuu (erased or partly hidden) and npo (no recovery) are undecided.",
+        "- ssiuu is undecided: erased or partly hidden; the intervals are too wide to say which. npo is "
+        "undecided (no recovery).",
         "- ssiuu withstands attacks better than gd: their worst scores are 0.15 and 0.70.",
         "",
     ]

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from harness.core.names import CONTROLS
+from harness.leaderboard.columns import COLUMNS
 from harness.report import files, page
 from support.boards import EVIL, ODD, made
 
@@ -312,9 +313,12 @@ def test_a_forget_score_tells_the_threshold_and_the_twin(view):
     assert "above one that never knew: 0.100, 0.050 to 0.150" in said
 
 
-def test_models_and_protocols_filter_too(view):
+def test_models_and_protocols_filter_too(view, tables):
     assert view(model="big").all("#standing h3") == ["other: big"]
-    assert view(protocol="1").all("#standing h3") == ["other: big", "world: tiny"]
+    assert view(protocol=tables[0]["protocol"][0].as_py()).all("#standing h3") == [
+        "other: big",
+        "world: tiny",
+    ]
     assert view(model="big", benchmark="world").all("#standing .empty") == ["No method fits these filters."]
 
 
@@ -424,7 +428,7 @@ def test_a_header_tells_what_it_means(view):
     header = view(benchmark="world").one("#standing th[data-column=recovery] button")
     ActionChains(view.driver).move_to_element(header).perform()
     said = view.one("#tip").text
-    assert "(score - retrain's) / (original's - retrain's)" in said
+    assert f"{COLUMNS['recovery'][1]}." in said
     assert "Good: lower." in said
     assert "Over 20 facts and 2 to 3 seeds." in said
     header = view.one("#standing th[data-column=retain_before] button")
