@@ -38,8 +38,8 @@ class Job(jobs.Job):
     seed: int
     notes: dict[str, Any] = field(default_factory=dict, kw_only=True)
     cost: Cost = field(default_factory=Cost, kw_only=True)
-    seen: float | None = field(default=None, init=False)
-    """The forget score when it was last looked at, for the progress."""
+    forget_score_now: float | None = field(default=None, init=False)
+    """What the forget score was when it was last looked at, for the progress."""
 
     def __post_init__(self) -> None:
         self._rng = self.random()
@@ -80,7 +80,7 @@ class Job(jobs.Job):
         return sampling.sample(self.model, self.tokens, prompts, n, max_new_tokens, seed, temperature, limit)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        self.subject.advance(what, done, total, self.seen)
+        self.subject.advance(what, done, total, self.forget_score_now)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,9 @@ def estimate(
         own = dict(_of_group(group, model, plan.source.dtype, seconds))
         cells |= own
         loads.append(sum(filter(None, own.values())))
-    models = [seconds(Work(plan.recipes[key].benchmark.name, model, plan.source.dtype, TARGET)) for key in to_train]
+    models = [
+        seconds(Work(plan.recipes[key].benchmark.name, model, plan.source.dtype, TARGET)) for key in to_train
+    ]
     whole = _makespan(filter(None, models), workers) + _makespan(loads, workers)
     return Estimate(cells, models, workers, whole)
 
