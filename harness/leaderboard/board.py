@@ -16,7 +16,7 @@ from ..core.keys import key
 from ..core.names import CONTROLS, EVALUATION, ORIGINAL, UTILITY
 from .before import before
 from .columns import COLUMNS, EXACT, SCHEMA
-from .estimates import estimate, known, mean, over_seeds
+from .estimates import estimate, from_seeds, known, mean, over_seeds
 from .evidence import Entry, gather
 from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
@@ -84,6 +84,7 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str, of_model: Cal
     row |= of_model(which.target, which.method, forget, start)
     if which.stage != EVALUATION:
         row |= estimate(ok, forget).columns("score")
+        row["score_from_seeds"] = from_seeds(ok, forget)
         row |= estimate(ok, EXACT).columns("exact_match")
         row |= known(compared(which, groups, forget, start).recovery()).columns("recovery")
         row["attack_learning_rates"] = sorted(set(ok.notes("learning_rate"))) or None

@@ -145,6 +145,10 @@ COLUMNS: Columns = {
     **estimate(
         "score", "forget_metric after the attack: maximum over its checkpoints and rates, mean over seeds"
     ),
+    "score_from_seeds": (
+        FLOAT,
+        "share of the variance of score that comes from seeds and their targets; the rest comes from facts",
+    ),
     **estimate("exact_match", "share of forget answers reproduced word by word after the attack"),
     **estimate(
         "recovery",

@@ -8,6 +8,7 @@ from ..core import intervals
 from . import stats
 from .columns import Estimate
 from .groups import Measured, Seeds
+from .moments import ROUNDING, moments
 
 
 def mean(values: Iterable[float]) -> float | None:
@@ -23,6 +24,20 @@ def estimate(seeds: Seeds, measured: Measured) -> Estimate:
         return Estimate(value)
     interval = stats.two_level_interval(facts, clusters=seeds.clusters(measured))
     return Estimate(value, interval.low, interval.high)
+
+
+def from_seeds(seeds: Seeds, measured: Measured) -> float | None:
+    """The share of the variance of a mean that comes from seeds, and so from their targets.
+
+    None with one seed, and where all values are equal.
+    """
+    facts = seeds.facts(measured)
+    if len(facts) < 2 or facts.keys() != seeds.keys():
+        return None
+    (y,), of = stats.aligned(facts), stats.numbered(seeds.clusters(measured), facts)
+    parts = moments(y, of)
+    variance = float(parts.variance)
+    return max(float(parts.v_s - parts.v_e), 0.0) / variance if variance > ROUNDING else None
 
 
 def over_seeds(seeds: Seeds, measured: Measured) -> Estimate:

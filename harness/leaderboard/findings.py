@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from statistics import fmean, median
 from typing import Any
 
 from ..core.names import CONTROLS, NO_ATTACK, ORIGINAL
 from .columns import Estimate
-from .format import number, percent
+from .format import number, percent, share
 from .labels import by_method, method_label
 from .verdict import BELOW_TWIN, DAMAGED, ERASED, HIDDEN, NOT_FORGOTTEN, PARTLY_HIDDEN, UNDECIDED, VERDICTS
 
@@ -174,6 +175,25 @@ def _indistinct(ranked: Sequence[Row], pairs: int) -> str:
         start += f"their worst scores differ by {apart} at most"
     return (
         f"{start}, and the intervals are up to {number(max(widths), DIGITS)} wide." if widths else f"{start}."
+    )
+
+
+def resolution(rows: Sequence[Row]) -> str | None:
+    """How many pairs of methods one target's rows tell apart, and what makes their intervals wide."""
+    methods = [row for row in by_method(rows).values() if row["method"] not in CONTROLS]
+    scores = [row for row in rows if row["method"] not in CONTROLS and row["score_low"] is not None]
+    made_of = [row["score_from_seeds"] for row in scores if row["score_from_seeds"] is not None]
+    if not made_of:
+        return None
+    ranked = [row for row in methods if row["rank"] is not None]
+    pairs = list(combinations(ranked, 2))
+    certain = sum(method_label(b) in (a["distinguishable_from"] or ()) for a, b in pairs)
+    width = median(row["score_high"] - row["score_low"] for row in scores)
+    seeds, targets = max(row["seeds"] for row in scores), max(row["targets"] for row in scores)
+    return (
+        f"{certain} of {len(pairs)} pairs of ranked methods are told apart. The interval of a score is "
+        f"{number(width, DIGITS)} wide (median): {share(fmean(made_of))} of its variance comes from seeds "
+        f"and targets ({seeds} and {targets}), the rest from facts."
     )
 
 

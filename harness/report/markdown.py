@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..core.names import CONTROLS, NO_ATTACK
 from ..leaderboard.columns import EXACT, Estimate
-from ..leaderboard.findings import explained, findings
+from ..leaderboard.findings import explained, findings, resolution
 from ..leaderboard.format import DASH, NOT_APPLICABLE, interval, number, percent
 from ..leaderboard.labels import (
     attack_label,
@@ -66,6 +66,7 @@ def _target(rows: Rows) -> dict[str, Any]:
         "title": escape.markdown(title),
         "about": _about(rows),
         "findings": [escape.markdown(sentence) for sentence in findings(rows)],
+        "resolution": resolution(rows),
         "standing": _standing(rows),
         "explained": [escape.markdown(sentence) for sentence in explained(rows)],
         "compared": [escape.markdown(sentence) for sentence in compared(rows)],

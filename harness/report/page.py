@@ -147,7 +147,7 @@ def _target(rows: Rows) -> dict[str, Any]:
         "range": None if None in (low, high) else range_text(low, high),
         "chances": sorted(chances),
         "tasks": sorted({labels.tasks(row) for row in rows if row["lm_eval_tasks"]}),
-        "findings": findings.findings(rows),
+        "findings": [*findings.findings(rows), *filter(None, [findings.resolution(rows)])],
         "compared": labels.compared(rows) + labels.guarded(rows),
         "failed": [
             {"method": labels.method_label(row), "attack": labels.attack_label(row), "error": error}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.leaderboard.findings import explained, findings
+from harness.leaderboard.findings import explained, findings, resolution
 from support.rows import row, standing, unlearned
 
 CONTROLS = [row("none", forget_before=0.95), row("retrain"), row("refusal", forget_before=0.9)]
@@ -184,3 +184,29 @@ def test_every_verdict_is_explained_once():
     own = unlearned("gd", "damaged", verdict_why="60 % of retain")
     rows = [*CONTROLS, own, own | {"attack": "lora"}, unlearned("npo", "erased")]
     assert explained(rows) == ["gd: damaged; 60 % of retain.", "npo: erased."]
+
+
+class TestResolution:
+    """What the table can tell apart, and why no more."""
+
+    def rows(self, *shares):
+        rows = [
+            standing("gd", 1, 0.5, ("npo",), seeds=5, targets=4),
+            standing("npo", 2, 0.7, seeds=5, targets=4),
+        ]
+        scores = [
+            row("gd", attack="lora", score=0.5, score_low=0.4, score_high=0.4 + width, score_from_seeds=share)
+            | {"seeds": 5, "targets": 4}
+            for width, share in zip((0.1, 0.2, 0.6), shares, strict=False)
+        ]
+        return [*rows, *scores, row("none", attack="lora", score=1.0, score_low=0.0, score_high=1.0)]
+
+    def test_it_counts_pairs_and_says_what_intervals_are_made_of(self):
+        said = resolution(self.rows(0.25, 0.5, 0.75))
+        assert said == (
+            "1 of 1 pairs of ranked methods are told apart. The interval of a score is 0.20 wide (median): "
+            "50% of its variance comes from seeds and targets (5 and 4), the rest from facts."
+        )
+
+    def test_without_scores_under_attacks_there_is_nothing_to_say(self):
+        assert resolution(self.rows()) is None

@@ -87,7 +87,11 @@ def test_the_readme_of_a_small_world(table):
     assert "| – | 2 seeds, 3 are needed | 2 to 3 |" in npo
     start = lines.index("What decided each verdict:")
     assert lines[start + 3] == "- gd: hidden; 0.67 &#91;0.52, 0.81&#93; came back."
-    assert lines[lines.index("Which method is better?") + 5] == "Ranked over: private-data p=0.1."
+    order = lines.index("Which method is better?")
+    assert lines[order + 5].startswith(
+        "1 of 1 pairs of ranked methods are told apart. The interval of a score is "
+    )
+    assert lines[order + 7] == "Ranked over: private-data p=0.1."
     start = lines.index("Under each attack:")
     assert lines[start - 1] == ""
     assert lines[start + 2 : start + 5] == [

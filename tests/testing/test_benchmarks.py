@@ -230,8 +230,7 @@ def test_a_control_that_cannot_run_is_named_with_the_reason():
     found = {r.rule: r for r in examine(Counts) if r.status == "failed"}
     assert str(found["every control runs on it"]) == (
         "every control runs on it: 'refusal' raised IndexError: tuple index out of range. Measure "
-        "`forget_metric` on any part of the forget set and give it a threshold: `refusal` trains until "
-        "hardly a fact is answered."
+        "`forget_metric` on any part of the forget set: `refusal` trains until hardly one is answered."
     )
 
 
