@@ -139,4 +139,4 @@ def _back(recovered: Recovered, of: str) -> str:
 
 
 def _left(name: str, share: Estimate) -> str:
-    return f"{interval(share, 2)} of the original's {name} is left"
+    return f"{interval(share, 3)} of the original's {name} is left"

@@ -144,7 +144,7 @@ def test_a_score_that_a_benchmark_does_not_have_is_not_asked_for():
     ("changes", "why"),
     [
         ({"recovered": (0.62, 0.51, 0.73)}, "0.62 [0.51, 0.73] of what was forgotten came back under lora"),
-        ({"kept": (0.7, 0.6, 0.8)}, "0.70 [0.60, 0.80] of the original's retain is left"),
+        ({"kept": (0.7, 0.6, 0.8)}, "0.700 [0.600, 0.800] of the original's retain is left"),
         (
             {"recovered": (0.08, 0.02, 0.15)},
             "erased or partly hidden: 0.08 [0.02, 0.15] of what was forgotten came back under lora",
@@ -152,7 +152,7 @@ def test_a_score_that_a_benchmark_does_not_have_is_not_asked_for():
         (
             {"kept": (0.91, 0.85, 0.97)},
             "erased or damaged: 0.00 [0.00, 0.00] of what was forgotten came back under lora; "
-            "0.91 [0.85, 0.97] of the original's retain is left",
+            "0.910 [0.850, 0.970] of the original's retain is left",
         ),
         ({"forgotten": [False, True, False]}, "2 of 3 seeds above the threshold"),
         (
