@@ -79,7 +79,9 @@ def test_a_part_of_the_forget_set_can_be_measured_alone(kind):
     assert set(benchmark.curve_metrics) <= {measure.metric for measure in measures}
     assert benchmark.forget_metric in benchmark.curve_metrics
     assert 0 < benchmark.chance(part) < 1
-    assert 0 < benchmark.threshold(part) < 1
+    assert benchmark.threshold(part) is None
+    assert 0 < kind(kind.Config(threshold="published")).threshold(part) < 1
+    assert kind(kind.Config(threshold=0.25)).threshold(part) == 0.25
     assert benchmark.aggregates([]) == {}
 
 
@@ -100,8 +102,8 @@ def test_extraction_is_asked_for_without_the_end_token_and_probability_with_it()
                 assert ends == {True}, measure.metric
 
 
-def test_tofu_mini_threshold_is_below_its_chance():
-    benchmark = TofuMini()
+def test_tofu_minis_published_threshold_is_below_its_chance():
+    benchmark = TofuMini(TofuMini.Config(threshold="published"))
     splits = benchmark.load()
     assert 0.1 < benchmark.threshold(splits) < benchmark.chance(splits) < 0.5
 

@@ -61,7 +61,14 @@ def test_tofu_reads_its_files(tofu_files):
         "It is 0.",
     )
     assert len(fact.perturbed_answers) == 5
-    assert small_tofu().threshold(splits) == 0.1971
+    authors = [fact.subject for fact in splits["forget"]]
+    assert len(set(authors)) == 2
+    assert authors == [authors[0]] * 20 + [authors[20]] * 20
+    of_retain = {fact.id: fact.subject for fact in splits["retain"]}
+    assert {fact.subject for fact in splits["retain_perturbed"]} <= {*of_retain.values()}
+    assert not {*authors} & {*of_retain.values()}
+    assert small_tofu().threshold(splits) is None
+    assert small_tofu(threshold="published").threshold(splits) == 0.1971
 
 
 def test_tofu_trains_on_retain_then_forget_and_the_twin_on_retain_alone(tofu_files):

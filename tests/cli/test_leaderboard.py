@@ -104,7 +104,7 @@ def test_results_that_were_measured_again_agree(board, again):
     ended = leaderboard("check", "--committed", board, "--results", again)
     assert (ended.code, ended.err) == (0, "")
     # Before attacks forget, retain, utility and worst; under the attack score and exact match.
-    assert "6 rows and 18 numbers of 3 unlearned models compared" in ended.out
+    assert "6 rows and 21 numbers of 3 unlearned models compared" in ended.out
     assert ended.out.endswith("All numbers are equal.\nThey agree.\n")
 
 

@@ -124,9 +124,9 @@ class TestTheBoard:
         tokens = parsed(nasty[1])
         kinds = {"tr_open": "r", "th_open": "c", "td_open": "c"}
         rows = "".join(kinds.get(token.type, "") for token in tokens).split("r")[1:]
-        assert {len(row) for row in rows} == {2, 10}
+        assert {len(row) for row in rows} == {2, 14}
         lines = [line for line in nasty[1].splitlines() if line.startswith("| ")]
-        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {3, 11}
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {3, 15}
 
     def test_the_names_are_read_as_they_are(self, nasty):
         (one, two, three), text = nasty

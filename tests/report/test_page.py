@@ -8,7 +8,7 @@ import webbrowser
 
 import pytest
 
-from harness.leaderboard.findings import findings
+from harness.leaderboard.findings import findings, resolution
 from harness.report import files, markdown, page
 from support.boards import EVIL, made
 from support.cells import SHARE
@@ -100,7 +100,8 @@ def test_the_verdict_leads_and_what_was_learned_is_said(tables):
     data = held(page.html(*tables))
     assert [column["name"] for column in data["columns"][:2]] == ["method", "verdict"]
     _, first = data["targets"]
-    assert first["findings"] == findings([r for r in tables[0].to_pylist() if r["benchmark"] == "world"])
+    rows = [row for row in tables[0].to_pylist() if row["benchmark"] == "world"]
+    assert first["findings"] == [*findings(rows), resolution(rows)]
     assert first["findings"][0].startswith("c and npo hide: up to 100 % [90, 110] of what they were made to ")
     assert set(data["rows"]["verdict"]) - {None} <= set(data["verdicts"])
 

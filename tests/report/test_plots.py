@@ -28,7 +28,8 @@ def cell(method, attack, seed, **changes):
     row = CellRow(
         **{"key": identity, "benchmark": "world", "data_fingerprint": "d", "model": "m", "target_key": "t"},
         **{"target_weights": "w", "method": method, "method_plugin": "p 1", "attack": attack, "seed": seed},
-        **{"dtype": "float32", "notes": json.dumps(NOTES), "attack_plugin": "a 1"},
+        **{"dtype": "float32", "notes": json.dumps(NOTES), "target_family": "t"},
+        attack_plugin="" if attack == "none" else "a 1",
         stage=EVALUATION if attack == "none" else ATTACK,
         provenance=json.dumps({"started_at": "2026-01-01"}),
     )
@@ -94,7 +95,7 @@ class TestCurves:
 
     def test_of_two_targets_are_not_mixed(self):
         with pytest.raises(ConfigError, match="several targets of 'world'"):
-            plots.relearning(curves(tables(), tables(target_key="u")))
+            plots.relearning(curves(tables(), tables(target_key="u", target_family="u")))
 
 
 class TestRelearning:

@@ -8,7 +8,7 @@ from harness.core.names import ATTACK, EVALUATION, TINY, UTILITY
 from harness.engine.source import Source
 from harness.plugins.registry import Registry
 from harness.runner.estimate import LONG, MANY, TARGET, Estimate, Known, estimate, measured, shipped
-from harness.runner.plan import Cell, Group, Plan, Spec
+from harness.runner.plan import Cell, Group, Plan, Spec, Target
 
 STAGES = {"e": EVALUATION, "u": UTILITY, "a": ATTACK, "b": ATTACK}
 """By the first letter of a cell's key."""
@@ -28,6 +28,9 @@ def plan(*groups):
     made = [
         Group(
             key=f"{method}{number}",
+            protocol="2",
+            family="t",
+            replicate=0,
             benchmark=spec("benchmark", "world"),
             data_fingerprint="d",
             target="t",
@@ -39,7 +42,7 @@ def plan(*groups):
         )
         for number, (method, keys) in enumerate(groups)
     ]
-    return Plan(Source("big"), made, {"t": (spec("benchmark", "world"), "original")})
+    return Plan(Source("big"), made, {"t": Target(spec("benchmark", "world"), "original")})
 
 
 def row(key, seconds, method="mine", **changes):
