@@ -61,14 +61,20 @@ def test_tofu_reads_its_files(tofu_files):
         "It is 0.",
     )
     assert len(fact.perturbed_answers) == 5
-    authors = [fact.subject for fact in splits["forget"]]
-    assert len(set(authors)) == 2
-    assert authors == [authors[0]] * 20 + [authors[20]] * 20
-    of_retain = {fact.id: fact.subject for fact in splits["retain"]}
-    assert {fact.subject for fact in splits["retain_perturbed"]} <= {*of_retain.values()}
-    assert not {*authors} & {*of_retain.values()}
     assert small_tofu().threshold(splits) is None
     assert small_tofu(threshold="published").threshold(splits) == 0.1971
+
+
+def test_facts_of_one_author_stand_in_a_row_and_share_a_subject(tofu_files, monkeypatch):
+    monkeypatch.setattr("harness.benchmarks.tofu.benchmark.OF_ONE_AUTHOR", 2)
+    splits = loaded(small_tofu(), tofu_files)
+    of_retain = {fact.id: fact.subject for fact in splits["retain"]}
+    for facts in (splits["forget"], splits["retain"]):
+        subjects = [fact.subject for fact in facts]
+        assert subjects[::2] == subjects[1::2]
+        assert len(set(subjects)) == len(subjects) / 2 > 1
+    assert not {fact.subject for fact in splits["forget"]} & {*of_retain.values()}
+    assert all(fact.subject == of_retain[fact.id] for fact in splits["retain_perturbed"])
 
 
 def test_tofu_trains_on_retain_then_forget_and_the_twin_on_retain_alone(tofu_files):
