@@ -58,7 +58,7 @@ def test_the_command_line_and_python_have_the_options_of_a_run_and_their_default
     command = typer.main.get_command(harness.cli.main.app).commands["run"]
     options = {option.name: option for option in command.params}
     arguments = inspect.signature(harness.run).parameters
-    assert set(options) - {"config", "yes"} == set(RunOptions.model_fields)
+    assert set(options) - {"config", "details", "yes"} == set(RunOptions.model_fields)
     assert set(arguments) - {"config", "progress"} == set(RunOptions.model_fields)
     for name, field in RunOptions.model_fields.items():
         default = arguments[name].default

@@ -103,15 +103,17 @@ def build(world, *more):
     )
 
 
-def check(world, *more):
+def check(world, *more, results="apart"):
+    """The board against results, by default those that were measured apart from it."""
     return harness_cli(
-        *map(str, ("leaderboard", "check", "--results", world.path(), "--committed", world.folder / "board")),
-        *more,
+        *("leaderboard", "check", "--committed", str(world.folder / "board")),
+        *("--results", str(world.path(results)), *more),
     )
 
 
 def test_a_cell_changed_by_hand_blocks_nobody_and_is_made_again(world):
-    assert world.run("gd", "nudge", controls=False).code == 0
+    for results in ("results", "apart"):
+        assert world.run("gd", "nudge", controls=False, results=results).code == 0
     assert build(world).code == 0
     assert check(world).code == 0
     before = committed(world.path())
@@ -121,7 +123,7 @@ def test_a_cell_changed_by_hand_blocks_nobody_and_is_made_again(world):
         found[-1]["value"] = 0.001
 
     edit(world.path(), "metrics", cell["key"], better)
-    ended = check(world)
+    ended = check(world, results="results")
     assert ended.code == 1
     assert cell["key"][:12] in ended.out
     built = build(world)
@@ -152,10 +154,11 @@ def test_a_cell_that_may_be_of_anything_is_left_out_and_named(world):
 def test_an_edited_plugin_is_another_one(world):
     source = FAULTY.replace("samples.append", "len")
     site = world.folder / "faulty"
-    with on_path(install(site, source, "faulty")):
-        assert world.run("none", "faulty:honest", "bounded", controls=False, seeds=3).code == 0
-    with on_path(install(site, source + "\n# edited\n", "faulty")):
-        assert world.run("none", "faulty:honest", "bounded", controls=False, seeds=1).code == 0
+    for text, seeds in ((source, 3), (source + "\n# edited\n", 1)):
+        with on_path(install(site, text, "faulty")):
+            for results in ("results", "apart"):
+                run = {"controls": False, "seeds": seeds, "results": results}
+                assert world.run("none", "faulty:honest", "bounded", **run).code == 0
     digests = {row["benchmark_source"]: row["attack_source"] for row in rows(world.path())}
     assert len(digests) == 2
     refused = build(world)
@@ -172,7 +175,9 @@ def test_an_edited_plugin_is_another_one(world):
         assert {*harness.load(world.path(), source=digest).leaderboard["seeds"].to_pylist()} == {seeds}
     with pytest.raises(harness.StoreError, match="2 versions of the benchmark bounded"):
         _ = harness.load(world.path()).leaderboard
-    assert check(world).code == 2
+    mixed = check(world)
+    assert mixed.code == 2
+    assert "2 versions of the benchmark bounded: " in mixed.err
     unknown = build(world, "--source", "nothing")
     assert unknown.code == 2
     assert unknown.err.startswith("Error: --source nothing: no cell of these results has code")

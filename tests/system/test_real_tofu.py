@@ -79,11 +79,19 @@ def test_every_cell_is_ok(ended, folder):
 
 def test_rows_name_the_metric_and_the_threshold_they_are_judged_by(ended, folder):
     found = rows(folder / "results")
+    [twin] = rows(folder / "results", method="retrain", attack="none")
+    [score] = [
+        m["value"]
+        for m in Store(folder / "results").metrics().to_pylist()
+        if (m["key"], m["split"], m["metric"]) == (twin["key"], "forget", "rouge_l")
+    ]
     assert found
     for row in found:
         notes = json.loads(row["notes"])
         assert notes["forget_metric"] == "rouge_l"
-        assert notes["threshold"] == 0.1971
+        assert notes["threshold_rule"] == "twin"
+        assert notes["threshold"] == pytest.approx(score)
+        assert notes["threshold_high"] >= notes["threshold"]
         assert 0 < notes["chance"] < 1
 
 

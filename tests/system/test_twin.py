@@ -76,12 +76,14 @@ def test_a_benchmark_that_compares_nothing_costs_nothing(run, world):
     assert not (world.folder / "cache" / "twins").exists()
 
 
-def test_attacks_do_not_wait_for_the_twin(run, world):
+def test_attacks_wait_for_the_twin_because_unlearning_stops_at_its_score(run, world):
     run("none", controls=False)
-    for path in kept(world):
-        path.unlink()
+    [path] = kept(world)
+    scored = read_samples(path)
+    path.unlink()
     run("none", "nudge:small", controls=False)
-    assert kept(world) == {}
+    assert list(kept(world)) == [path]
+    assert read_samples(path) == scored
     assert len(rows(world.path(), attack="nudge", status="ok")) == 2
 
 
@@ -96,7 +98,7 @@ def test_a_damaged_file_is_made_again(run, world):
 
 
 @pytest.mark.parametrize("what", ["score_twin", "write_samples"])
-def test_a_twin_that_could_not_be_scored_fails_what_compares_with_it_and_nothing_else(
+def test_a_twin_that_could_not_be_scored_fails_all_that_is_held_against_it_and_nothing_else(
     run, world, monkeypatch, what
 ):
     def fail(*_):
@@ -105,13 +107,14 @@ def test_a_twin_that_could_not_be_scored_fails_what_compares_with_it_and_nothing
 
     place = harness.runner.worker.Worker if what == "score_twin" else harness.runner.worker
     monkeypatch.setattr(place, what, fail)
-    ended = run("none", "nudge:small", controls=False, seeds=1, code=1)
-    [row] = rows(world.path(), attack="none")
-    assert row["status"] == "failed"
-    assert "The scores of the retrain twin are not in " in row["error_message"]
-    assert "Run again" in row["error_message"]
-    [attacked] = rows(world.path(), attack="nudge")
-    assert attacked["status"] == "ok"
+    ended = run("none", "nudge:small", "stub,stub-compared", controls=False, seeds=1, code=1)
+    failed = rows(world.path(), benchmark="stub-compared")
+    assert {row["attack"]: row["status"] for row in failed} == {"none": "failed", "nudge": "failed"}
+    for row in failed:
+        assert "The scores of the retrain twin are not in " in row["error_message"]
+        assert "Run again" in row["error_message"]
+    others = rows(world.path(), benchmark="stub")
+    assert {row["attack"]: row["status"] for row in others} == {"none": "ok", "nudge": "ok"}
     assert ("no room for a twin" in ended.err) == (what == "write_samples")
 
 
