@@ -75,7 +75,7 @@ class BadVariants(Probe):
         ("method", dict, ["derived from harness.Method"]),
         ("method", "no_such_module:Mine", ["cannot be imported", "ModuleNotFoundError", "no_such_module"]),
         ("method", f"{__name__}:Nothing", ["cannot be imported", "AttributeError", "Nothing"]),
-        ("benchmark", Abstract, ["does not implement chance, load, measures, threshold"]),
+        ("benchmark", Abstract, ["does not implement chance, load, measures;"]),
         ("attack", BadVariants, ["'a,b'", "comma", "q"]),
     ],
 )

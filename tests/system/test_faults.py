@@ -166,7 +166,7 @@ def test_a_loss_that_is_no_number_fails_its_method_and_no_other(undisturbed, wor
 
 def test_an_attack_that_raises_fails_its_cell_and_leaves_the_next_one_as_it_was(undisturbed, world):
     world.switch("nudge")
-    ended = world.run("gd", "nudge,private-data,instruction", "stub")
+    ended = world.run("gd", "nudge,private-data,instruction", "stub", "--details")
     assert ended.code == 1
     failed = rows(world.path(), status="failed")
     assert {(row["attack"], row["variant"]) for row in failed} == {("nudge", "large")}
