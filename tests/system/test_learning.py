@@ -1,7 +1,7 @@
 """Every method does its job on the embedded world: it reaches the forgetting threshold, at a price we report.
 
-Each with its defaults, and its grid from a rate on that got there when this was written: lower ones take long,
-or are looked at in vain. What was kept is printed at the end of the test run.
+Each with its defaults, and its grid from a rate on that got there when this was written: lower ones take
+long, or are looked at in vain. What was kept is printed at the end of the test run.
 """
 
 from __future__ import annotations
