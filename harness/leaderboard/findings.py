@@ -43,7 +43,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
     """
     if reason := never_learned(rows):
         return [reason]
-    methods = [row for row in by_method(rows).values() if row["method"] not in CONTROLS]
+    methods = _methods(rows)
     if not methods:
         return ["There are only controls here: run a method to learn something about it."]
     return [text for text in (_knowledge(methods), _failures(methods), _order(methods)) if text]
@@ -75,6 +75,22 @@ def explained(rows: Sequence[Row]) -> list[str]:
         for method, row in by_method(rows).items()
         if row["verdict"]
     ]
+
+
+def _methods(rows: Sequence[Row]) -> list[Row]:
+    """A row of each method that is no control."""
+    return [row for row in by_method(rows).values() if row["method"] not in CONTROLS]
+
+
+def _ranked(methods: Sequence[Row]) -> list[Row]:
+    """Those with a rank, by their worst score."""
+    return sorted((row for row in methods if row["rank"] is not None), key=lambda row: row["worst"])
+
+
+def _pairs(ranked: Sequence[Row]) -> tuple[int, list[tuple[Row, Row]]]:
+    """How many pairs of ranked methods there are, and those that are told apart, the better one first."""
+    pairs = list(combinations(ranked, 2))
+    return len(pairs), [(a, b) for a, b in pairs if method_label(b) in (a["distinguishable_from"] or ())]
 
 
 def _with(methods: Sequence[Row], verdict: str) -> list[Row]:
@@ -142,23 +158,22 @@ def _candidates(why: str) -> str:
 
 def _order(methods: Sequence[Row]) -> str:
     """Who withstands the attacks better, as far as that can be told."""
-    ranked = sorted((row for row in methods if row["rank"] is not None), key=lambda row: row["worst"])
+    ranked = _ranked(methods)
     if not ranked:
         reasons = {row["guard"] for row in methods}
         why = reasons.pop() if len(reasons) == 1 else _with_reasons(methods, "guard")
         return f"No method is ranked: {why}." if why else "No method is ranked."
     if len(ranked) == 1:
         return f"Only {method_label(ranked[0])} is ranked." if len(methods) > 1 else ""
-    pairs = list(combinations(ranked, 2))
-    certain = [(a, b) for a, b in pairs if method_label(b) in (a["distinguishable_from"] or ())]
+    pairs, certain = _pairs(ranked)
     if not certain:
-        return _indistinct(ranked, len(pairs))
+        return _indistinct(ranked, pairs)
     best, better_than = ranked[0], [b for a, b in certain if a is ranked[0]]
-    if len(pairs) == 1:
+    if pairs == 1:
         scores = " and ".join(number(row["worst"], DIGITS) for row in ranked)
         names = map(method_label, ranked)
         return f"{' withstands attacks better than '.join(names)}: their worst scores are {scores}."
-    start = f"Of {len(pairs)} pairs of ranked methods {len(certain)} can be told apart"
+    start = f"Of {pairs} pairs of ranked methods {len(certain)} can be told apart"
     return (
         f"{start}: {method_label(best)} is better than {_names(better_than)}." if better_than else f"{start}."
     )
@@ -180,18 +195,15 @@ def _indistinct(ranked: Sequence[Row], pairs: int) -> str:
 
 def resolution(rows: Sequence[Row]) -> str | None:
     """How many pairs of methods one target's rows tell apart, and what makes their intervals wide."""
-    methods = [row for row in by_method(rows).values() if row["method"] not in CONTROLS]
     scores = [row for row in rows if row["method"] not in CONTROLS and row["score_low"] is not None]
     made_of = [row["score_from_seeds"] for row in scores if row["score_from_seeds"] is not None]
     if not made_of:
         return None
-    ranked = [row for row in methods if row["rank"] is not None]
-    pairs = list(combinations(ranked, 2))
-    certain = sum(method_label(b) in (a["distinguishable_from"] or ()) for a, b in pairs)
+    pairs, certain = _pairs(_ranked(_methods(rows)))
     width = median(row["score_high"] - row["score_low"] for row in scores)
     seeds, targets = max(row["seeds"] for row in scores), max(row["targets"] for row in scores)
     return (
-        f"{certain} of {len(pairs)} pairs of ranked methods are told apart. The interval of a score is "
+        f"{len(certain)} of {pairs} pairs of ranked methods are told apart. The interval of a score is "
         f"{number(width, DIGITS)} wide (median): {share(fmean(made_of))} of its variance comes from seeds "
         f"and targets ({seeds} and {targets}), the rest from facts."
     )
