@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from harness import Field
@@ -14,8 +15,11 @@ THRESHOLD = (
 )
 
 
-def stated(threshold: str | float, published: float) -> float | None:
-    """The value of the forget metric that a setting states; None leaves it to the twin."""
+def stated(threshold: str | float, published: Callable[[], float]) -> float | None:
+    """The value of the forget metric that a setting states; None leaves it to the twin.
+
+    ``published`` is called only where it is asked for: it may have to be computed.
+    """
     if threshold == "twin":
         return None
-    return published if threshold == "published" else float(threshold)
+    return published() if threshold == "published" else float(threshold)

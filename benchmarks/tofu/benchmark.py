@@ -111,7 +111,7 @@ class Tofu(TofuMeasures):
 
     def threshold(self, splits: Splits) -> float | None:
         """The retrain twin's own score. 0.1971 ROUGE-L recall as published (Ssiuu)."""
-        return stated(self.config.threshold, PUBLISHED)
+        return stated(self.config.threshold, lambda: PUBLISHED)
 
     def chance(self, splits: Splits) -> float:
         """Mean ROUGE-L recall of the perturbed answers: the right format with wrong content."""
@@ -160,7 +160,7 @@ class TofuMini(TofuMeasures):
 
     def threshold(self, splits: Splits) -> float | None:
         """The retrain twin's own score. As published (Ssiuu): mean ROUGE-L recall of mismatched answers."""
-        return stated(self.config.threshold, _mismatched())
+        return stated(self.config.threshold, _mismatched)
 
     def chance(self, splits: Splits) -> float:
         """Mean ROUGE-L recall of what other, retained authors would answer to the same question."""
