@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.names import CONTROLS, EVALUATION, RETRAIN
+from ..core.names import CONTROLS, RETRAIN
 from .columns import UTILITY_METRIC, Estimate
 from .estimates import difference, estimate, mean, over_seeds
 from .groups import FORGET, Cell, Groups, Measured, Seeds
-from .identity import BEFORE, GroupId, MethodId, TargetId
+from .identity import GroupId, MethodId, TargetId
 
 
 def before(
     groups: Groups, target: TargetId, method: MethodId, forget: Measured, start: str
 ) -> dict[str, Any]:
     """The columns, by the forget metric of a row and the baseline ``start`` of its target."""
-    plain = GroupId(target, method, EVALUATION, BEFORE)
-    unlearned = groups.get(plain, Seeds()).ok()
+    plain = GroupId.before(target, method)
+    unlearned = groups.evaluation(target, method).ok()
     forgotten = estimate(unlearned, forget)
     columns = forgotten.columns("forget_before")
     if start == RETRAIN:

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..core.names import EVALUATION, ORIGINAL, RETRAIN
+from ..core.names import ORIGINAL, RETRAIN
 from .before import forgot
 from .columns import EXACT, Estimate
 from .estimates import known, mean
-from .groups import FORGET, Groups, Seeds
-from .identity import BEFORE, GroupId, MethodId
+from .groups import FORGET, Groups
+from .identity import GroupId, MethodId
 from .kept import kept
 from .labels import attack_label, comparable, target_metric
 from .recovery import compared, highest
@@ -33,9 +33,9 @@ def gather(entries: Sequence[Entry], groups: Groups) -> dict[MethodId, Evidence]
     methods: dict[MethodId, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: entry.which):
         methods[entry.which.method].append(entry)
+    lacking = _lacking(entries)
     return {
-        method: _evidence(method, of_method, metric, groups, _lacking(entries))
-        for method, of_method in methods.items()
+        method: _evidence(method, of_method, metric, groups, lacking) for method, of_method in methods.items()
     }
 
 
@@ -50,8 +50,8 @@ def _evidence(
     method: MethodId, entries: Sequence[Entry], metric: str | None, groups: Groups, lacking: Sequence[str]
 ) -> Evidence:
     target = entries[0].which.target
-    plain = GroupId(target, method, EVALUATION, BEFORE)
-    unlearned, original = groups.get(plain, Seeds()).ok(), groups.control(plain, ORIGINAL)
+    plain = GroupId.before(target, method)
+    unlearned, original = groups.evaluation(target, method).ok(), groups.control(plain, ORIGINAL)
     attacked = {entry.which: entry.row for entry in entries if comparable(entry.row, metric)}
     forgotten = [forgot(cell) for cell in unlearned.values()]
     said = _ratio(mean(unlearned.finals(EXACT)), mean(original.finals(EXACT)))

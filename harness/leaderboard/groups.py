@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.names import ATTACK, CONTROLS, EVALUATION
+from ..core.names import ATTACK, CONTROLS
 from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
@@ -117,7 +117,7 @@ class Groups(dict[GroupId, Seeds]):
 
     def evaluation(self, target: TargetId, method: MethodId) -> Seeds:
         """The cells of a method's models before any attack."""
-        return next(iter(self.of_stage(target, method, EVALUATION).values()), Seeds())
+        return self.get(GroupId.before(target, method), Seeds())
 
     def control(self, which: GroupId, name: str) -> Seeds:
         """The same stage, and attack, of a control on the same targets: the cells that worked.

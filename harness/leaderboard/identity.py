@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
-from ..core.names import NO_ATTACK
+from ..core.names import EVALUATION, NO_ATTACK
 
 
 class Settings(NamedTuple):
@@ -97,3 +97,8 @@ class GroupId(NamedTuple):
     def of(cls, cell: Mapping[str, Any]) -> Self:
         """The identity in a row of ``cells``."""
         return cls(TargetId.of(cell), MethodId.of(cell), cell["stage"], AttackId.of(cell))
+
+    @classmethod
+    def before(cls, target: TargetId, method: MethodId) -> Self:
+        """Of a method's models before any attack."""
+        return cls(target, method, EVALUATION, BEFORE)

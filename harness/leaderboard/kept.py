@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..core.names import EVALUATION, ORIGINAL, SCORE, UTILITY
+from ..core.names import ORIGINAL, SCORE, UTILITY
 from . import stats
 from .columns import UTILITY_METRIC, Estimate
 from .estimates import known
 from .groups import Groups, Measured, Seeds
-from .identity import BEFORE, GroupId, MethodId, TargetId
+from .identity import GroupId, MethodId, TargetId
 from .ranking import Share
 
 LM_EVAL = ("all", SCORE)
@@ -18,8 +18,8 @@ LM_EVAL = ("all", SCORE)
 
 def kept(target: TargetId, method: MethodId, groups: Groups) -> dict[str, Share]:
     """By name, the share that is left; lm-eval where it was measured, of the method or of the original."""
-    which = GroupId(target, method, EVALUATION, BEFORE)
-    unlearned, original = groups.get(which, Seeds()).ok(), groups.control(which, ORIGINAL)
+    unlearned = groups.evaluation(target, method).ok()
+    original = groups.control(GroupId.before(target, method), ORIGINAL)
     retain = tuple((unlearned or original).note("retain_metric") or ("", ""))
     shares = {
         "retain": _share(unlearned, original, (retain[0], retain[1])),
