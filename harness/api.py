@@ -150,9 +150,9 @@ def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimat
 
 def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str]) -> Estimate:
     """What is left to do, by what is known of the seconds of cells."""
-    plan, known = run.plan, [estimate.shipped()]
+    plan, known = run.plan, []
     if plan.missing(done):
-        known.insert(0, estimate.measured(store.columns(*estimate.COLUMNS)))
+        known = [estimate.measured(store.columns(*estimate.COLUMNS)), estimate.shipped()]
     # More workers than cores do not do more.
     workers = min(options.jobs or default_jobs(), cores())
     to_train = places.to_train(plan, run.context.cache, done)

@@ -228,10 +228,9 @@ def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
     kept = {tuple(pair) for cell in by_key.values() if (pair := cell.notes.get("retain_metric"))}
     splits = {FORGET, *(split for split, _ in kept)}
     samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
-    names = ("key", "split", "metric", "fact_id", "value")
-    grouped_by = samples["cluster" if "cluster" in samples.column_names else "fact_id"]
+    names = ("key", "split", "metric", "fact_id", "value", "cluster")
     # Columns and not rows: there may be a million.
-    columns = [column.to_pylist() for column in (*samples.select(names).columns, grouped_by)]
+    columns = [column.to_pylist() for column in samples.select(names).columns]
     for key, split, metric, fact, value, cluster in zip(*columns, strict=True):
         if (cell := by_key.get(key)) is not None and (split == FORGET or (split, metric) in kept):
             cell.facts[split, metric][fact] = value
