@@ -26,6 +26,12 @@ class Estimate(NamedTuple):
         """The estimate in a row."""
         return cls(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Of its interval; the number itself where it has none. It must be known."""
+        assert self.value is not None
+        return self.value if self.low is None else self.low, self.value if self.high is None else self.high
+
     def columns(self, name: str) -> dict[str, float | None]:
         """The three columns."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
@@ -181,6 +187,9 @@ def schema(columns: Columns) -> pa.Schema:
 
 
 SCHEMA = schema(COLUMNS)
+
+ESTIMATES = tuple(name for name in COLUMNS if f"{name}_low" in COLUMNS)
+"""Columns that have an interval."""
 
 TARGET = ("benchmark", "benchmark_config", "data", "model", "target", "dtype")
 """Columns that tell one target's rows from another's; a leaderboard never mixes protocols."""

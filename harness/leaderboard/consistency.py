@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .columns import METHOD, TARGET
+from .columns import ESTIMATES, METHOD, TARGET
 from .labels import attack_label, method_label
 from .verdict import VERDICTS
 
 ROUNDING = 1e-6
 
 Row = dict[str, Any]
-
-ESTIMATES = (
-    *("forget_before", "retain_before", "utility_before", "lm_eval", "above_twin", "kept"),
-    *("score", "exact_match", "recovery", "worst", "recovered"),
-)
-"""Columns that have an interval."""
 
 HIGHEST = (("worst", "score"), ("recovered", "recovery"))
 """Columns that hold the highest number of a method, and those that hold the numbers."""

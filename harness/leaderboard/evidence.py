@@ -15,7 +15,7 @@ from .identity import GroupId, MethodId
 from .kept import kept
 from .labels import attack_label, comparable, target_metric
 from .recovery import compared, highest
-from .verdict import Evidence, Recovered, ends
+from .verdict import Evidence, Recovered
 
 Row = dict[str, Any]
 
@@ -88,7 +88,7 @@ def _said_again(attacked: Mapping[GroupId, Row], groups: Groups) -> Recovered | 
         for which, row in attacked.items()
         if (share := compared(which, groups, EXACT, row["baseline"]).recovery())
     )
-    return max(shares, key=lambda recovered: ends(recovered.share)[0], default=None)
+    return max(shares, key=lambda recovered: recovered.share.ends[0], default=None)
 
 
 def _ratio(value: float | None, original: float | None) -> float | None:

@@ -62,7 +62,7 @@ def guard(
             reasons.append(f"no {name} of the original's to compare with")
         elif not measured or estimate.value is None:
             reasons.append(f"{name} not measured")
-        elif (estimate.value if estimate.high is None else estimate.high) < LEAST_KEPT:
+        elif estimate.ends[1] < LEAST_KEPT:
             reasons.append(f"{name} {share(estimate.value, 1)} % of the original's")
     if seeds < LEAST_SEEDS:
         reasons.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {LEAST_SEEDS} are needed")

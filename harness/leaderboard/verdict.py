@@ -90,31 +90,24 @@ def verdict(evidence: Evidence) -> Verdict:
         name: share.estimate for name, share in evidence.kept.items() if share.estimate.value is not None
     }
     for name, share in shares.items():
-        if ends(share)[1] < LEAST_KEPT:
+        if share.ends[1] < LEAST_KEPT:
             return Verdict(DAMAGED, _left(name, share))
     candidates = dict.fromkeys(bands(recovered.share), _back(recovered, "of what was forgotten"))
-    if doubtful := [name for name, share in shares.items() if ends(share)[0] < LEAST_KEPT]:
+    if doubtful := [name for name, share in shares.items() if share.ends[0] < LEAST_KEPT]:
         candidates[DAMAGED] = "; ".join(_left(name, shares[name]) for name in doubtful)
     if len(candidates) > 1:
         numbers = "; ".join(dict.fromkeys(candidates.values()))
         return Verdict(UNDECIDED, f"{' or '.join(candidates)}: {numbers}")
     ((word, why),) = candidates.items()
-    if word == ERASED and evidence.above_twin.value is not None and ends(evidence.above_twin)[1] < 0:
+    if word == ERASED and evidence.above_twin.value is not None and evidence.above_twin.ends[1] < 0:
         return Verdict(BELOW_TWIN, f"{interval(evidence.above_twin, 2)} beside a model that never knew")
     return Verdict(word, why)
 
 
 def bands(recovered: Estimate) -> list[str]:
     """The verdicts that the interval of a recovery touches."""
-    low, high = ends(recovered)
+    low, high = recovered.ends
     return [word for word, above, most in BANDS if low <= most and high > above]
-
-
-def ends(estimate: Estimate) -> tuple[float, float]:
-    """The ends of an interval; the number itself where it has none. It must be known."""
-    value, low, high = estimate
-    assert value is not None
-    return value if low is None else low, value if high is None else high
 
 
 def _missing(evidence: Evidence) -> list[str]:

@@ -69,15 +69,11 @@ COLUMNS = (
     Column("steps", "steps", COST, "cost", better=LOWER),
     Column("peak_memory_mib", "MiB", COST, "cost", better=LOWER),
 )
-ESTIMATES = (
-    *("worst", "recovered", "score", "recovery", "exact_match", "forget_before", "above_twin"),
-    *("kept", "retain_before", "utility_before", "lm_eval"),
-)
 ROW = (
     *("attack", "targets", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack", "few_facts"),
     *("verdict", "verdict_why", "recovered_attack", "baseline", "kept_of", "ranked_over"),
     *("threshold", "threshold_high", "threshold_rule", "forgotten", "n_scored"),
-    *(name for of in ESTIMATES for name in columns.estimate(of, "")),
+    *(name for of in columns.ESTIMATES for name in columns.estimate(of, "")),
     *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
 )
 """Columns of the leaderboard that the page holds."""

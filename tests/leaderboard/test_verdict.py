@@ -8,7 +8,7 @@ import pytest
 
 from harness.leaderboard.columns import Estimate
 from harness.leaderboard.ranking import Share
-from harness.leaderboard.verdict import UNDECIDED, VERDICTS, Evidence, Recovered, bands, ends, verdict
+from harness.leaderboard.verdict import UNDECIDED, VERDICTS, Evidence, Recovered, bands, verdict
 
 ENDS = (-0.3, 0.0, 0.1, 0.1001, 0.3, 0.5, 0.5001, 0.9, 1.2)
 INTERVALS = [Estimate((a + b) / 2, a, b) for a in ENDS for b in ENDS if a <= b]
@@ -32,7 +32,7 @@ def word(**changes):
 
 
 def within(inner, outer):
-    return ends(outer)[0] <= ends(inner)[0] and ends(inner)[1] <= ends(outer)[1]
+    return outer.ends[0] <= inner.ends[0] and inner.ends[1] <= outer.ends[1]
 
 
 def grid():
