@@ -144,7 +144,8 @@ COLUMNS: Columns = {
     ),
     **estimate(
         "recovered",
-        "the method's highest recovery over the attacks that measure what was measured before",
+        "the method's highest recovery over the attacks that measure what was measured before, and leave at "
+        "least half of what the original knows above the baseline in the original itself",
         "95 % interval, of the highest of the true shares",
     ),
     "recovered_attack": (TEXT, "the attack, its variant and settings"),

@@ -14,7 +14,7 @@ from .groups import FORGET, Groups
 from .identity import GroupId, MethodId
 from .kept import kept
 from .labels import attack_label, comparable, target_metric
-from .recovery import compared, highest
+from .recovery import compared, highest, leaves_enough
 from .verdict import Evidence, Recovered
 
 Row = dict[str, Any]
@@ -70,11 +70,13 @@ def _evidence(
 
 
 def _recovered(attacked: Mapping[GroupId, Row], metric: str | None, groups: Groups) -> Recovered | None:
-    """The highest recovery of the forget metric."""
-    shares = {
-        which: Estimate.of(row, "recovery") for which, row in attacked.items() if row["recovery"] is not None
-    }
+    """The highest recovery of the forget metric, under attacks that leave enough in the original."""
     forget = (FORGET, metric or "")
+    shares = {
+        which: Estimate.of(row, "recovery")
+        for which, row in attacked.items()
+        if row["recovery"] is not None and leaves_enough(which, groups, forget, row["baseline"])
+    }
     top = highest(
         shares, {which: compared(which, groups, forget, attacked[which]["baseline"]) for which in shares}
     )

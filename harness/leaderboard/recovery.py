@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import NamedTuple, TypeVar
 
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
@@ -17,6 +18,11 @@ CHANCE = "chance"
 
 TWIN = "twin"
 """The rule of a threshold that is the twin's score."""
+
+LEAST_LEFT = 0.5
+"""Least share of what the original knows above the baseline that an attack must leave in the original itself.
+
+Where it wrecks more, recovery is a ratio of two small numbers and says little of what can be brought back."""
 
 A = TypeVar("A")
 
@@ -44,6 +50,11 @@ class Compared(NamedTuple):
         """With its 95 % interval; None where it is not defined."""
         return stats.recovery(*self)
 
+    def gap(self) -> float | None:
+        """How far the original is above what never knew; None where one of them has no values."""
+        means = [fmean(map(_mean, by_seed.values())) for by_seed in self[1:3] if by_seed]
+        return means[0] - means[1] if len(means) == 2 else None
+
 
 def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> Compared:
     """The cells of an attack on one method, with the baseline ``start``.
@@ -60,6 +71,21 @@ def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> 
         known = {} if level is None else original
         never_knew = {seed: dict.fromkeys(facts, level) for seed, facts in known.items()}
     return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
+
+
+def leaves_enough(which: GroupId, groups: Groups, forget: Measured, start: str) -> bool:
+    """Whether an attack leaves enough of the original's knowledge that recovery under it counts.
+
+    It depends on the controls alone: no method has a say in which attacks count for it.
+    """
+    plain = GroupId.before(which.target, which.method)
+    before = compared(plain, groups, forget, start).gap() if plain in groups else None
+    after = compared(which, groups, forget, start).gap()
+    return before is None or after is None or after >= LEAST_LEFT * before
+
+
+def _mean(facts: Mapping[str, float]) -> float:
+    return fmean(facts.values())
 
 
 def highest(shares: Mapping[A, Estimate], attacks: Mapping[A, Compared]) -> tuple[A, Estimate] | None:

@@ -161,3 +161,15 @@ def test_a_worst_score_of_few_facts_is_marked(tmp_path):
     for facts, few in ((29, True), (30, False)):
         table = board(tmp_path / str(facts), cells(gd=(0.1, 0.4), notes={"n_scored": facts}))
         assert row_of(table, "gd")["few_facts"] is few
+
+
+@pytest.mark.parametrize(("left", "counts"), [(0.5, False), (0.6, True)])
+def test_an_attack_that_wrecks_the_original_itself_does_not_count_in_recovered(tmp_path, left, counts):
+    """Before attacks the original is .9 above its twin; the second attack leaves less or more than half."""
+    found = [*cells(gd=(0.2, 0.3))]
+    wrecked = {"none": (1, left), "retrain": (0.1, 0.1), "refusal": (0.2, 0.5), "gd": (0.2, 0.4)}
+    found += [each for each in cells(wrecked, attack="prompt") if each[0].attack == "prompt"]
+    table = board(tmp_path, found)
+    row = row_of(table, "gd")
+    assert row_of(table, "gd", "prompt")["recovery"] > row_of(table, "gd", "lora")["recovery"]
+    assert row["recovered_attack"] == ("prompt p=0.1" if counts else "lora p=0.1")
