@@ -128,7 +128,7 @@ COLUMNS: Columns = {
     "rank": (INT, "of the method by worst, ascending; equal in a tie group; null for what is not ranked"),
     "distinguishable_from": (
         pa.list_(TEXT),
-        "ranked methods whose worst differs: paired tests, Holm-corrected over all pairs; null without rank",
+        "ranked methods whose worst differs: paired tests, corrected over all pairs; null without rank",
     ),
     **estimate(
         "worst",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import special
 from scipy.optimize import brentq
+from scipy.stats import false_discovery_control
 
 from ..core import intervals
 from . import stats
@@ -27,7 +28,7 @@ ATTACKS_NAMED = 3
 """Attacks that a guard names; of more it says how many they are."""
 
 LEVEL = 1 - intervals.CONFIDENCE
-"""Chance that any two methods of a table that are equal are told apart."""
+"""Share of equal pairs among those that a table tells apart; where all are equal, the chance of any."""
 
 A = TypeVar("A", bound=Hashable)
 M = TypeVar("M", bound=Hashable)
@@ -150,30 +151,38 @@ def shared_tail(attacks: int, correlation: float) -> float:
     return float(special.ndtr(-brentq(lambda z: all_below(z) - aim, 0, 8)))
 
 
-def p_better(value: np.ndarray, other: np.ndarray, of: np.ndarray | None = None) -> float:
-    """One-sided p that ``value``'s worst attack scores as high as the worst of ``other``'s, or higher.
+def less(value: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """``value`` [attacks, seeds, facts] less the mean over those attacks of ``other`` that scored a fact.
 
-    ``value`` is [attacks, seeds, facts], ``other`` the same of the attacks that may be its worst. A method is
-    better when under every attack it scores lower than the other under these in the mean: that mean is not
-    above the other's worst. So the highest p over ``value``'s attacks counts, and nothing is chosen by luck.
-    It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds. ``of`` numbers the cluster of each fact.
+    NaN where none of them did, or ``value`` has none.
     """
-    # For each seed and fact, own's values minus the mean over those rivals that scored this fact; NaN where
-    # none of them did, or own did not.
     known = ~np.isnan(other)
     times = known.sum(0)
-    difference = value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
-    shared = (~np.isnan(difference)).any(-1).sum(-1)  # seeds with at least one such fact, for each attack
-    return float(np.where(shared >= LEAST_SEEDS, stats.p_below(difference, of), 1.0).max())
+    return value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
+
+
+def p_better(differences: np.ndarray, of: np.ndarray | None = None, methods: int = 2) -> np.ndarray:
+    """One-sided p of each pair that the one's worst attack scores as high as the other's worst, or higher.
+
+    ``differences`` [pairs, attacks, seeds, facts] are the one's scores :func:`less` the other's under the
+    attacks that may be the other's worst. A method is better when under every attack it scores lower than the
+    other under these in the mean: that mean is not above the other's worst. So the highest p over attacks
+    counts, and nothing is chosen by luck. It is 1 where the two share fewer than ``LEAST_SEEDS`` seeds.
+    ``of`` numbers the cluster of each fact; the pairs are of so many ``methods``.
+    """
+    shared = (~np.isnan(differences)).any(-1).sum(-1)  # seeds with at least one such fact
+    p: np.ndarray = np.where(shared >= LEAST_SEEDS, stats.p_below(differences, of, methods), 1.0).max(-1)
+    return p
 
 
 def pairwise_p(
     scores: Mapping[M, Mapping[A, stats.BySeed]], clusters: stats.Clusters | None = None
 ) -> dict[tuple[M, M], float]:
-    """p of every pair of methods, two-sided and corrected for all pairs (Holm), that their worst is equal.
+    """p of every pair of methods, two-sided and corrected for all pairs, that their worst is equal.
 
     All methods must be scored under the same attacks. Compared are the facts that both have under the same
-    seed. The first of each pair is the one that comes first in ``scores``.
+    seed. The first of each pair is the one that comes first in ``scores``. They are corrected as Benjamini
+    and Hochberg (1995) do: of the pairs that tables tell apart, at most a share ``LEVEL`` is equal.
     """
     flat = {(method, attack): facts for method, value in scores.items() for attack, facts in value.items()}
     if len(scores) < 2:
@@ -184,9 +193,13 @@ def pairwise_p(
     for method, value in scores.items():
         every[method] = np.stack([grid[method, attack] for attack in value])
         rivals[method] = every[method][may_be_highest(deviations(every[method]), of)[0]]
+    ordered = list(permutations(scores, 2))
+    differences = np.stack([less(every[one], rivals[other]) for one, other in ordered])
+    one_sided = dict(zip(ordered, p_better(differences, of, len(scores)), strict=True))
     pairs = list(combinations(scores, 2))
-    one_sided = [(p_better(every[a], rivals[b], of), p_better(every[b], rivals[a], of)) for a, b in pairs]
-    return dict(zip(pairs, stats.holm([min(1.0, 2 * min(both)) for both in one_sided]), strict=True))
+    two_sided = [min(1.0, 2 * float(min(one_sided[a, b], one_sided[b, a]))) for a, b in pairs]
+    corrected = false_discovery_control(two_sided)
+    return {pair: float(p) for pair, p in zip(pairs, corrected, strict=True)}
 
 
 def differ(p: Mapping[tuple[M, M], float], one: M, other: M) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from ..core.intervals import CONFIDENCE, _cut, binomial_interval
+from .moderated import moderated
 from .moments import ROUNDING, Moments, moments
 
 BySeed = Mapping[int, Mapping[str, float]]
@@ -231,7 +232,7 @@ def _differs(spread: Moments) -> np.ndarray:
     return np.where(np.isnan(half), spread.mean**2 > ROUNDING, np.abs(spread.mean) > half)
 
 
-def p_below(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+def p_below(y: np.ndarray, of: np.ndarray | None = None, methods: int = 1) -> np.ndarray:
     """One-sided p that the mean of ``y`` [..., seeds, facts] (paired differences) is 0 or more; shape [...].
 
     t = mean / sqrt(V_f + V_s), and p the mean of Student's tails with F-1 and with S-1 degrees of freedom,
@@ -239,22 +240,20 @@ def p_below(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
     a table of ten equal methods would call a winner in up to 44 of 100 simulations: three seeds agree by
     chance too often. This one rejects at most 5 in 100 from three seeds on. Differences that are all the
     same are a sign test over clusters. ``of`` is as in :func:`moments`.
+
+    Where ``y`` [pairs, attacks, seeds, facts] holds the pairs of three ``methods`` or more, the V_s of an
+    attack are steadied by each other (:func:`moderated`).
     """
     found = moments(y, of)
-    total = found.v_f + found.v_s
+    v_s, free = found.v_s, found.seeds - 1.0
+    if methods > 2:
+        most = (methods - 2) * free.max(initial=0.0)
+        columns = [moderated(v_s[:, k], free[:, k], most) for k in range(v_s.shape[1])]
+        v_s, free = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
+    total = found.v_f + v_s
     spread = total > ROUNDING
     t = found.mean / np.sqrt(np.where(spread, total, 1))
-    parts = ((found.v_f, found.clusters), (found.v_s, found.seeds))
-    tails = sum(v * stats.t.cdf(t, np.maximum(n - 1, 1)) for v, n in parts)
+    parts = ((found.v_f, found.clusters - 1), (v_s, free))
+    tails = sum(v * stats.t.cdf(t, np.maximum(n, 1)) for v, n in parts)
     same = np.where(found.mean < 0, 0.5**found.clusters, 1.0)
     return np.where(spread, tails / np.where(spread, total, 1), same)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected for their number (Holm 1979): all errors together stay below the level."""
-    values = np.asarray(p, dtype=float)
-    order = np.argsort(values, kind="stable")
-    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    corrected = np.empty_like(values)
-    corrected[order] = np.minimum(steps, 1)
-    return [float(value) for value in corrected]

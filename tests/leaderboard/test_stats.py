@@ -116,7 +116,7 @@ def test_the_parts_of_the_variance_by_hand():
 @pytest.mark.parametrize("seed_sd", [0.0, 0.06, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("methods", [2, 6])
 def test_of_equal_methods_hardly_any_two_are_told_apart(seed_sd, methods):
-    """All pairs of a table, each two-sided: its smallest p times their number is Holm's first step."""
+    """All pairs of a table, each two-sided: the smallest p times their number, as corrections begin."""
     rng = np.random.default_rng(5)
     runs, pairs = 1500, list(combinations(range(methods), 2))
     y = [worlds(rng, runs, 3, 40, 0.3, seed_sd, 0.3) for _ in range(methods)]
@@ -143,13 +143,6 @@ def test_differences_that_are_all_the_same_are_counted():
     assert stats.p_below(np.full((3, 10), 0.5)) == 1
     assert stats.p_below(np.zeros((3, 10))) == 1
     assert stats.p_below(np.full((3, 10), np.nan)) == 1
-
-
-def test_holm_by_hand():
-    assert stats.holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
-    assert stats.holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
-    assert stats.holm([0.6, 0.7]) == [1, 1]
-    assert stats.holm([]) == []
 
 
 def test_a_fact_under_three_seeds_is_one_fact():
