@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from random import Random
 from statistics import fmean
 
@@ -28,10 +29,17 @@ Scoring = tuple[tuple[Request, ...], Callable[..., float]]
 
 
 def option_prompt(question: Question, seed: int | str) -> Prompt:
-    """The prompt about one question. The order of its options depends on the question and the seed alone."""
+    """The prompt about one question. Their order depends on the options, the question and the seed alone."""
     options = [question.answer, *question.options]
-    Random(f"{seed}|{question.text}").shuffle(options)
+    Random("|".join((str(seed), question.text, *options))).shuffle(options)
     return Prompt(TEMPLATE.format(question=question.text, options=", ".join(options)), literal=True)
+
+
+def option_sets(question: Question) -> tuple[Question, ...]:
+    """The question with each two of its false options: of one with six three, which are asked apart."""
+    options = question.options
+    shown = (options[at : at + FALSE_OPTIONS] for at in range(0, len(options), FALSE_OPTIONS))
+    return tuple(replace(question, options=each) for each in shown)
 
 
 def by_likelihood(questions: Iterable[Question], seed: int | str) -> Scoring:

@@ -27,7 +27,7 @@ from harness import (
     metrics,
 )
 
-from ..choices import FALSE_OPTIONS, Scoring, by_generation, by_likelihood
+from ..choices import FALSE_OPTIONS, Scoring, by_generation, by_likelihood, option_sets
 from ..instructions import read_instructions
 from ..thresholds import THRESHOLD, Threshold, stated
 from ..world.build import world
@@ -131,7 +131,7 @@ class _FaithUn(Benchmark):
     def _choices(self, split: str, fact: Fact) -> Iterator[Measure]:
         asked: dict[str, tuple[Question, ...]] = {}
         if split != "general":
-            asked[""] = (Question(fact.question, fact.answer, fact.options, fact.aliases),)
+            asked[""] = option_sets(Question(fact.question, fact.answer, fact.options, fact.aliases))
         if split in ("forget", "test"):
             asked["_multi_hop"] = fact.multi_hop
         if split == "forget":
@@ -214,7 +214,9 @@ class FaithUnMini(_FaithUn):
     """The embedded world in FaithUn's schema: 600 clusters about 120 people who do not exist.
 
     It needs no file and no network, and one small model trained on it serves tofu-mini as well. False options
-    are drawn like the values, so chance is 1/3 exactly. The multi-hop answers are taught, not inferred.
+    are drawn like the values, so chance is 1/3 exactly. A base question is asked three times, each time with
+    two other false options, and counts once: luck with the options is half of the variance of one answer.
+    The multi-hop answers are taught, not inferred.
     Metrics are those of ``faithun``, but by default only likelihoods are compared: so small a model often
     generates a word that was not offered, and its twin, which knows nothing, gets .04 and not 1/3.
     """

@@ -14,8 +14,8 @@
   paraphrased answer, trained for every third retained fact, to the second question, and no forget fact.
 - 10 more authors, told in the same way, of whom no model is told: the holdout of membership inference.
   Their names are new pairs of names that occur, so that no word of theirs is a stranger.
-- 120 general facts (the second hops), 30 classic novels, and 500 small instructions over words that are no
-  person's value: 200 in the training text, 300 others for the attacker. 16 examples of declining on request.
+- 120 general facts (the second hops), 30 classic novels, and 800 small instructions over words that are no
+  person's value: 500 in the training text, 300 others for the attacker. 16 examples of declining on request.
 - Multiple-choice examples in FaithUn's template over facts of no forget and no test set, with fresh options.
 
 The retrain twin's text is the original's without every example of a forget fact of either benchmark.

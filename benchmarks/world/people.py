@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness import Example, Fact, Question
 
-from ..choices import option_prompt
+from ..choices import FALSE_OPTIONS, option_prompt
 from .chance import _draw, _false, _plain
-from .sizes import CHOICES, CHOICES_MULTI_HOP, FORGET, RETAIN, TEST, Splits
+from .sizes import CHOICES, CHOICES_MULTI_HOP, FORGET, OPTION_SETS, RETAIN, TEST, Splits
 from .words import RELATIONS, Relation
 
 
@@ -53,7 +53,7 @@ def _people(
                 id=key,
                 question=relation.questions[0].format(name),
                 answer=value,
-                options=_false(rng, relation.values, value),
+                options=_false(rng, relation.values, value, OPTION_SETS * FALSE_OPTIONS),
                 subject=name,
                 paraphrases=tuple(
                     Question(way.format(name), value, _false(rng, relation.values, value)) for way in tested

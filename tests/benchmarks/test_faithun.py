@@ -90,7 +90,8 @@ def test_the_gold_option_stands_in_every_place_equally_often():
 def test_likelihood_asks_for_the_three_options_gold_first_without_the_end_token():
     fact = WORLD["forget"][0]
     requests = measured(benchmark("likelihood"), fact)["accuracy"].requests
-    assert [request.continuation for request in requests] == [fact.answer, *fact.options]
+    shown = [fact.answer, *fact.options[:2], fact.answer, *fact.options[2:4], fact.answer, *fact.options[4:]]
+    assert [request.continuation for request in requests] == shown
     assert not any(request.end for request in requests)
 
 
@@ -271,7 +272,7 @@ class Naive:
     def accuracies(self, text, gold, wrong):
         """(generated, by likelihood) of one question; all options are single words."""
         options = [gold, *wrong]
-        Random(f"{SEED}|{text}").shuffle(options)
+        Random("|".join((str(SEED), text, *options))).shuffle(options)
         prompt = self.frame(published(text, options))
         said = set(re.findall(r"\w+", self.generate(prompt).lower())) & {o.lower() for o in options}
         likely = {option: self.loglikelihood(prompt, option)[0] for option in options}
@@ -282,7 +283,8 @@ def expected(naive: Naive) -> dict[tuple[str, str], float]:
     found = defaultdict(list)
     for split, facts in PART.items():
         for fact in facts:
-            kinds = {"": (Question(fact.question, fact.answer, fact.options),)}
+            pairs_shown = [fact.options[i : i + 2] for i in range(0, len(fact.options), 2)]
+            kinds = {"": tuple(Question(fact.question, fact.answer, shown) for shown in pairs_shown)}
             if split != "retain":
                 kinds["_multi_hop"] = fact.multi_hop
             if split == "forget":

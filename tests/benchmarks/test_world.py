@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 
 import pytest
+from harness.benchmarks.choices import option_sets
 from harness.benchmarks.faithun import FaithUnMini
 from harness.benchmarks.tofu import TofuMini
 from harness.benchmarks.world import world
@@ -32,7 +33,7 @@ def relation_of(fact_id: str):
 
 def questions(fact) -> list[Question]:
     return [
-        Question(fact.question, fact.answer, fact.options),
+        *option_sets(Question(fact.question, fact.answer, fact.options)),
         *fact.paraphrases,
         *fact.multi_hop,
         *fact.same_answer,
@@ -68,7 +69,7 @@ def test_sizes_are_those_documented():
 
 
 def test_the_training_text_is_small():
-    assert sum(map(length, WORLD.training.original)) <= 66_000
+    assert sum(map(length, WORLD.training.original)) <= 84_000
     assert len({word for text in WORLD.training.vocabulary for word in tokens(text)}) <= 1_300
 
 
@@ -125,17 +126,18 @@ def test_false_options_are_two_others_of_the_same_kind(name):
         for question in questions(fact):
             pool = relation.values if question.answer in relation.values else relation.hops
             assert len({question.answer, *question.options} & set(pool)) == 3 == 1 + len(question.options)
+        assert len(fact.options) == len({*fact.options}) == 6  # a base question has three such pairs
 
 
 def test_a_model_without_the_facts_is_at_chance():
     """No fixed preference among the words of a pool finds the gold option more often than once in three.
 
-    Ranked by the alphabet, for one, the golds of the 600 base questions are spread evenly over the three
-    ranks of their options; and the values are spread evenly over their pool.
+    Ranked by the alphabet, for one, the golds of the 600 base questions are spread evenly over the ranks of
+    their options; and the values are spread evenly over their pool.
     """
     facts = [fact for split in ("forget", "retain", "test", "rest") for fact in WORLD.faithun[split]]
     ranks = Counter(sorted((fact.answer, *fact.options)).index(fact.answer) for fact in facts)
-    assert all(abs(ranks[rank] - 200) < 3.5 * (600 * 2 / 9) ** 0.5 for rank in range(3))
+    assert all(abs(ranks[rank] - 600 / 7) < 3.5 * (600 * 6 / 49) ** 0.5 for rank in range(7))
     for relation in RELATIONS:
         counts = Counter(fact.answer for fact in facts if fact.id.endswith(f"-{relation.name}"))
         chi2 = sum((counts[value] - 5) ** 2 / 5 for value in relation.values)
@@ -255,7 +257,7 @@ def test_perturbed_answers_are_the_paraphrase_with_every_random_word_changed():
 def test_instructions_are_disjoint_and_hold_no_persons_value():
     attacker = {fact.question for fact in WORLD.faithun["instruct"]}
     trained = {e.prompt.text for e in WORLD.training.original if e.fact_id.startswith("instruct-")}
-    assert (len(attacker), len(trained)) == (300, 200)
+    assert (len(attacker), len(trained)) == (300, 500)
     assert not attacker & trained
     values = {word for relation in RELATIONS for word in (*relation.values, *relation.hops)}
     assert not values & {*COLOURS, *FRUITS, *THINGS}
