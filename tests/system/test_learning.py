@@ -1,7 +1,7 @@
 """Every method does its job on the embedded world: it forgets, at a price we report.
 
-Each with its defaults, on a third of the forget set, at the highest rate of its grid: lower ones take long, and
-`make leaderboard` tries them all. What was kept is printed at the end of the test run.
+Each with its defaults, on a third of the forget set, at the highest rate of its grid. Lower ones take long:
+`make leaderboard` tries them. What was kept is printed at the end of the test run.
 """
 
 from __future__ import annotations
