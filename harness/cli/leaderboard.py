@@ -128,6 +128,9 @@ def regenerate(
     seed: Annotated[
         int | None, typer.Option(help="Draw the part of this seed. [default: a fresh one]")
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Take trained models from here. [default: train them, too]")
+    ] = None,
 ) -> None:
     """Draw a part of the grid, run it from nothing, and check the committed rows; exits with 1 like check."""
     from .. import api
@@ -148,7 +151,7 @@ def regenerate(
             "seeds": part.seeds,
             "targets": part.targets,
             "results": folder / "results",
-            "cache": folder / "cache",
+            "cache": cache or folder / "cache",
             "controls": False,
         }
     )

@@ -379,6 +379,12 @@ class TestRegenerate:
         again = leaderboard("regenerate", "--committed", board, "--seed", seed)
         assert again.out == ended.out
 
+    def test_trained_models_may_come_from_elsewhere_and_stay_there(self, board, ran, tmp_path):
+        ended = leaderboard("regenerate", "--committed", board, "--cache", tmp_path / "models")
+        assert (ended.code, ended.err) == (0, "")
+        assert ran[0].cache == tmp_path / "models"
+        assert ran[0].results.parent != tmp_path
+
     def test_fresh_draws_have_fresh_seeds(self, board):
         said = {leaderboard("regenerate", "--committed", board).out.splitlines()[0] for _ in range(3)}
         assert len(said) == 3

@@ -6,7 +6,6 @@ import importlib.util
 import json
 
 import pytest
-from filelock import FileLock
 
 from support.paths import ROOT
 
@@ -29,16 +28,12 @@ def shown(cell):
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory):
     """A cache with the two models that the notebook starts from, trained once for all test workers."""
-    from harness.engine.source import Source
-    from harness.engine.targets import recipes
     from harness.plugins.registry import Registry
+    from support.targets import trained
 
-    shared = tmp_path_factory.getbasetemp().parent
     benchmark = Registry().benchmark("tofu-mini").load()()
-    with FileLock(shared / "target.lock"):
-        for recipe in recipes(benchmark, benchmark.load(), Source()).values():
-            recipe.make(shared / "cache")
-    return shared / "cache"
+    cache, _ = trained(tmp_path_factory, benchmark, benchmark.load(), "original", "retrain")
+    return cache
 
 
 @pytest.mark.skipif(bool(lacking), reason=f"not installed: {', '.join(lacking)}")

@@ -7,17 +7,15 @@ Each with its defaults, on a third of the forget set, at the highest rate of its
 from __future__ import annotations
 
 import pytest
-from filelock import FileLock
 
 from harness.core.types import Splits
 from harness.engine.evaluation import ModelUnderTest, evaluate
 from harness.engine.protocol import EMBEDDED, with_protocol
-from harness.engine.source import Source
-from harness.engine.targets import recipes
 from harness.engine.unlearning import unlearn
 from harness.model import loading
 from harness.model.tokens import PromptTokenizer
 from harness.plugins.registry import Registry
+from support.targets import trained
 
 HOLDS_NOTHING = {"ga"}  # no retain term
 FORGET, RETAIN = 32, 96
@@ -27,13 +25,11 @@ AT_CHANCE = 1 / 3 + 1.96 * (2 / 9 / FORGET) ** 0.5  # what so few facts cannot t
 @pytest.fixture(scope="session")
 def original(tmp_path_factory):
     """The embedded original, trained once for all workers of the test run."""
-    shared = tmp_path_factory.getbasetemp().parent
     benchmark = Registry().benchmark("faithun-mini").load()()
     world = benchmark.load()
     splits = Splits({"forget": world["forget"][:FORGET], "retain": world["retain"][:RETAIN]})
-    with FileLock(shared / "target.lock"):
-        place = recipes(benchmark, world, Source())["original"].make(shared / "cache")
-    return benchmark, splits, place
+    _, places = trained(tmp_path_factory, benchmark, world, "original")
+    return benchmark, splits, places["original"]
 
 
 @pytest.mark.parametrize("name", sorted(set(Registry().methods) - {"none", "retrain", "refusal"}))
