@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 # Three methods under three attacks on both embedded worlds: some ten minutes on two quiet cores.
 run: .venv/installed
-	$(BIN)/harness run --methods ssiuu,gd,ga --attacks private-data:p=0.3,relearn-retain,quantize
+	$(BIN)/harness run --methods ssiuu,gd,npo --attacks private-data:p=0.3,relearn-retain,prompt:paraphrase
 	$(BIN)/harness leaderboard build
 
 # The committed leaderboard: every method under every attack. Some 50 minutes on two cores; stop and go on at will.
