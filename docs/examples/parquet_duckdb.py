@@ -2,10 +2,10 @@ import duckdb
 
 print(
     duckdb.sql("""
-        select method, round(max(recovery), 2) as recovery, count(recovery) as attacks
+        select method, round(recovered, 2) as recovered, recovered_attack,
+               round(kept, 2) as kept, kept_of
         from 'leaderboard/leaderboard.parquet'
-        where benchmark = 'faithun-mini' and attack <> 'none'
-        group by method
-        order by recovery nulls last
+        where benchmark = 'faithun-mini' and attack = 'none'
+        order by recovered nulls last
     """)
 )
