@@ -21,6 +21,7 @@ from .evidence import Entry, gather
 from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
 from .kept import LM_EVAL, latest
+from .overall import compare
 from .recovery import baseline, compared
 from .standing import rank
 from .verdict import Verdict, verdict
@@ -40,8 +41,9 @@ def build(groups: Groups) -> pa.Table:
     Controls first, then methods by rank, then those that are not ranked; see docs/protocol.md.
     """
     entries = list(_entries(groups))
-    for target in dict.fromkeys(entry.which.target for entry in entries):
-        rank([entry for entry in entries if entry.which.target == target], groups)
+    targets = dict.fromkeys(entry.which.target for entry in entries)
+    by_target = ([entry for entry in entries if entry.which.target == target] for target in targets)
+    compare([rank(own, groups) for own in by_target])
     return pa.Table.from_pylist([entry.row for entry in sorted(entries, key=_place)], schema=SCHEMA)
 
 

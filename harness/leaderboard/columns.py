@@ -130,6 +130,11 @@ COLUMNS: Columns = {
         pa.list_(TEXT),
         "ranked methods whose worst differs: paired tests, corrected over all pairs; null without rank",
     ),
+    "better_overall": (
+        pa.list_(TEXT),
+        "methods that this one is better than over all benchmarks of the model together; null where it is "
+        "not ranked on each of several",
+    ),
     **estimate(
         "worst",
         "the method's highest score over the attacks of ranked_over",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from math import comb
 from statistics import fmean, median
 from typing import Any
 
@@ -191,6 +192,27 @@ def _indistinct(ranked: Sequence[Row], pairs: int) -> str:
     return (
         f"{start}, and the intervals are up to {number(max(widths), DIGITS)} wide." if widths else f"{start}."
     )
+
+
+def overall(rows: Sequence[Row]) -> list[str]:
+    """What the benchmarks of one model say together, of models that have several."""
+    models: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["better_overall"] is not None:
+            models[row["model"], row["dtype"]].append(row)
+    return [_together(own) for own in models.values() if len(by_method(own)) > 1]
+
+
+def _together(rows: Sequence[Row]) -> str:
+    """Of methods that are ranked on all of several benchmarks, who is better than whom."""
+    methods = by_method(rows)
+    better = {name: row["better_overall"] for name, row in methods.items() if row["better_overall"]}
+    benchmarks = _listed([*dict.fromkeys(row["benchmark"] for row in rows)], MOST_NAMES)
+    told, pairs = sum(map(len, better.values())), comb(len(methods), 2)
+    of_pairs = f"{told} of {pairs} pairs of methods that are ranked on all can be told apart"
+    start = f"Over {benchmarks} together {of_pairs}"
+    who = [f"{name} is better than {_listed(others, MOST_NAMES)}" for name, others in better.items()]
+    return f"{start}: {'; '.join(who)}." if who else f"{start}."
 
 
 def resolution(rows: Sequence[Row]) -> str | None:

@@ -175,14 +175,13 @@ def p_better(differences: np.ndarray, of: np.ndarray | None = None, methods: int
     return p
 
 
-def pairwise_p(
+def one_sided_p(
     scores: Mapping[M, Mapping[A, stats.BySeed]], clusters: stats.Clusters | None = None
 ) -> dict[tuple[M, M], float]:
-    """p of every pair of methods, two-sided and corrected for all pairs, that their worst is equal.
+    """p of every two methods in both orders that the first is no better than the second.
 
     All methods must be scored under the same attacks. Compared are the facts that both have under the same
-    seed. The first of each pair is the one that comes first in ``scores``. They are corrected as Benjamini
-    and Hochberg (1995) do: of the pairs that tables tell apart, at most a share ``LEVEL`` is equal.
+    seed.
     """
     flat = {(method, attack): facts for method, value in scores.items() for attack, facts in value.items()}
     if len(scores) < 2:
@@ -195,15 +194,31 @@ def pairwise_p(
         rivals[method] = every[method][may_be_highest(deviations(every[method]), of)[0]]
     ordered = list(permutations(scores, 2))
     differences = np.stack([less(every[one], rivals[other]) for one, other in ordered])
-    one_sided = dict(zip(ordered, p_better(differences, of, len(scores)), strict=True))
-    pairs = list(combinations(scores, 2))
-    two_sided = [min(1.0, 2 * float(min(one_sided[a, b], one_sided[b, a]))) for a, b in pairs]
-    corrected = false_discovery_control(two_sided)
-    return {pair: float(p) for pair, p in zip(pairs, corrected, strict=True)}
+    return dict(zip(ordered, map(float, p_better(differences, of, len(scores))), strict=True))
+
+
+def corrected(p: Mapping[tuple[M, M], float]) -> dict[tuple[M, M], float]:
+    """p of every pair, two-sided and corrected for all pairs, that the two are equal, from one-sided ones.
+
+    As Benjamini and Hochberg (1995) do: of the pairs that tables tell apart, at most a share ``LEVEL`` is
+    equal. The first of each pair is the one that comes first in ``p``.
+    """
+    pairs = list(combinations(dict.fromkeys(one for one, _ in p), 2))
+    if not pairs:
+        return {}
+    values = false_discovery_control([min(1.0, 2 * min(p[a, b], p[b, a])) for a, b in pairs])
+    return {pair: float(value) for pair, value in zip(pairs, values, strict=True)}
+
+
+def pairwise_p(
+    scores: Mapping[M, Mapping[A, stats.BySeed]], clusters: stats.Clusters | None = None
+) -> dict[tuple[M, M], float]:
+    """p of every pair of methods, corrected for all pairs, that their worst is equal."""
+    return corrected(one_sided_p(scores, clusters))
 
 
 def differ(p: Mapping[tuple[M, M], float], one: M, other: M) -> bool:
-    """Whether two methods can be told apart, by the result of :func:`apart`."""
+    """Whether two methods can be told apart, by the result of :func:`corrected`."""
     return p.get((one, other), p.get((other, one), 1.0)) <= LEVEL
 
 

@@ -13,6 +13,7 @@ from .groups import FORGET, Groups
 from .identity import MethodId
 from .kept import least
 from .labels import attack_label, comparable, method_label, target_metric
+from .overall import Standing
 from .verdict import Evidence, verdict
 
 FEW_FACTS = 30
@@ -22,8 +23,11 @@ Scores = dict[MethodId, dict[str, stats.BySeed]]
 """By method and attack, the values of each fact."""
 
 
-def rank(entries: Sequence[Entry], groups: Groups) -> None:
-    """Add to the rows of one target each method's verdict, its worst attack, its guard and its rank."""
+def rank(entries: Sequence[Entry], groups: Groups) -> Standing:
+    """Add to the rows of one target each method's verdict, its worst attack, its guard and its rank.
+
+    Returns how those that are ranked stand to each other.
+    """
     metric = target_metric([entry.row for entry in entries])
     scores: Scores = defaultdict(dict)
     rows: dict[MethodId, list[Row]] = defaultdict(list)
@@ -55,8 +59,9 @@ def rank(entries: Sequence[Entry], groups: Groups) -> None:
             row.update(standing)
     ranked = [method for method in methods if rows[method][0]["guard"] is None and scores[method]]
     ranked.sort(key=lambda method: (rows[method][0]["worst"], method))
-    p = ranking.pairwise_p({method: scores[method] for method in ranked}, clusters)
-    _rank(ranked, p, rows)
+    p = ranking.one_sided_p({method: scores[method] for method in ranked}, clusters)
+    _rank(ranked, ranking.corrected(p), rows)
+    return Standing(entries[0].which.target, {method: rows[method] for method in ranked}, p)
 
 
 def _rank(

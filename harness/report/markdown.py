@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..core.names import CONTROLS, NO_ATTACK
 from ..leaderboard.columns import EXACT, Estimate
-from ..leaderboard.findings import explained, findings, resolution
+from ..leaderboard.findings import explained, findings, overall, resolution
 from ..leaderboard.format import DASH, NOT_APPLICABLE, interval, number, percent
 from ..leaderboard.labels import (
     attack_label,
@@ -48,6 +48,7 @@ def markdown(table: pa.Table) -> str:
         .get_template(TEMPLATE)
         .render(
             protocols=escape.markdown(", ".join(sorted({row["protocol"] for row in rows}))),
+            overall=[escape.markdown(sentence) for sentence in overall(rows)],
             targets=[_target(own) for own in by_target(rows).values()],
         )
     )

@@ -5,6 +5,7 @@ The templates hold no number. The same tables give the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,7 +94,8 @@ def html(board: pa.Table, curves: pa.Table) -> str:
 
 def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     """What the page draws: targets, rows by column, and curves that name their row by its place."""
-    targets = labels.by_target(board.to_pylist())
+    everything = board.to_pylist()
+    targets = labels.by_target(everything)
     made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in GUARDED))
     by_column: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
     for index, rows in enumerate(targets.values()):
@@ -119,7 +121,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
         "verdicts": VERDICTS,
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
         "kept": ranking.LEAST_KEPT,
-        "targets": [_target(rows) for rows in targets.values()],
+        "targets": [_target(rows, findings.overall(everything)) for rows in targets.values()],
         "rows": by_column,
         "curves": _curves(curves, places),
     }
@@ -129,7 +131,7 @@ def _kept(value: float | None, original: float | None) -> int | None:
     return None if value is None or not original or original < 0 else ranking.share(value, original)
 
 
-def _target(rows: Rows) -> dict[str, Any]:
+def _target(rows: Rows, overall: Sequence[str]) -> dict[str, Any]:
     """What is said of a target above its table and below it."""
     metric = labels.target_metric(rows)
     of_metric = next((row for row in rows if row["forget_metric"] == metric), rows[0])
@@ -143,7 +145,7 @@ def _target(rows: Rows) -> dict[str, Any]:
         "range": None if None in (low, high) else range_text(low, high),
         "chances": sorted(chances),
         "tasks": sorted({labels.tasks(row) for row in rows if row["lm_eval_tasks"]}),
-        "findings": [*findings.findings(rows), *filter(None, [findings.resolution(rows)])],
+        "findings": [*findings.findings(rows), *filter(None, [findings.resolution(rows)]), *overall],
         "compared": labels.compared(rows) + labels.guarded(rows),
         "failed": [
             {"method": labels.method_label(row), "attack": labels.attack_label(row), "error": error}

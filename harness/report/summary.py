@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..core.names import CONTROLS
 from ..leaderboard.columns import Estimate
-from ..leaderboard.findings import findings
+from ..leaderboard.findings import findings, overall
 from ..leaderboard.format import DASH, NOT_APPLICABLE, number, percent
 from ..leaderboard.labels import by_method, by_target, method_label, settings, target_metric
 from ..leaderboard.ranking import share
@@ -57,6 +57,9 @@ def pieces(rows: Rows) -> Iterator[Piece]:
         yield ""
         for sentence in findings(own):
             yield paragraph(sentence)
+        yield ""
+    for sentence in overall(rows):
+        yield paragraph(sentence)
         yield ""
     yield paragraph(GUIDE)
 
