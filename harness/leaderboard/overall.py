@@ -47,7 +47,7 @@ def compare(standings: Sequence[Standing]) -> None:
 
 def _of_one_model(standings: Sequence[Standing]) -> None:
     ranked = [m for m in standings[0].rows if all(m in standing.rows for standing in standings)]
-    p = {pair: _combined([standing.p[pair] for standing in standings]) for pair in permutations(ranked, 2)}
+    p = {pair: combined([standing.p[pair] for standing in standings]) for pair in permutations(ranked, 2)}
     corrected = ranking.corrected(p)
     for one in ranked:
         better_than = [
@@ -63,6 +63,7 @@ def _of_one_model(standings: Sequence[Standing]) -> None:
                 row["better_overall"] = better_than
 
 
-def _combined(p: Sequence[float]) -> float:
+def combined(p: Sequence[float]) -> float:
+    """One p of those of several benchmarks, by Stouffer's method."""
     bounded = [min(max(each, CERTAIN), 1 - CERTAIN) for each in p]
     return float(combine_pvalues(bounded, method="stouffer").pvalue)

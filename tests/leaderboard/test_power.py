@@ -50,9 +50,9 @@ def test_tables_drawn_anew_have_the_measured_spread_and_a_known_worst(power, own
     redrawn = power["Redrawn"](dict.fromkeys("abcd", values["a"]), of)
     rng = np.random.default_rng(4)
     tables = [np.stack(list(redrawn.table(rng, 5, 2)[0].values())) for _ in range(200)]
-    assert tables[0].shape[:3] == (4, 2, 5)
+    assert tables[0].shape[:3] == (12, 2, 5)
     means = np.array([table.mean((2, 3)) for table in tables])
-    assert means.mean(0).max(1) == pytest.approx([0, 0.1, 0, 0.1], abs=0.02)
+    assert means.mean(0).max(1) == pytest.approx([0, 0.1] * 6, abs=0.02)
     found = stats.moments(values["a"], of)
     expected = np.maximum(found.v_f - found.v_e, 0) / 2 + np.maximum(found.v_s - found.v_e, 0) * 4 / 5
     assert means.var(0).mean(0) == pytest.approx(expected, rel=0.35)
@@ -60,9 +60,12 @@ def test_tables_drawn_anew_have_the_measured_spread_and_a_known_worst(power, own
 
 def test_more_seeds_and_more_facts_tell_more_pairs_apart(power, own):
     redrawn = power["Redrawn"](*own)
-    few, _ = power["share_told_apart"](redrawn, 3, 1, 5)
-    many, _ = power["share_told_apart"](redrawn, 24, 6, 5)
+    few, _ = power["told_apart"]([redrawn], 3, 1, 3)
+    both, _ = power["told_apart"]([redrawn, redrawn], 6, 1, 3)
+    many, wrong = power["told_apart"]([redrawn], 24, 6, 3)
+    assert few < both
     assert few < 0.5 < many
+    assert wrong < 0.1
 
 
 def test_the_report_of_stored_cells(power, tmp_path, capsys):

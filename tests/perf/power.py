@@ -3,17 +3,18 @@
     python tests/perf/power.py RESULTS [TABLES]
 
 For each target of RESULTS: the parts of the variance of a score and of the difference of two methods, and how
-many pairs of methods are told apart. Then whole tables are drawn anew from the samples, in which every other
-method's worst score is truly higher by .1, with other numbers of seeds and facts: the share of pairs that
-differ by .1 and are told apart, and what the cells would take on two cores. Seeds hold targets, where each
-seed runs on its own.
+many pairs of methods are told apart. Then whole tables are drawn anew from the samples, as large as a board
+of all built-in methods, in which every other method's worst score is truly higher by .1, with other numbers
+of seeds and facts: the share of pairs that differ by .1 and are told apart, the share of equal ones among
+those told apart, and what the cells would take on two cores. The last lines are of all benchmarks together.
+Seeds hold targets, where each seed runs on its own.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 
 import numpy as np
@@ -21,12 +22,15 @@ import numpy as np
 from harness.core.names import ATTACK, CONTROLS
 from harness.leaderboard import ranking, stats
 from harness.leaderboard.groups import FORGET, Groups, grouped
+from harness.leaderboard.overall import combined
 from harness.store.store import Store, tables
 
 SEEDS = (3, 5, 8)
 FACTS = (1, 2)
 GAP = 0.1
 CORES = 2
+METHODS = 12
+"""Of a simulated table, half of them worse. Where fewer were measured, some stand for several."""
 
 Scores = Mapping[str, np.ndarray]
 """By method, [attacks, seeds, facts]."""
@@ -81,16 +85,20 @@ class Redrawn:
         self.own, self.alike = own, in_common(own, of)
         self.of = np.arange(next(iter(own.values())).shape[-1]) if of is None else of
 
-    def table(self, rng: np.random.Generator, seeds: int, times: int) -> tuple[Scores, np.ndarray]:
+    def table(
+        self, rng: np.random.Generator, seeds: int, times: int
+    ) -> tuple[dict[int, np.ndarray], np.ndarray]:
         """Other facts (``times`` as many clusters) and other seeds; every other method is worse by GAP."""
         count = self.of.max() + 1
         drawn = [np.flatnonzero(self.of == c) for c in rng.integers(0, count, times * count)]
         facts, of = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
         of_all = rng.standard_normal(seeds)
         table = {}
-        for place, method in enumerate(rng.permutation(sorted(self.own))):
+        own = sorted(self.own)
+        alike = rng.permutation(np.resize(np.arange(len(own)), max(METHODS, len(own))))
+        for place, method in enumerate(own[number] for number in alike):
             shift = np.sqrt(self.alike) * of_all + np.sqrt(1 - self.alike) * rng.standard_normal(seeds)
-            table[method] = self._method(self.own[method], facts, shift, rng) + GAP * (place % 2)
+            table[place] = self._method(self.own[method], facts, shift, rng) + GAP * (place % 2)
         return table, of
 
     def _method(
@@ -110,17 +118,36 @@ class Redrawn:
         return np.where(scored, made, np.nan)
 
 
-def share_told_apart(redrawn: Redrawn, seeds: int, times: int, count: int) -> tuple[float, float]:
-    """Of the pairs that truly differ by GAP, how many are told apart; in how many tables any equal pair."""
+def told_apart(benchmarks: Sequence[Redrawn], seeds: int, times: int, count: int) -> tuple[float, float]:
+    """Of pairs that truly differ by GAP, how many are told apart; of those told apart, how many are equal.
+
+    Of several benchmarks, over all of them together.
+    """
     rng = np.random.default_rng(0)
     right, wrong = [], []
     for _ in range(count):
-        table, of = redrawn.table(rng, seeds, times)
-        p = ranking.pairwise_p({m: by_attack(y) for m, y in table.items()}, names(of))
-        worse = dict(zip(table, np.arange(len(table)) % 2, strict=True))
-        right += [told <= ranking.LEVEL for (a, b), told in p.items() if worse[a] != worse[b]]
-        wrong.append(any(told <= ranking.LEVEL for (a, b), told in p.items() if worse[a] == worse[b]))
+        tables = [redrawn.table(rng, seeds, times) for redrawn in benchmarks]
+        each = [
+            ranking.one_sided_p({m: by_attack(y) for m, y in table.items()}, names(of))
+            for table, of in tables
+        ]
+        p = each[0] if len(each) == 1 else {pair: combined([one[pair] for one in each]) for pair in each[0]}
+        told = {pair: value <= ranking.LEVEL for pair, value in ranking.corrected(p).items()}
+        differ = [found for (a, b), found in told.items() if a % 2 != b % 2]
+        right.append(np.mean(differ))
+        wrong.append(1 - sum(differ) / max(sum(told.values()), 1) if any(told.values()) else 0.0)
     return float(np.mean(right)), float(np.mean(wrong))
+
+
+def simulated(benchmarks: Sequence[Redrawn], seconds: float, count: int) -> Iterator[str]:
+    """A line for each number of seeds and facts."""
+    for seeds, times in product(SEEDS, FACTS):
+        right, wrong = told_apart(benchmarks, seeds, times, count)
+        minutes = seconds * seeds * times / CORES / 60
+        yield (
+            f"{seeds} seeds, facts x{times}: {right:.0%} of pairs that differ by {GAP} are told apart "
+            f"({wrong:.0%} of those told apart are equal), at most {minutes:.0f} minutes"
+        )
 
 
 def by_attack(y: np.ndarray) -> dict[int, stats.BySeed]:
@@ -136,37 +163,24 @@ def names(of: np.ndarray) -> dict[str, str]:
     return {str(f): f"cluster {c}" for f, c in enumerate(of)}
 
 
-def report(groups: Groups, count: int) -> list[str]:
-    """The lines for the cells of one target."""
-    own, of = scores(groups)
-    if len(own) < 2:
-        return ["fewer than two methods have all attacks that most have"]
+def measured(own: Scores, of: np.ndarray | None) -> Iterator[str]:
+    """What the intervals of one target are made of, and how many pairs it tells apart."""
     y = np.stack(list(own.values()))
     pairs = list(combinations(own.values(), 2))
-    p = ranking.pairwise_p({m: by_attack(each) for m, each in own.items()}, None if of is None else names(of))
-    lines = [f"{len(own)} methods, {y.shape[1]} attacks, {y.shape[2]} seeds, {y.shape[3]} facts"]
     clusters = y.shape[3] if of is None else int(of.max()) + 1
-    lines[0] += f" in {clusters} clusters"
+    size = f"{len(own)} methods, {y.shape[1]} attacks, {y.shape[2]} seeds"
+    yield f"{size}, {y.shape[3]} facts in {clusters} clusters"
     differences = np.stack([a - b for a, b in pairs])
     for what, values in (("a score", y), ("the difference of two", differences)):
         shares = zip(("facts", "seeds", "rest"), parts(values, of), strict=True)
         half = float(np.nanmean(stats.moments(values, of).half_width()))
         text = ", ".join(f"{name} {share:.0%}" for name, share in shares)
-        lines.append(f"variance of {what}: {text}; half its interval {half:.3f}")
-    told = sum(each <= ranking.LEVEL for each in p.values())
-    lines.append(f"told apart: {told} of {len(p)} pairs")
-    redrawn, seconds = Redrawn(own, of), _seconds(groups)
-    for seeds, times in product(SEEDS, FACTS):
-        right, wrong = share_told_apart(redrawn, seeds, times, count)
-        minutes = seconds * seeds * times / CORES / 60
-        lines.append(
-            f"{seeds} seeds, facts x{times}: {right:.0%} of pairs that differ by {GAP} are told apart "
-            f"(equal ones in {wrong:.0%} of tables), at most {minutes:.0f} minutes"
-        )
-    return lines
+        yield f"variance of {what}: {text}; half its interval {half:.3f}"
+    p = ranking.pairwise_p({m: by_attack(each) for m, each in own.items()}, None if of is None else names(of))
+    yield f"told apart: {sum(each <= ranking.LEVEL for each in p.values())} of {len(p)} pairs"
 
 
-def _seconds(groups: Groups) -> float:
+def seconds_of(groups: Groups) -> float:
     """Of one seed: all cells, by the number of seeds."""
     cells = [cell for seeds in groups.values() for cell in seeds.ok().values()]
     return sum(cell.row["seconds"] for cell in cells) / len({cell.row["seed"] for cell in cells})
@@ -176,10 +190,23 @@ def main(arguments: Sequence[str]) -> None:
     """Print what the results of a directory say."""
     groups = grouped(*tables([Store(arguments[0])]))
     count = int(arguments[1]) if len(arguments) > 1 else 20
+    drawn, seconds = [], 0.0
     for target in dict.fromkeys(which.target for which in groups):
         print(target.benchmark, target.model)
         chosen = Groups({which: seeds for which, seeds in groups.items() if which.target == target})
-        print(*(f"  {line}" for line in report(chosen, count)), sep="\n")
+        own, of = scores(chosen)
+        if len(own) < 2:
+            print("  fewer than two methods have all attacks that most have")
+            continue
+        drawn.append(Redrawn(own, of))
+        took = seconds_of(chosen)
+        seconds += took
+        for line in (*measured(own, of), *simulated(drawn[-1:], took, count)):
+            print(f"  {line}", flush=True)
+    if len(drawn) > 1:
+        print("all together")
+        for line in simulated(drawn, seconds, count):
+            print(f"  {line}", flush=True)
 
 
 if __name__ == "__main__":
