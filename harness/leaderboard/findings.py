@@ -209,6 +209,9 @@ def _together(rows: Sequence[Row]) -> str:
     better = {name: row["better_overall"] for name, row in methods.items() if row["better_overall"]}
     benchmarks = _listed([*dict.fromkeys(row["benchmark"] for row in rows)], MOST_NAMES)
     told, pairs = sum(map(len, better.values())), comb(len(methods), 2)
+    if pairs == 1 and not told:
+        both = f"{_listed([*methods], 2)}, alone ranked on all,"
+        return f"{both} cannot be told apart over {benchmarks} together."
     of_pairs = f"{told} of {pairs} pairs of methods that are ranked on all can be told apart"
     start = f"Over {benchmarks} together {of_pairs}"
     who = [f"{name} is better than {_listed(others, MOST_NAMES)}" for name, others in better.items()]

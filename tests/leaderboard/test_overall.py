@@ -61,6 +61,8 @@ def test_a_p_of_zero_or_one_does_not_break_the_sum():
     certain, refuted = {(A, B): 0.0}, {(A, B): 1.0}
     both = [on("one", certain, (0.3, 0.4), methods=(A, B)), on("two", refuted, (0.3, 0.4), methods=(A, B))]
     assert better(both)["a"] == [[], []]
+    (said,) = findings.overall([row for s in both for rows in s.rows.values() for row in rows])
+    assert said == "a and b, alone ranked on all, cannot be told apart over one and two together."
 
 
 @pytest.mark.parametrize(
