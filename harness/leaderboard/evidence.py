@@ -14,7 +14,7 @@ from .groups import FORGET, Groups
 from .identity import GroupId, MethodId
 from .kept import kept
 from .labels import attack_label, comparable, target_metric
-from .recovery import compared, highest, leaves_enough
+from .recovery import compared, highest
 from .verdict import Evidence, Recovered
 
 Row = dict[str, Any]
@@ -57,7 +57,7 @@ def _evidence(
     said = _ratio(mean(unlearned.finals(EXACT)), mean(original.finals(EXACT)))
     return Evidence(
         forgotten=forgotten,
-        recovered=_recovered(attacked, metric, groups),
+        recovered=_recovered(attacked, plain, entries[0].row["baseline"], metric, groups),
         kept=kept(target, method, groups),
         above_twin=next(
             (Estimate.of(e.row, "above_twin") for e in entries if e.which == plain), Estimate(None)
@@ -69,17 +69,18 @@ def _evidence(
     )
 
 
-def _recovered(attacked: Mapping[GroupId, Row], metric: str | None, groups: Groups) -> Recovered | None:
+def _recovered(
+    attacked: Mapping[GroupId, Row], plain: GroupId, start: str, metric: str | None, groups: Groups
+) -> Recovered | None:
     """The highest recovery of the forget metric, under attacks that leave enough in the original."""
     forget = (FORGET, metric or "")
-    shares = {
-        which: Estimate.of(row, "recovery")
-        for which, row in attacked.items()
-        if row["recovery"] is not None and leaves_enough(which, groups, forget, row["baseline"])
-    }
-    top = highest(
-        shares, {which: compared(which, groups, forget, attacked[which]["baseline"]) for which in shares}
-    )
+    before = compared(plain, groups, forget, start).gap() if plain in groups else None
+    shares, counting = {}, {}
+    for which, row in attacked.items():
+        own = compared(which, groups, forget, start)
+        if row["recovery"] is not None and own.leaves_enough(before):
+            shares[which], counting[which] = Estimate.of(row, "recovery"), own
+    top = highest(shares, counting)
     return Recovered(top[1], attack_label(attacked[top[0]])) if top else None
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
 from . import ranking, stats
 from .columns import Estimate
+from .estimates import mean
 from .groups import FORGET, Groups, Measured
 from .identity import GroupId, TargetId
 from .moments import deviations
@@ -52,8 +53,19 @@ class Compared(NamedTuple):
 
     def gap(self) -> float | None:
         """How far the original is above what never knew; None where one of them has no values."""
-        means = [fmean(map(_mean, by_seed.values())) for by_seed in self[1:3] if by_seed]
-        return means[0] - means[1] if len(means) == 2 else None
+        original, never_knew = (
+            mean(fmean(facts.values()) for facts in by_seed.values())
+            for by_seed in (self.original, self.never_knew)
+        )
+        return None if original is None or never_knew is None else original - never_knew
+
+    def leaves_enough(self, before: float | None) -> bool:
+        """Whether enough of the original's gap ``before`` any attack is left that recovery counts.
+
+        It depends on the controls alone: no method has a say in which attacks count for it.
+        """
+        gap = self.gap()
+        return before is None or gap is None or gap >= LEAST_LEFT * before
 
 
 def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> Compared:
@@ -71,21 +83,6 @@ def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> 
         known = {} if level is None else original
         never_knew = {seed: dict.fromkeys(facts, level) for seed, facts in known.items()}
     return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
-
-
-def leaves_enough(which: GroupId, groups: Groups, forget: Measured, start: str) -> bool:
-    """Whether an attack leaves enough of the original's knowledge that recovery under it counts.
-
-    It depends on the controls alone: no method has a say in which attacks count for it.
-    """
-    plain = GroupId.before(which.target, which.method)
-    before = compared(plain, groups, forget, start).gap() if plain in groups else None
-    after = compared(which, groups, forget, start).gap()
-    return before is None or after is None or after >= LEAST_LEFT * before
-
-
-def _mean(facts: Mapping[str, float]) -> float:
-    return fmean(facts.values())
 
 
 def highest(shares: Mapping[A, Estimate], attacks: Mapping[A, Compared]) -> tuple[A, Estimate] | None:
