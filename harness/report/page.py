@@ -95,7 +95,7 @@ def html(board: pa.Table, curves: pa.Table) -> str:
 def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
     """What the page draws: targets, rows by column, and curves that name their row by its place."""
     everything = board.to_pylist()
-    targets = labels.by_target(everything)
+    targets, overall = labels.by_target(everything), findings.overall(everything)
     made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in GUARDED))
     by_column: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
     for index, rows in enumerate(targets.values()):
@@ -121,7 +121,7 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
         "verdicts": VERDICTS,
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
         "kept": ranking.LEAST_KEPT,
-        "targets": [_target(rows, findings.overall(everything)) for rows in targets.values()],
+        "targets": [_target(rows, overall) for rows in targets.values()],
         "rows": by_column,
         "curves": _curves(curves, places),
     }
