@@ -210,13 +210,6 @@ def corrected(p: Mapping[tuple[M, M], float]) -> dict[tuple[M, M], float]:
     return {pair: float(value) for pair, value in zip(pairs, values, strict=True)}
 
 
-def pairwise_p(
-    scores: Mapping[M, Mapping[A, stats.BySeed]], clusters: stats.Clusters | None = None
-) -> dict[tuple[M, M], float]:
-    """p of every pair of methods, corrected for all pairs, that their worst is equal."""
-    return corrected(one_sided_p(scores, clusters))
-
-
 def differ(p: Mapping[tuple[M, M], float], one: M, other: M) -> bool:
     """Whether two methods can be told apart, by the result of :func:`corrected`."""
     return p.get((one, other), p.get((other, one), 1.0)) <= LEVEL

@@ -16,6 +16,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ GAP = 0.1
 CORES = 2
 METHODS = 12
 """Of a simulated table, half of them worse. Where fewer were measured, some stand for several."""
+
+M = TypeVar("M", str, int)
 
 Scores = Mapping[str, np.ndarray]
 """By method, [attacks, seeds, facts]."""
@@ -94,9 +97,8 @@ class Redrawn:
         facts, of = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
         of_all = rng.standard_normal(seeds)
         table = {}
-        own = sorted(self.own)
-        alike = rng.permutation(np.resize(np.arange(len(own)), max(METHODS, len(own))))
-        for place, method in enumerate(own[number] for number in alike):
+        size = max(METHODS, len(self.own))
+        for place, method in enumerate(rng.permutation(np.resize(sorted(self.own), size))):
             shift = np.sqrt(self.alike) * of_all + np.sqrt(1 - self.alike) * rng.standard_normal(seeds)
             table[place] = self._method(self.own[method], facts, shift, rng) + GAP * (place % 2)
         return table, of
@@ -127,15 +129,13 @@ def told_apart(benchmarks: Sequence[Redrawn], seeds: int, times: int, count: int
     right, wrong = [], []
     for _ in range(count):
         tables = [redrawn.table(rng, seeds, times) for redrawn in benchmarks]
-        each = [
-            ranking.one_sided_p({m: by_attack(y) for m, y in table.items()}, names(of))
-            for table, of in tables
-        ]
-        p = each[0] if len(each) == 1 else {pair: combined([one[pair] for one in each]) for pair in each[0]}
+        each = [one_sided(table, of) for table, of in tables]
+        p = {pair: combined([one[pair] for one in each]) for pair in each[0]}
         told = {pair: value <= ranking.LEVEL for pair, value in ranking.corrected(p).items()}
         differ = [found for (a, b), found in told.items() if a % 2 != b % 2]
         right.append(np.mean(differ))
-        wrong.append(1 - sum(differ) / max(sum(told.values()), 1) if any(told.values()) else 0.0)
+        every = sum(told.values())
+        wrong.append((every - sum(differ)) / max(every, 1))
     return float(np.mean(right)), float(np.mean(wrong))
 
 
@@ -148,6 +148,12 @@ def simulated(benchmarks: Sequence[Redrawn], seconds: float, count: int) -> Iter
             f"{seeds} seeds, facts x{times}: {right:.0%} of pairs that differ by {GAP} are told apart "
             f"({wrong:.0%} of those told apart are equal), at most {minutes:.0f} minutes"
         )
+
+
+def one_sided(own: Mapping[M, np.ndarray], of: np.ndarray | None) -> dict[tuple[M, M], float]:
+    """What the board computes of methods, each [attacks, seeds, facts]."""
+    scores = {method: by_attack(y) for method, y in own.items()}
+    return ranking.one_sided_p(scores, None if of is None else names(of))
 
 
 def by_attack(y: np.ndarray) -> dict[int, stats.BySeed]:
@@ -176,8 +182,9 @@ def measured(own: Scores, of: np.ndarray | None) -> Iterator[str]:
         half = float(np.nanmean(stats.moments(values, of).half_width()))
         text = ", ".join(f"{name} {share:.0%}" for name, share in shares)
         yield f"variance of {what}: {text}; half its interval {half:.3f}"
-    p = ranking.pairwise_p({m: by_attack(each) for m, each in own.items()}, None if of is None else names(of))
-    yield f"told apart: {sum(each <= ranking.LEVEL for each in p.values())} of {len(p)} pairs"
+    p = one_sided(own, of)
+    told = [each <= ranking.LEVEL for each in ranking.corrected(p).values()]
+    yield f"told apart: {sum(told)} of {len(told)} pairs"
 
 
 def seconds_of(groups: Groups) -> float:
