@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness import metrics
 from harness.core.types import Splits
 from harness.engine.evaluation import ModelUnderTest, evaluate
 from harness.engine.protocol import EMBEDDED, with_protocol
@@ -18,6 +19,7 @@ from harness.plugins.registry import Registry
 from support.targets import trained
 
 HOLDS_NOTHING = {"ga"}  # no retain term
+STAYS_ABOVE = {"rmu"}  # the threshold; on the board, too
 FORGET, RETAIN = 32, 96
 AT_CHANCE = 1 / 3 + 1.96 * (2 / 9 / FORGET) ** 0.5  # what so few facts cannot tell from guessing
 
@@ -29,26 +31,28 @@ def original(tmp_path_factory):
     world = benchmark.load()
     splits = Splits({"forget": world["forget"][:FORGET], "retain": world["retain"][:RETAIN]})
     _, places = trained(tmp_path_factory, benchmark, world, "original")
-    return benchmark, splits, places["original"]
+    return benchmark, splits, places["original"], len(world["forget"]) // FORGET
 
 
 @pytest.mark.parametrize("name", sorted(set(Registry().methods) - {"none", "retrain", "refusal"}))
 def test_a_method_forgets_and_its_price_is_reported(name, original, record_property):
-    benchmark, splits, place = original
+    benchmark, splits, place, times = original
     cls = Registry().method(name).load()
     config = with_protocol(cls, cls.Config(), EMBEDDED)
-    steps_of_all = config.epochs * len(benchmark.load()["forget"]) // FORGET
-    config = config.model_copy(
-        update={"learning_rates": (max(config.learning_rates),), "epochs": steps_of_all}
-    )
+    # As many steps as all of the forget set would take.
+    update = {"learning_rates": (max(config.learning_rates),), "epochs": config.epochs * times}
+    config = config.model_copy(update=update)
     model, tokenizer = loading.load(place)
     subject = ModelUnderTest(model, PromptTokenizer(tokenizer), benchmark, splits, EMBEDDED)
-    before = subject.score(splits.only(frozenset({"forget"})), ["accuracy"])
-    assert sum(s.value for s in before) / len(before) > 0.8
+    before = subject.score(splits.only(frozenset({"forget"})), ["accuracy", "exact_match"])
+    known = metrics.means(before)
+    assert known["forget", "exact_match"] > 0.9
+    assert known["forget", "accuracy"] > 0.8  # it chooses less well than it answers
     job = unlearn(subject, cls(config), seed=0)
     after = {(m.split, m.metric): m.value for m in evaluate(subject).metrics}
     retain = after[benchmark.retain_metric]
     record_property("learning", f"{name}: forget {after['forget', 'accuracy']:.3f}, retain {retain:.3f}")
-    assert job.notes["steps"] > 0
-    assert after["forget", "accuracy"] <= AT_CHANCE
+    assert job.notes["forgotten"] or name in STAYS_ABOVE
+    highest = AT_CHANCE if name in STAYS_ABOVE else subject.threshold.high
+    assert after["forget", "accuracy"] <= highest
     assert retain > 0.7 or name in HOLDS_NOTHING
