@@ -9,7 +9,7 @@ run: .venv/installed
 	$(BIN)/harness run --methods ssiuu,gd,npo --attacks private-data:p=0.3,relearn-retain,prompt:paraphrase
 	$(BIN)/harness leaderboard build
 
-# The committed leaderboard: every method under every attack. Some 50 minutes on two cores; stop and go on at will.
+# The committed leaderboard: every method under every attack. About an hour on two quiet cores; stop and go on at will.
 # Fails where it differs from the last commit's beyond the intervals; the new one lies in leaderboard/ all the same.
 # Once that is committed, the same results make it again to the byte: then there is nothing to check.
 # What cells took goes into the table that estimates begin with.
