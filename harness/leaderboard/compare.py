@@ -31,7 +31,7 @@ from .groups import Groups
 from .labels import attack_label, method_label
 
 LEAST_MARGIN = 0.1
-"""Least half-interval of retain, utility and lm-eval: the tenth that counts as having paid with the model.
+"""Least half-interval of retain, utility and lm-eval, half of what may be paid with the model.
 Seeds share few targets; on another machine they are others, and the small model's skills move with them by
 more than with its seeds."""
 

@@ -16,10 +16,11 @@ from . import stats
 from .columns import Estimate
 from .moments import ROUNDING, Deviations, Moments, deviations
 
-LEAST_KEPT = 0.9
+LEAST_KEPT = 0.8
 """Least share of the original's retain, utility and lm-eval score that a ranked method leaves.
 
-It is not ranked where the whole interval of a share lies below."""
+It is not ranked where the whole interval of a share lies below. What the field compares with should not fail:
+published GD keeps 82 % of model utility on TOFU (forget10, Llama-3.2-1B-Instruct, 2506.12618), NPO 77 %."""
 
 LEAST_SEEDS = 3
 """Least number of seeds of a ranked method; with fewer the tests reject too often."""
@@ -87,7 +88,7 @@ def share(value: float, original: float) -> int:
     rounded = round(100 * value / original)
     return (
         rounded if value >= LEAST_KEPT * original else min(rounded, round(100 * LEAST_KEPT) - 1)
-    )  # 89.9 is not 90
+    )  # 79.9 is not 80
 
 
 def worst(

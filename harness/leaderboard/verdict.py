@@ -89,12 +89,7 @@ def verdict(evidence: Evidence) -> Verdict:
     shares = {
         name: share.estimate for name, share in evidence.kept.items() if share.estimate.value is not None
     }
-    for name, share in shares.items():
-        if share.ends[1] < LEAST_KEPT:
-            return Verdict(DAMAGED, _left(name, share))
-    candidates = dict.fromkeys(bands(recovered.share), _back(recovered, "of what was forgotten"))
-    if doubtful := [name for name, share in shares.items() if share.ends[0] < LEAST_KEPT]:
-        candidates[DAMAGED] = "; ".join(_left(name, shares[name]) for name in doubtful)
+    candidates = _candidates(recovered, shares)
     if len(candidates) > 1:
         numbers = "; ".join(dict.fromkeys(candidates.values()))
         return Verdict(UNDECIDED, f"{' or '.join(candidates)}: {numbers}")
@@ -102,6 +97,22 @@ def verdict(evidence: Evidence) -> Verdict:
     if word == ERASED and evidence.above_twin.value is not None and evidence.above_twin.ends[1] < 0:
         return Verdict(BELOW_TWIN, f"{interval(evidence.above_twin, 2)} beside a model that never knew")
     return Verdict(word, why)
+
+
+def _candidates(recovered: Recovered, shares: Mapping[str, Estimate]) -> dict[str, str]:
+    """The verdicts that recovery and what was kept allow within their intervals, and the numbers of each.
+
+    What came back was hidden, however much of the model is gone; damage explains only what did not come back.
+    """
+    touched = bands(recovered.share)
+    candidates = dict.fromkeys(touched, _back(recovered, "of what was forgotten"))
+    damaged = {name: share for name, share in shares.items() if share.ends[1] < LEAST_KEPT}
+    if damaged:
+        candidates = {word: why for word, why in candidates.items() if word == HIDDEN}
+    doubtful = damaged or {name: share for name, share in shares.items() if share.ends[0] < LEAST_KEPT}
+    if doubtful and touched != [HIDDEN]:
+        candidates[DAMAGED] = "; ".join(_left(name, share) for name, share in doubtful.items())
+    return candidates
 
 
 def bands(recovered: Estimate) -> list[str]:

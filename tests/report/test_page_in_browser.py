@@ -264,8 +264,8 @@ def test_ties_guards_and_controls_can_be_told(view):
     }
     ranks = dict(zip(view.methods(), view.column("rank"), strict=True))
     assert (ranks["a"], ranks["b"], ranks["c"], ranks["gd"]) == ("=1", "=1", "3", "–")
-    assert "gd has no rank: retain 89 % of the original's." in view.all("#standing .compared li")
-    assert view.all("#standing tr[data-method=gd] td[data-column=retain_before] small") == ["(89 %)"]
+    assert "gd has no rank: retain 79 % of the original's." in view.all("#standing .compared li")
+    assert view.all("#standing tr[data-method=gd] td[data-column=retain_before] small") == ["(79 %)"]
 
 
 def test_filters_narrow_every_section_and_stand_in_the_address(view):

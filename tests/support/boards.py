@@ -66,9 +66,9 @@ def first():
         for seed in range(3):
             row, outcome = cell(method, seed=seed, known=before)
             if method == "gd":
-                # 0.806 of 0.9 are left, and each fact has lost nearly the same share.
+                # 0.716 of 0.9 are left, and each fact has lost nearly the same share.
                 outcome = Outcome(
-                    [replace(m, value=0.806) if m.split == "retain" else m for m in outcome.metrics],
+                    [replace(m, value=0.716) if m.split == "retain" else m for m in outcome.metrics],
                     [less(sample) if sample.split == "retain" else sample for sample in outcome.samples],
                 )
             yield row, outcome
@@ -81,7 +81,7 @@ def first():
 
 def less(sample):
     odd = int(sample.fact_id[1:]) % 2
-    return replace(sample, value=sample.value * 0.806 / 0.9 + 0.0005 * (2 * odd - 1))
+    return replace(sample, value=sample.value * 0.716 / 0.9 + 0.0005 * (2 * odd - 1))
 
 
 def rising(row, outcome, before, after):
