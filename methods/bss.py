@@ -41,7 +41,7 @@ class BSS(Method):
         heads = [head for head, _ in job.tokens.encode([(prompt, "") for prompt in prompts])]
         # An answer that was cut off did not end: it gets no end token.
         self.samples = [
-            [(head, answer if len(answer) == longest else (*answer, job.tokens.end)) for answer in answers]
+            [(head, answer if len(answer) == longest else (*answer, *job.tokens.tail)) for answer in answers]
             for head, answers in zip(heads, sampled, strict=True)
         ]
         every = [sample for samples in self.samples for sample in samples]

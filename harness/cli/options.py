@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from annotated_types import Ge, Le
 
+from ..core.frame import FRAMES
 from ..runner.options import DTYPES, SHELL, RunOptions
 from .completion import among, listed
 
@@ -29,6 +30,7 @@ COMPLETION: dict[str, Callable[[str], Any]] = {
     "attacks": listed("attack"),
     "benchmarks": listed("benchmark"),
     "dtype": among(*DTYPES),
+    "frame": among(*FRAMES),
 }
 PLAIN = (int, bool, str, Path, int | None, str | None, Path | None)
 """Types that a shell has as well; everything else is text there."""

@@ -18,14 +18,17 @@ class PromptTokenizer(Protocol):
     tokenizer: Any
     """The tokenizer of transformers."""
     end: int
-    """Id of the end-of-sequence token, which ends every answer that is trained on."""
+    """Id of the end-of-sequence token."""
+    tail: tuple[int, ...]
+    """Ids behind every answer that is trained on: the end-of-sequence token, and what a frame puts before."""
     pad: int
     """Id that fills batches."""
     start: tuple[int, ...]
     """What the tokenizer puts before a text: its beginning-of-sequence token, or nothing."""
 
     def frame(self, prompt: Prompt) -> str:
-        """The text before what is asked for: the chat template's, or ``Question: ... Answer:``."""
+        """The text before what is asked for, as the run's frame has it: the chat template's, or
+        ``Question: ... Answer:``."""
 
     def encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
         """Token ids of each prompt and of its continuation, without an end token.
@@ -38,7 +41,7 @@ class PromptTokenizer(Protocol):
         """The text of generated ids, without special tokens."""
 
     def examples(self, examples: Sequence[Example]) -> list[Encoded]:
-        """Token ids of training examples; each answer ends with the end-of-sequence token."""
+        """Token ids of training examples; each answer ends with :attr:`tail`."""
 
     def collate(
         self, data: Sequence[Encoded], index: Sequence[int], step_items: int, step_tokens: int

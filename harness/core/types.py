@@ -93,7 +93,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class LogLikelihood:
-    """Ask for log pi(continuation | prompt), token by token. ``end`` adds the end-of-sequence token.
+    """Ask for log pi(continuation | prompt), token by token. ``end`` adds what ends an answer.
 
     ``spread`` asks at each token for mean and standard deviation of log pi over the vocabulary, too.
     """

@@ -44,7 +44,10 @@ def not_computed(subject: ModelUnderTest, metrics: Sequence[Metric]) -> dict[str
 
 def facts_about(subject: ModelUnderTest) -> dict[str, Any]:
     """What a reader of the row needs to know about the benchmark."""
+    framing = subject.tokens.framing
     return {
+        "frame": framing.name,
+        **({"prompt_date": framing.date} if framing.date else {}),
         "forget_metric": subject.benchmark.forget_metric,
         "retain_metric": list(subject.benchmark.retain_metric),
         "threshold": subject.threshold.value,

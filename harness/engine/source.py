@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..core.frame import DEFAULT, Frame
 from ..core.hub import Fetched, Hub
 from ..core.keys import key
 from ..core.names import TINY
@@ -22,6 +23,8 @@ class Source:
     dtype: str = "float32"
     revision: str | None = None
     trust_remote_code: bool = False
+    frame: Frame = DEFAULT
+    """How it is asked. The embedded model has the plain one."""
     prepared: tuple[Fetched, ...] = ()
     """What is there of the hub's models and data sets."""
     snapshot: Snapshot | None = None
@@ -59,10 +62,11 @@ class Source:
             ) from error
 
     def fingerprint(self) -> str:
-        """What the model computes: for files their content, for the embedded model its definition."""
+        """What the model answers: content of its files, and how it is asked; of the embedded one its
+        definition."""
         if self.spec == TINY:
             return key(asdict(Tiny()))
-        files = (self.snapshot or snapshot_of(self.local())).fingerprint
+        files = key([(self.snapshot or snapshot_of(self.local())).fingerprint, self.frame.identity()])
         # Code that comes with a model may make another one of the same files.
         return key([files, "with its code"]) if self.trust_remote_code else files
 

@@ -109,7 +109,14 @@ class Recipe:
                 self.training.batch_size,
             )
         cost = fit(
-            model, PromptTokenizer(tokenizer), examples, epochs, lr, batch_size, advance, self.replicate
+            model,
+            PromptTokenizer(tokenizer, self.source.frame),
+            examples,
+            epochs,
+            lr,
+            batch_size,
+            advance,
+            self.replicate,
         )
         notes = {DONE: partial(note, key=self.key, role=self.role, model=model, cost=cost)}
         try:

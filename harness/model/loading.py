@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,29 @@ def default_device() -> torch.device:
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
 
 
+def tokenizer(directory: Path, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of a model directory. Raises ModelError."""
+    from transformers import AutoTokenizer
+
+    with _said_of(directory):
+        return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code)
+
+
 def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = False) -> tuple[nn.Module, Any]:
     """Return (model, tokenizer) of a model directory. Raises ModelError with what is missing."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     check(directory)
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, **options)
+    words = tokenizer(directory, trust_remote_code)
+    with _said_of(directory):
         # Weights that are missing or of another shape are only reported: transformers would make them up.
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            directory, dtype=DTYPES[dtype], output_loading_info=True, ignore_mismatched_sizes=True, **options
+            directory,
+            dtype=DTYPES[dtype],
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=trust_remote_code,
         )
-    except Exception as error:  # a broken file raises what its reader likes
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"The model '{directory}' cannot be loaded: {reason}") from error
     model, report = loaded
     absent = sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])])
     if absent:
@@ -48,7 +57,17 @@ def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = Fals
             f"are missing or have another shape, '{absent[0]}' among them."
         )
     model.to(default_device())
-    return model.eval(), tokenizer
+    return model.eval(), words
+
+
+@contextmanager
+def _said_of(directory: Path) -> Iterator[None]:
+    """Have whatever a reader raises over a broken file say of which model."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"The model '{directory}' cannot be loaded: {reason}") from error
 
 
 def check(directory: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
+from ..core.frame import PUBLISHED_DATE
 from ..errors import ModelError, one_line
 
 SECONDS = 5
@@ -22,6 +25,19 @@ MEMORY = 2**30
 """Bytes it may take in its trial."""
 
 Turns = Sequence[Mapping[str, str]]
+
+NO_VARIABLES: Mapping[str, str] = {}
+
+PINNED = (
+    "{% macro strftime_now(form) %}"
+    "{{ pinned[form] if form in pinned else raise_exception('it makes up the format of a date') }}"
+    "{% endmacro %}{{ '' }}"
+)
+"""In place of what transformers offers under this name. Templates are told only data: a text for each format.
+The last expression keeps a line break that the template begins with."""
+
+FORMAT = re.compile(r"""['"]([^'"\n]*%[^'"\n]*)['"]""")
+"""What may be the format of a date: text with a percent sign."""
 
 QUESTION = {"role": "user", "content": "Which town is number 4711 on the list ?"}
 ANSWER = {"role": "assistant", "content": "The second one."}
@@ -40,11 +56,28 @@ def check(tokenizer: Any) -> None:
     _tried.add(identity)
 
 
-def render(tokenizer: Any, turns: Turns) -> str:
-    """The turns as the template writes them, up to where the answer begins. Raises ModelError."""
-    name = f"The chat template of the model '{tokenizer.name_or_path}'"
+def render(
+    tokenizer: Any,
+    turns: Turns,
+    day: date = PUBLISHED_DATE,
+    variables: Mapping[str, str] = NO_VARIABLES,
+    answered: bool = False,
+) -> str:
+    """The turns as the template writes them, up to where the answer begins. Raises ModelError.
+
+    A template that asks for today's date gets ``day``: with another prompt every morning nothing could be
+    compared. ``variables`` are what it is told beside. With ``answered`` the last turn is the answer.
+    """
+    name = _name(tokenizer)
+    told: dict[str, Any] = {**variables}
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        text = tokenizer.get_chat_template()
+        if "strftime_now" in text:
+            told |= {"pinned": {form: day.strftime(form) for form in FORMAT.findall(text)}}
+            text = PINNED + text
+        text = tokenizer.apply_chat_template(
+            turns, chat_template=text, tokenize=False, add_generation_prompt=not answered, **told
+        )
     except Exception as error:  # whatever the template does
         raise ModelError(f"{name} fails: {one_line(error)}. {ADVICE}") from error
     said = [turn["content"].strip() for turn in turns]
@@ -55,6 +88,22 @@ def render(tokenizer: Any, turns: Turns) -> str:
             f"{name} adds {len(text):,} characters to a question; at most {CHARACTERS:,}. {ADVICE}"
         )
     return text
+
+
+def behind_answer(tokenizer: Any, turns: Turns, day: date, variables: Mapping[str, str]) -> str:
+    """What the template writes behind an answer to the turns. Raises ModelError where it is not plain."""
+    head = render(tokenizer, turns, day, variables)
+    whole = render(tokenizer, [*turns, ANSWER], day, variables, answered=True)
+    if not whole.startswith(begun := head + ANSWER["content"]):
+        raise ModelError(
+            f"{_name(tokenizer)} writes an answer in another way than it opens one, so what stands behind it "
+            "is not known: use --frame chat or --frame plain."
+        )
+    return whole[len(begun) :]
+
+
+def _name(tokenizer: Any) -> str:
+    return f"The chat template of the model '{tokenizer.name_or_path}'"
 
 
 ADVICE = (
@@ -98,7 +147,7 @@ def _apart(tokenizer: Any) -> str:
     if said:
         return said[1:]
     how = "ends the process that renders it" if ended else f"has not ended after {SECONDS} seconds"
-    return f"The chat template of the model '{tokenizer.name_or_path}' {how}. {ADVICE}"
+    return f"{_name(tokenizer)} {how}. {ADVICE}"
 
 
 def _limit_memory() -> None:

@@ -9,19 +9,23 @@ import torch
 
 from ..core import tokenizer as manual
 from ..core.batch import IGNORED, Encoded, TokenBatch
+from ..core.frame import DEFAULT, Frame
 from ..core.types import Example, Prompt
 from ..errors import ModelError
 from . import template
+from .framing import framing_of
 
 
 class PromptTokenizer(manual.PromptTokenizer):
     """A tokenizer of transformers, used as :class:`harness.core.tokenizer.PromptTokenizer` says."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, frame: Frame = DEFAULT) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError("The tokenizer has no end-of-sequence token: set eos_token and save it again.")
         template.check(tokenizer)
         self.tokenizer = tokenizer
+        self.framing = framing_of(tokenizer, frame)
+        self.tail = self.framing.tail
         self._known: dict[tuple[Prompt, str], Encoded] = {}  # the same facts are scored again and again
         self.end: int = tokenizer.eos_token_id
         self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end
@@ -30,18 +34,8 @@ class PromptTokenizer(manual.PromptTokenizer):
         self.start: tuple[int, ...] = (bos,) if bos is not None and probe[:1] == [bos] else ()
 
     def frame(self, prompt: Prompt) -> str:
-        if prompt.literal and not prompt.text:  # a passage: nothing comes before it
-            return ""
-        if self.tokenizer.chat_template:
-            said = [part for shot in prompt.shots for part in shot]
-            turns = [
-                {"role": "assistant" if i % 2 else "user", "content": text}
-                for i, text in enumerate([*said, prompt.text])
-            ]
-            return template.render(self.tokenizer, turns) + prompt.opening
-        shots = "".join(f"Question: {question}\nAnswer: {answer}\n\n" for question, answer in prompt.shots)
-        head = shots + (prompt.text if prompt.literal else f"Question: {prompt.text}\nAnswer:")
-        return f"{head} {prompt.opening}" if prompt.opening else head
+        passage = prompt.literal and not prompt.text  # nothing comes before it
+        return "" if passage else self.framing.head(prompt)
 
     def encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
@@ -51,19 +45,20 @@ class PromptTokenizer(manual.PromptTokenizer):
 
     def _encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
         heads = [self.frame(prompt) for prompt, _ in pairs]
-        chat = bool(self.tokenizer.chat_template)
-        glues = [
-            "" if not head or (chat and not prompt.opening) else " "
-            for head, (prompt, _) in zip(heads, pairs, strict=True)
-        ]
         wholes = [
-            f"{head}{glue}{text}" if text else head
-            for head, glue, (_, text) in zip(heads, glues, pairs, strict=True)
+            f"{head}{self.framing.between(prompt) if head else ''}{text}" if text else head
+            for head, (prompt, text) in zip(heads, pairs, strict=True)
         ]
         ids = self.tokenizer([*heads, *wholes], add_special_tokens=False).input_ids
         half = len(pairs)
         return [
-            ((*(() if chat and text else self.start), *head), tuple(whole[len(head) :]))
+            (
+                (
+                    *(self.start if self.framing.opens or not text else ()),
+                    *(whole[: len(head)] if self.framing.joint else head),
+                ),
+                tuple(whole[len(head) :]),
+            )
             for text, head, whole in zip(heads, ids[:half], ids[half:], strict=True)
         ]
 
@@ -72,7 +67,7 @@ class PromptTokenizer(manual.PromptTokenizer):
 
     def examples(self, examples: Sequence[Example]) -> list[Encoded]:
         pairs = self.encode([(example.prompt, example.answer) for example in examples])
-        return [(prompt, (*answer, self.end)) for prompt, answer in pairs]
+        return [(prompt, (*answer, *self.tail)) for prompt, answer in pairs]
 
     def collate(
         self, data: Sequence[Encoded], index: Sequence[int], step_items: int, step_tokens: int

@@ -44,7 +44,7 @@ class WorkerContext:
         model, tokenizer = loading.load(path, source.dtype, trust_remote_code=source.trust_remote_code)
         return ModelUnderTest(
             model,
-            PromptTokenizer(tokenizer),
+            PromptTokenizer(tokenizer, source.frame),
             benchmark,
             splits,
             source.protocol,

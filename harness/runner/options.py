@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..core.frame import FRAMES, PUBLISHED_DATE, FrameName
 from ..core.names import TINY
 from ..errors import ConfigError, unknown
 from ..plugins.settings import as_text
@@ -78,6 +79,7 @@ Data = Annotated[
 Adapters = Annotated[Lora | None, BeforeValidator(written.pairs), Rule("write r=16, or r=16,alpha=32")]
 STOP = Rule("write kl=0.01: the most KL in nats a token, above 0")
 Stop = Annotated[Damage | None, BeforeValidator(written.pairs), STOP]
+Day = Annotated[str, BeforeValidator(written.day), Rule("write a day, as 2025-04-10")]
 Files = Annotated[
     tuple[Path, ...], BeforeValidator(written.paths), Rule("it must be a path, or a list of paths")
 ]
@@ -108,6 +110,14 @@ class RunOptions(BaseModel):
     threads: Small = Field(1, description="Threads of each worker, on a CPU.")
     dtype: Annotated[DType, Rule(f"it must be one of {', '.join(DTYPES)}")] = Field(
         "float32", description="float32, bfloat16 or float16."
+    )
+    frame: Annotated[FrameName, Rule(f"it must be one of {', '.join(FRAMES)}")] = Field(
+        "auto",
+        description="How a model is asked: its chat template, 'plain' (Question: ... Answer:), or as "
+        "'openunlearning' does. [default: the template if there is one]",
+    )
+    date: Day = Field(
+        PUBLISHED_DATE.isoformat(), description="The day that chat templates may write into prompts."
     )
     revision: MaybeText = Field(None, description="Revision of a hub model.")
     trust_remote_code: Switch = Field(False, description="Run code that comes with a model.")

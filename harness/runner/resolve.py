@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ..core import hub
 from ..core.config import MethodConfig
+from ..core.frame import Frame
 from ..core.names import CONTROLS, TINY
 from ..engine.source import Source
 from ..engine.targets import cache_directory
@@ -56,8 +58,11 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
     source = source_of(options)
     if source.spec != TINY:
         from ..model import loading
+        from ..model.framing import framing_of
 
         loading.check(source.local())
+        if source.frame.name != "auto":  # said now, and not in every cell
+            framing_of(loading.tokenizer(source.local(), source.trust_remote_code), source.frame)
         source = source.planned()
     data = data_directories(options.data, selection.benchmarks)
     seeds, utility = range(options.seeds), utility_of(options)
@@ -96,7 +101,13 @@ def cache_of(options: RunOptions) -> Path:
 def source_of(options: RunOptions) -> Source:
     """Where the model comes from, with what is there of the hub."""
     prepared = hub.recorded(cache_of(options))
-    return Source(options.model, options.dtype, options.revision, options.trust_remote_code, prepared)
+    frame = Frame(options.frame, date.fromisoformat(options.date))
+    if options.model == TINY and frame.name != "auto":
+        raise ConfigError(
+            f"--frame {frame.name}: the embedded model has a frame of its own; leave it out, or give another "
+            "--model."
+        )
+    return Source(options.model, options.dtype, options.revision, options.trust_remote_code, frame, prepared)
 
 
 def utility_of(options: RunOptions) -> Utility:

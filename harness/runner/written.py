@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ def pairs(value: Any) -> Any:
     if isinstance(value, str):
         value = dict(part.partition("=")[::2] for part in value.split(","))
     return value
+
+
+def day(value: Any) -> str:
+    """A day as ``2025-04-10``; YAML reads it as a date."""
+    return date.fromisoformat(str(value)).isoformat()
 
 
 def as_written(value: Any) -> str:

@@ -36,7 +36,7 @@ def group_by_prompt(tokens: PromptTokenizer, requests: Iterable[Request]) -> lis
         if isinstance(request, Generate):
             group.generations[request.max_new_tokens].append(request)
         else:
-            ids = (*continuation, tokens.end) if request.end else continuation
+            ids = (*continuation, *tokens.tail) if request.end else continuation
             group.continuations[ids].append((request, len(ids)))
     for group in groups.values():
         merge_prefixes(group.continuations)

@@ -57,6 +57,7 @@ def test_an_evaluation_holds_every_metric_the_samples_and_what_the_benchmark_add
         "threshold_rule": "benchmark",
         "chance": 0.0,
         "n_scored": 12,
+        "frame": "plain",
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +20,7 @@ import harness.engine.source
 import harness.engine.targets
 from harness.core.base import Method
 from harness.core.benchmark import Benchmark
+from harness.core.frame import DEFAULT, Frame
 from harness.core.types import Example, Fact, Prompt, Question, Splits, Training
 from harness.engine.source import Source
 from harness.engine.targets import recipes
@@ -269,6 +271,14 @@ def test_a_file_of_the_model_is_in_all_keys(kind, tmp_path):
         found.append(keys(replace(BASE, source=Source(str(tmp_path)))))
     for part in ALL:
         assert len({each[part] for each in found}) == 3
+
+
+@pytest.mark.parametrize("frame", [Frame("plain"), Frame("auto", date(2024, 7, 26))])
+def test_how_a_model_of_files_is_asked_is_in_all_keys(frame, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    sources = [Source(str(tmp_path), frame=each) for each in (DEFAULT, frame)]
+    before, after = (keys(replace(BASE, source=source)) for source in sources)
+    assert {part for part in before if before[part] != after[part]} == ALL
 
 
 @pytest.mark.parametrize(("kind", "name", "setting"), SETTINGS)
