@@ -38,7 +38,7 @@ class Sophia(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter in estimates:
                     curvature = self._of(parameter)["H"]
-                    curvature.lerp_(estimates[parameter], 1 - group["betas"][1])
+                    curvature.lerp_(estimates[parameter].to(curvature), 1 - group["betas"][1])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -48,7 +48,7 @@ class Sophia(torch.optim.Optimizer):
                 if parameter.grad is None:
                     continue
                 state = self._of(parameter)
-                state["m"].lerp_(parameter.grad, 1 - group["betas"][0])
+                state["m"].lerp_(parameter.grad.to(state["m"]), 1 - group["betas"][0])
                 ratio = state["m"] / (group["rho"] * state["H"]).clamp(min=group["eps"])
                 self.clipped += int((ratio.abs() > 1).sum())
                 self.seen += int(ratio.count_nonzero())
@@ -58,7 +58,9 @@ class Sophia(torch.optim.Optimizer):
     def _of(self, parameter: nn.Parameter) -> dict[str, Any]:
         state = self.state[parameter]
         if not state:
-            state["m"], state["H"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            # In float32 at least: observe() meets parameters in the model's own format, which may be coarse.
+            fine = torch.promote_types(parameter.dtype, torch.float32)
+            state["m"], state["H"] = (torch.zeros_like(parameter, dtype=fine) for _ in range(2))
         return state
 
 

@@ -79,7 +79,11 @@ class Method(Plugin):
         return model.parameters()
 
     def optimizer(self, parameters: Sequence[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        """Return the optimiser. AdamW unless the method says otherwise."""
+        """Return the optimiser. AdamW unless the method says otherwise.
+
+        While it steps, parameters and gradients of a model in bfloat16 are in float32 (masters, rounded back
+        afterwards). What it keeps outside ``optimizer.state`` must be made in its ``step`` or in float32.
+        """
         from torch.optim import AdamW
 
         return AdamW(parameters, lr=lr, weight_decay=self.config.weight_decay)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..core.types import Cost
 from ..errors import HarnessError
+from .masters import Masters, check_trains
 
 Loss = Callable[[nn.Module, Any], Any]
 """Of a model and a batch: a scalar, or its terms: scalars, (name, scalar) pairs, or scalars by name."""
@@ -44,9 +45,12 @@ def train(
     A step is a sequence of micro-batches whose losses add up to the step's loss; a loss may come in terms,
     each differentiated, and its graph freed, before the next is computed. ``rate(step)``, from 0,
     multiplies the learning rate. With ``combine`` the gradients of the terms are kept apart by name, and it
-    sets those of the step. Dropout is off. Raises Diverged where a loss is not finite, and HarnessError for
-    a loss that returns something else.
+    sets those of the step. Dropout is off. Parameters below float32 are clipped and stepped as float32
+    masters. Raises Diverged where a loss is not finite, and HarnessError for a loss that returns something
+    else or a model in float16.
     """
+    check_trains(model)
+    masters = Masters()
     accelerator = Accelerator()
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
     model, *optimizers = accelerator.prepare(model, *optimizers)
@@ -77,10 +81,11 @@ def train(
         if combine is not None:
             combine(model, dict(apart))
         after_backward(model)
-        if clip is not None:
-            accelerator.clip_grad_norm_(model.parameters(), clip)
-        for optimizer in optimizers:
-            optimizer.step()
+        with masters.stepping(model, optimizers):
+            if clip is not None:
+                accelerator.clip_grad_norm_(model.parameters(), clip)
+            for optimizer in optimizers:
+                optimizer.step()
         for schedule in schedules:
             schedule.step()
         model.zero_grad(set_to_none=True)
