@@ -59,7 +59,10 @@ class Job(Protocol):
         """
 
     def runs(self, data: Sequence[Encoded], size: int = 32) -> Iterator[TokenBatch]:
-        """Texts in their order, ``size`` at a time on the model's device, to look at and not to train on."""
+        """Texts in their order, ``size`` at a time on the model's device, to look at and not to train on.
+
+        Fewer at a time where the run asks for smaller micro-batches.
+        """
 
     def sample(
         self, prompts: Sequence[Prompt], n: int, max_new_tokens: int, *names: str, temperature: float = 1.0

@@ -70,6 +70,7 @@ class Job(jobs.Job):
         return self.subject.encode(facts, answer)
 
     def runs(self, data: Sequence[Encoded], size: int = 32) -> Iterator[TokenBatch]:
+        size = min(size, self.subject.micro_batch or size)
         return self.tokens.runs(data, size, next(self.model.parameters()).device)
 
     def sample(

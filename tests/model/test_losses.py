@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harness.core.types import Example, Prompt
+from harness.engine.unlearning import UnlearningJob
 from harness.model.losses import answer_logits, cross_entropy, nll, reference_nll
 from support.equations import looking
 
@@ -126,3 +127,17 @@ def test_the_reference_is_one_number_for_each_example_whatever_the_batch(batch_s
     assert reference.shape == (4,)
     assert not reference.requires_grad
     torch.testing.assert_close(reference, from_full_logits(model, data), atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("micro", [None, 1, 3])
+def test_the_reference_is_taken_in_micro_batches(micro, make_subject, toy_benchmark, tiny):
+    job = UnlearningJob(make_subject(toy_benchmark(), tiny().double(), micro_batch=micro), None, 0)
+    data, sizes = job.encode(job.forget), []
+    hook = job.model.register_forward_pre_hook(
+        lambda module, args, given: sizes.append(len(given["input_ids"])), with_kwargs=True
+    )
+    reference = reference_nll(job, data)
+    hook.remove()
+    assert max(sizes) == (micro or len(data))
+    assert sum(sizes) == len(data)
+    torch.testing.assert_close(reference, from_full_logits(job.model, data), atol=1e-5, rtol=1e-6)
