@@ -14,7 +14,8 @@ class NPO(Method):
 
     NPO (2404.05868), equation 3. NLL_sum is the sum over answer tokens, not their mean. Of the reference
     model pi_0 only one number per forget fact is kept. As beta -> 0 the forget term tends to gradient ascent
-    on NLL_sum. The retain term is CE(D_r), or KL(pi_0 || pi) on D_r, or is left out.
+    on NLL_sum. The retain term is CE(D_r), or KL(pi_0 || pi) on D_r, or is left out. The KL is taken over the
+    answer tokens, as CE is, or over all tokens, those of the prompt included.
     """
 
     name = "npo"
@@ -23,12 +24,16 @@ class NPO(Method):
     class Config(MethodConfig):
         beta: float = Field(0.1, gt=0, description="inverse temperature of the preference loss")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
-        retain: Literal["ce", "kl", "none"] = Field("ce", description="retain loss: CE, KL to pi_0, or none")
+        retain: Literal["ce", "kl", "kl-all", "none"] = Field(
+            "ce", description="retain loss: CE; KL to pi_0 over answer tokens, or over all; or none"
+        )
 
         @validator
         def kl_needs_the_weights_under_their_names(self):
-            if self.retain == "kl" and self.lora_r is not None:
-                raise ValueError("retain=kl needs the weights of pi_0 under their names: leave LoRA out")
+            if self.retain in ("kl", "kl-all") and self.lora_r is not None:
+                raise ValueError(
+                    f"retain={self.retain} needs the weights of pi_0 under their names: leave LoRA out"
+                )
             return self
 
     def prepare(self, job):
@@ -43,5 +48,6 @@ class NPO(Method):
         yield "forget", -(2 / beta) * logsigmoid(beta * gain).sum() / x.step_items
         if self.config.retain == "ce":
             yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
-        elif self.config.retain == "kl":
-            yield "retain", self.config.alpha * losses.kl_to(model, self.original, batch.retain)
+        elif self.config.retain != "none":
+            prompts = self.config.retain == "kl-all"
+            yield "retain", self.config.alpha * losses.kl_to(model, self.original, batch.retain, prompts)

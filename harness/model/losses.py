@@ -1,8 +1,9 @@
-"""Loss building blocks: NLL, cross-entropy, KL to the original model. Only answer tokens count."""
+"""Loss building blocks: NLL, cross-entropy, KL to the original model. Only answer tokens count by default."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,18 +58,34 @@ def cross_entropy(model: nn.Module, texts: TokenBatch) -> Tensor:
     return nll(model, texts).sum() / texts.step_tokens
 
 
-def kl_to(model: nn.Module, weights: Mapping[str, Tensor], texts: TokenBatch) -> Tensor:
+def kl_to(
+    model: nn.Module, weights: Mapping[str, Tensor], texts: TokenBatch, prompts: bool = False
+) -> Tensor:
     """KL(pi_0 || pi) in nats, averaged over the answer tokens of the step; ``weights`` are those of pi_0.
 
+    With ``prompts`` the mean over all tokens of each text but its first, averaged over the texts of the step.
     The same module runs with the other weights: no second model is built.
     """
+    if prompts:
+        texts = with_prompts(texts)
     logits, labels = answer_logits(model, texts)
     own = {name: weights[name] for name, _ in model.named_parameters()}  # tied ones once
     with torch.no_grad():
         reference, _ = answer_logits(lambda **kw: functional_call(model, own, (), kw), texts)
     chosen = labels != IGNORED
     now, before = (full_precision(x[chosen]).log_softmax(dim=-1) for x in (logits, reference))
-    return nn.functional.kl_div(now, before, reduction="sum", log_target=True) / texts.step_tokens
+    if not prompts:
+        return nn.functional.kl_div(now, before, reduction="sum", log_target=True) / texts.step_tokens
+    each = nn.functional.kl_div(now, before, reduction="none", log_target=True).sum(dim=-1)
+    return (each / lengths(texts)[chosen.nonzero()[:, 0]]).sum() / texts.step_items
+
+
+def with_prompts(texts: TokenBatch) -> TokenBatch:
+    """The same texts, of which all tokens but the first count as the answer."""
+    inside = texts.attention_mask.bool()
+    predicted = inside & inside.roll(1, dims=1)
+    predicted[:, 0] = False  # padding is on the left, so nothing stands before this column
+    return replace(texts, labels=texts.input_ids.masked_fill(~predicted, IGNORED))
 
 
 @torch.no_grad()

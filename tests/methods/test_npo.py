@@ -7,6 +7,7 @@ import torch
 from harness.methods.npo import NPO
 
 from harness.model import models
+from harness.model.steps import forget_steps
 from support.equations import (
     assert_loss_and_gradient,
     flat,
@@ -55,6 +56,27 @@ def test_the_kl_retain_term_of_npo_is_that_of_the_original_to_the_model_now(job,
     assert_loss_and_gradient(now, found[0] - found[1], expected, near=1e-5)  # KL is taken in float32
 
 
+@pytest.mark.parametrize("micro", [None, 1, 3])
+def test_the_kl_over_all_tokens_is_each_texts_mean_over_prompt_and_answer(micro, job, data):
+    job.original = models.snapshot(job.model)
+    now = moved(job.model)
+    [step] = forget_steps(job.tokens, *data, 4, 1, 0, micro)
+    method, without = (
+        prepared(NPO(NPO.Config(alpha=2.0, retain=retain)), job) for retain in ("kl-all", "none")
+    )
+    found = sum(loss_of(method, now, part) - loss_of(without, now, part) for part in step)
+    expected = 0.0
+    for prompt, answer in data[1]:
+        old, new = (
+            m(torch.tensor([[*prompt, *answer]])).logits[0, :-1].log_softmax(dim=-1) for m in (job.model, now)
+        )
+        kl = (old.detach().exp() * (old.detach() - new)).sum(dim=-1)
+        assert len(kl) == len(prompt) + len(answer) - 1
+        expected = expected + 2.0 * kl.mean() / len(data[1])
+    assert expected > 0.01
+    assert_loss_and_gradient(now, found, expected, near=1e-5)
+
+
 def test_npo_weighs_the_gradient_of_each_sequence_by_how_far_it_has_gone(job, batch, data):
     beta = 0.5
     method = prepared(NPO(NPO.Config(beta=beta, retain="none")), job)
@@ -83,6 +105,12 @@ def test_npo_tends_to_gradient_ascent_on_whole_sequences_as_beta_falls(job, batc
     assert distances[0] > 1e-3
     assert distances[-1] < 1e-3
     assert torch.cosine_similarity(gradient, ascent, dim=0) > 0.9999
+
+
+@pytest.mark.parametrize("retain", ["kl", "kl-all"])
+def test_the_kl_retain_terms_refuse_adapters(retain):
+    with pytest.raises(ValueError, match=f"retain={retain} needs the weights of pi_0"):
+        NPO.Config(retain=retain, lora_r=4)
 
 
 def test_npo_keeps_of_the_original_one_number_for_each_fact(job):
