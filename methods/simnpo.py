@@ -10,7 +10,8 @@ class SimNPO(Method):
 
     L = -(2 gamma/beta) mean_seq log sigma(beta (NLL_sum/|y| - delta)) + alpha CE(D_r)
 
-    SimNPO (2410.07163), equation 5. |y| counts answer tokens with the end token; delta is the reward margin.
+    SimNPO (2410.07163), equation 5. |y| counts answer tokens with the end token; delta is the reward margin,
+    inside beta as in the authors' code (in the equation, where it is gamma, it stands outside).
     The loss lets an answer go near NLL_sum = 3 |y| / beta. beta = 4.5 was published for TOFU, whose answers
     have some 40 tokens: they are let go at e^-27, but one of two tokens would be at e^-1, while it still is
     the likeliest. So unless beta is given, it lets shorter answers go at the same NLL_sum: 4.5 |y| / 40.

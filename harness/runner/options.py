@@ -109,7 +109,7 @@ class RunOptions(BaseModel):
     jobs: MaybeSmall = Field(None, description="Worker processes. [default: cores; 1 on a GPU]")
     threads: Small = Field(1, description="Threads of each worker, on a CPU.")
     dtype: Annotated[DType, Rule(f"it must be one of {', '.join(DTYPES)}")] = Field(
-        "float32", description="float32, bfloat16 or float16."
+        "float32", description="float32, bfloat16 or float16 (which scores, but trains nothing)."
     )
     frame: Annotated[FrameName, Rule(f"it must be one of {', '.join(FRAMES)}")] = Field(
         "auto",
