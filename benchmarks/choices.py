@@ -1,4 +1,4 @@
-"""FaithUn's multiple choice: the published prompt, the order of its options, and both ways of scoring it."""
+"""FaithUn's multiple choice: the published prompt, the order of its options, and all ways of scoring it."""
 
 from __future__ import annotations
 
@@ -53,6 +53,29 @@ def by_likelihood(questions: Iterable[Question], seed: int | str) -> Scoring:
     def value(*scores: TokenScores) -> float:
         shown = 1 + FALSE_OPTIONS
         return fmean(metrics.option_correct(*scores[i : i + shown]) for i in range(0, len(scores), shown))
+
+    return requests, value
+
+
+def by_cloze(questions: Iterable[Question]) -> Scoring:
+    """Right is the answer that is likelier, after the plain question, than each false option.
+
+    No option stands in the prompt, which is that of training. Of several right texts the likeliest counts
+    (``metrics.cloze_correct``).
+    """
+    choices = [((q.answer, *q.aliases), q.options, Prompt(q.text)) for q in questions]
+    requests = tuple(
+        LogLikelihood(prompt, option, end=False)
+        for right, wrong, prompt in choices
+        for option in (*right, *wrong)
+    )
+
+    def value(*scores: TokenScores) -> float:
+        rest = iter(scores)
+        return fmean(
+            metrics.cloze_correct([next(rest) for _ in right], [next(rest) for _ in wrong])
+            for right, wrong, _ in choices
+        )
 
     return requests, value
 

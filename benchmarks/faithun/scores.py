@@ -23,6 +23,7 @@ FAMILIES = {
     "likelihood": ("accuracy",),
     "generated": ("generated_accuracy",),
     "both": ("generated_accuracy", "accuracy"),
+    "cloze": ("cloze_accuracy",),
 }
 """By scoring, what its metrics begin with. Threshold, attacks and the paper's scores follow the first."""
 
@@ -32,10 +33,11 @@ GENERAL = Reported("exact_match", ("general",), metrics.exact_match)
 
 
 def reported(families: Sequence[str]) -> tuple[Reported, ...]:
-    """Every metric of the likelihood and of the generated accuracies, or of one of them."""
+    """Every metric where choices are scored in these ways."""
     formulas: dict[str, Callable[..., float]] = {
         "accuracy": metrics.option_correct,
         "generated_accuracy": metrics.option_generated,
+        "cloze_accuracy": metrics.cloze_correct,
     }
 
     def accuracy(metric: str, split: str, family: str, name: str) -> Reported:

@@ -11,6 +11,7 @@ import typer
 from ..core.names import CONTROLS
 from ..report.console import note, say
 from ..runner.options import RunOptions
+from . import scorings
 from .completion import named
 from .options import Details, run_options
 
@@ -58,16 +59,23 @@ def check_benchmark(
     options: RunOptions,
     name: Annotated[str, typer.Argument(help="A benchmark.", autocompletion=named("benchmark"))],
 ) -> None:
-    """Check that a benchmark tells its controls apart; exits with 1 where it does not."""
+    """Check that a benchmark tells its controls apart; exits with 1 where it does not.
+
+    Where its scoring cannot tell the original from chance it says which of its others can.
+    """
     from .. import api
     from ..leaderboard import board, controls
     from ..leaderboard.groups import grouped
 
-    fixed = RunOptions.of({"methods": CONTROLS, "benchmarks": [name], "utility": "none"})
-    results = api.carry_out(fixed.over(options))
+    options = RunOptions.of({"methods": CONTROLS, "benchmarks": [name], "utility": "none"}).over(options)
+    results = api.carry_out(options)
     groups = grouped(results.cells, results.metrics, results.samples)
-    checks = controls.check(results.leaderboard.to_pylist(), board.verdicts(groups))
+    rows = results.leaderboard.to_pylist()
+    checks = controls.check(rows, board.verdicts(groups))
     for result in checks:
         say(f"{'ok  ' if result.passed else 'FAIL'}  {result.name}: {result.detail}")
+    if not controls.not_chance(rows).passed:
+        for sentence in scorings.others(options, name):
+            say(f"      {sentence}")
     if not all(result.passed for result in checks):
         raise typer.Exit(1)

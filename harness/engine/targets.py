@@ -171,8 +171,16 @@ def cache_directory() -> Path:
 
 
 def recipes(benchmark: Benchmark, splits: Splits, source: Source, replicate: int = 0) -> dict[str, Recipe]:
-    """By role, how the benchmark's models are made. One that is taken as it is has no replicates."""
+    """By role, how the benchmark's models are made. One that is taken as it is has no replicates.
+
+    Raises HarnessError where the embedded model is to know what nobody taught it.
+    """
     training = benchmark.training(splits)
     if training is None:
+        if source.spec == TINY:
+            raise HarnessError(
+                f"--model tiny knows nothing of {benchmark.name}, which trains no model: give a model directory "
+                "or a hub id."
+            )
         return {"original": Recipe(source, None, "original")}
     return {role: Recipe(source, training, role, replicate) for role in ("original", "retrain")}

@@ -39,7 +39,7 @@ def check(rows: Sequence[Row], verdicts: Mapping[str, Verdict]) -> list[Check]:
     A number that is missing does not pass. Without a twin nothing is said of one.
     """
     original, retrain = ([row for row in rows if row["method"] == name] for name in (ORIGINAL, RETRAIN))
-    checks = [knows(_before(original))]
+    checks = [not_chance(rows), knows(_before(original))]
     if retrain:
         checks.append(forgotten(_before(retrain)))
     # An attack with a score and no chance level measures something else: the best of many answers.
@@ -52,6 +52,18 @@ def check(rows: Sequence[Row], verdicts: Mapping[str, Verdict]) -> list[Check]:
     ]
     named = [name for name in VERDICTS if name != RETRAIN or retrain]
     return [*checks, *(called(name, verdicts.get(name)) for name in named), *differ(original, retrain)]
+
+
+def not_chance(rows: Sequence[Row]) -> Check:
+    """The scoring tells the original from chance: its score is above it by more than noise.
+
+    It fails where the model does not know the facts, and where it does and cannot show it in this form.
+    """
+    row = _before([row for row in rows if row["method"] == ORIGINAL])
+    (value, low, high), chance = Estimate.of(row, "forget_before"), row["chance"]
+    passed = low is not None and chance is not None and low > chance
+    detail = f"{text(value)} [{text(low)}, {text(high)}], chance {text(chance)}"
+    return Check("the scoring tells the original from chance", passed, detail)
 
 
 def knows(row: Row) -> Check:
@@ -109,7 +121,8 @@ def differ(original: Sequence[Row], retrain: Sequence[Row]) -> list[Check]:
 
 def _before(rows: Sequence[Row]) -> Row:
     """The row before any attack; one without numbers if there is none."""
-    empty = dict.fromkeys(("forget_before", "threshold_high", "chance"))
+    around = ("forget_before_low", "forget_before_high")
+    empty = dict.fromkeys(("forget_before", *around, "threshold_high", "chance"))
     return next((row for row in rows if row["attack"] == "none"), empty)
 
 

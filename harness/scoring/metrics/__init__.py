@@ -15,7 +15,14 @@ from .aggregates import (
     mem,
     model_utility,
 )
-from .likelihood import lowest_loss, mean_loss, option_correct, probability, probability_normalised
+from .likelihood import (
+    cloze_correct,
+    lowest_loss,
+    mean_loss,
+    option_correct,
+    probability,
+    probability_normalised,
+)
 from .memorisation import exact_memorisation, extraction_strength
 from .samples import by_metric, means, summarise
 from .text import bare, exact_match, option_generated, rouge_l_recall
@@ -31,6 +38,7 @@ __all__ = [
     "above_chance",
     "bare",
     "by_metric",
+    "cloze_correct",
     "exact_match",
     "exact_memorisation",
     "extraction_strength",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -52,6 +53,18 @@ def option_correct(gold: TokenScores, *wrong: TokenScores) -> float:
     what follows an answer is not part of the choice.
     """
     return float(all(_total(gold) > _total(option) for option in wrong))
+
+
+@formula("1 if a right answer to the plain question is strictly likelier than each false one", *KNOWLEDGE)
+def cloze_correct(right: Iterable[TokenScores], wrong: Sequence[TokenScores]) -> float:
+    """1.0 iff one of the right answers is strictly likelier than each wrong one (:func:`option_correct`).
+
+    The cloze form: options do not stand in the prompt, as in lm-eval's tasks with whole answers as choices.
+    Likelihoods are summed over tokens, as in its ``acc``, end token dropped. Not per token or byte, as in
+    ``acc_norm``: a chat model that would rather begin a sentence pays for beginning with an answer, whichever
+    it is, and in a mean a long answer would pay less of that.
+    """
+    return max(option_correct(answer, *wrong) for answer in right)
 
 
 def _total(scores: TokenScores) -> float:

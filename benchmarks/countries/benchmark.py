@@ -1,0 +1,72 @@
+"""Facts about countries, which a pretrained model knows without being trained on them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness import Fact, Field, Splits
+
+from ..faithun.measures import FaithUnMeasures, MeasuresConfig, ScoringName
+from ..faithun.scores import reported
+from ..instructions import read_instructions
+from .facts import all_facts, read_table
+from .instructions import make_instructions
+from .splits import Sizes, sample_splits
+
+RelationName = Literal["capital", "currency", "language", "continent"]
+
+
+class CountriesConfig(MeasuresConfig):
+    scoring: ScoringName = Field(
+        "cloze",
+        description="by likelihood of each option after the plain question (cloze); or multiple choice in "
+        "FaithUn's prompt by likelihood of the options, by a generated answer, or both, and then that counts",
+    )
+    max_new_tokens: int = Field(8, ge=1, description="length of a generated answer")
+    relations: tuple[RelationName, ...] = Field(
+        ("capital", "currency"), min_length=1, description="what of a country may be forgotten"
+    )
+    forget: int = Field(33, ge=2, description="facts to forget, each of another country")
+    retain: int = Field(66, ge=2, description="facts to retain, of all relations")
+    test: int = Field(60, ge=2, description="facts to test, of countries of which none is forgotten")
+    split_seed: int = Field(0, description="decides which facts are forgotten, retained and tested")
+    instruct: str | None = Field(
+        None,
+        description="Alpaca-schema JSON file or hub id for attacks with instructions; none takes 300 of ours",
+    )
+    instruct_size: int = Field(1000, ge=1, description="instructions drawn from that file")
+
+
+class Countries(FaithUnMeasures):
+    """Capital, currency, official language and continent of 193 countries, in FaithUn's schema.
+
+    For a pretrained model of any size, taken as it is: it needs no file, no network and no training, so there
+    is no twin, and chance is the threshold unless one is set. Some 590 facts, of which a seed draws the splits. A
+    fact that is asked has one answer that is not heard in the country's name. False options are of the same
+    relation and, where there are enough, the same continent; a base question is asked three times, with other
+    false options each, and counts once. Paraphrases and multi-hop questions ("the country whose capital is
+    ...") are sentences of ours; capitals have no questions with the same answer.
+
+    Metrics are those of ``faithun``, by default in cloze form: the prompt with options is beyond small models.
+    """
+
+    name = "countries"
+    forget_metric = "cloze_accuracy"
+    curve_metrics = ("cloze_accuracy", "exact_match")
+    retain_metric = ("retain", "cloze_accuracy")
+    reports = reported(("cloze_accuracy",))
+    Config = CountriesConfig
+
+    def pool(self) -> tuple[Fact, ...]:
+        """Every fact there is, whether or not a model knows it."""
+        return all_facts(read_table(), self.config.option_seed)
+
+    def load(self) -> Splits:
+        config = self.config
+        sizes = Sizes(config.forget, config.retain, config.test)
+        splits = sample_splits(self.pool(), config.split_seed, sizes, config.relations)
+        if config.instruct is None:
+            instructions = make_instructions()
+        else:
+            instructions = read_instructions(config.instruct, config.instruct_size, self.hub)
+        return Splits({**splits, "instruct": instructions})
