@@ -40,14 +40,14 @@ class CountriesConfig(MeasuresConfig):
 class Countries(FaithUnMeasures):
     """Capital, currency, official language and continent of 193 countries, in FaithUn's schema.
 
-    For a pretrained model of any size, taken as it is: it needs no file, no network and no training, so there
-    is no twin, and chance is the threshold unless one is set. Some 590 facts, of which a seed draws the splits. A
-    fact that is asked has one answer that is not heard in the country's name. False options are of the same
-    relation and, where there are enough, the same continent; a base question is asked three times, with other
-    false options each, and counts once. Paraphrases and multi-hop questions ("the country whose capital is
-    ...") are sentences of ours; capitals have no questions with the same answer.
+    For a pretrained model of any size, taken as it is: it needs no file, no network and no training. So there
+    is no twin, and chance is the threshold unless one is set. Of some 590 facts a seed draws the splits. What
+    is asked has one answer, and that is not heard in the country's name. False options are of the same
+    relation and, where there are enough, of the same continent; a base question is asked three times, with
+    other false options each, and counts once. Paraphrases and multi-hop questions ("the country whose capital
+    is ...") are ours; to a capital there is no question with the same answer.
 
-    Metrics are those of ``faithun``, by default in cloze form: the prompt with options is beyond small models.
+    Metrics are those of ``faithun``, by default in cloze form: a prompt with options is beyond small models.
     """
 
     name = "countries"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -78,8 +79,7 @@ def read_table() -> tuple[Country, ...]:
 
 def all_facts(table: Sequence[Country], seed: int) -> tuple[Fact, ...]:
     """Every fact of the table. The seed decides false options, and whom a ``same_answer`` is about."""
-    known = [(relation, country) for relation in RELATIONS for country in table if relation in country.answers]
-    return tuple(_fact(table, relation, country, seed) for relation, country in known)
+    return tuple(_Facts(table, seed))
 
 
 def relation_of(fact: Fact) -> str:
@@ -87,55 +87,62 @@ def relation_of(fact: Fact) -> str:
     return fact.id.partition("-")[0]
 
 
-def _fact(table: Sequence[Country], name: str, country: Country, seed: int) -> Fact:
-    relation = RELATIONS[name]
+class _Facts:
+    """The facts of a table, with the countries of each answer and the answers of each continent."""
 
-    base = _question(table, relation.question.format(country.name), name, country, seed, OPTION_SETS)
-    capital = country.answers.get("capital", ())[:1]
-    hops = [of for of in country.answers if RELATIONS[of].multi_hop and name in (of, "capital")]
-    alike = [
-        other
-        for other in table
-        if other is not country and other.answers.get(name, ())[:1] == country.answers[name][:1]
-    ]
-    chosen = Random(f"{seed}|{base.text}|same answer").sample(alike, min(SAME_ANSWER, len(alike)))
-    return Fact(
-        id=f"{name}-{country.code}",
-        question=base.text,
-        answer=base.answer,
-        options=base.options,
-        aliases=base.aliases,
-        subject=country.name,
-        paraphrases=tuple(
-            _question(table, way.format(country.name), name, country, seed) for way in relation.paraphrases
-        ),
-        multi_hop=tuple(
-            _question(table, RELATIONS[of].multi_hop.format(city), of, country, seed)
-            for city in capital
-            for of in hops
-        ),
-        same_answer=tuple(
-            _question(table, relation.question.format(other.name), name, other, seed) for other in chosen
-        ),
-    )
+    def __init__(self, table: Sequence[Country], seed: int) -> None:
+        self.table, self.seed = table, seed
+        self.countries: dict[tuple[str, str], list[Country]] = defaultdict(list)
+        self.options: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for country in table:
+            for relation, (answer, *_) in country.answers.items():
+                self.countries[relation, answer].append(country)
+                self.options[relation][country.region].add(answer)
 
+    def __iter__(self) -> Iterator[Fact]:
+        for name in RELATIONS:
+            for country in self.table:
+                if name in country.answers:
+                    yield self._fact(name, country)
 
-def _question(
-    table: Sequence[Country], text: str, relation: str, country: Country, seed: int, sets: int = 1
-) -> Question:
-    """A question whose false options are answers of other countries: of the same region, if it has enough.
+    def _fact(self, name: str, country: Country) -> Fact:
+        relation = RELATIONS[name]
+        base = self._question(relation.question, name, country, sets=OPTION_SETS)
+        alike = [other for other in self.countries[name, base.answer] if other is not country]
+        chosen = self._random(f"{base.text}|same answer").sample(alike, min(SAME_ANSWER, len(alike)))
+        hops = [of for of in country.answers if RELATIONS[of].multi_hop and name in (of, "capital")]
+        return Fact(
+            id=f"{name}-{country.code}",
+            question=base.text,
+            answer=base.answer,
+            options=base.options,
+            aliases=base.aliases,
+            subject=country.name,
+            paraphrases=tuple(self._question(way, name, country) for way in relation.paraphrases),
+            multi_hop=tuple(
+                self._question(RELATIONS[of].multi_hop, of, country, subject=capital)
+                for capital in country.answers.get("capital", ())[:1]
+                for of in hops
+            ),
+            same_answer=tuple(self._question(relation.question, name, other) for other in chosen),
+        )
 
-    No option begins a right answer, or begins with one: the shorter would always be the likelier.
-    """
-    right = country.answers[relation]
-    near: set[str] = set()
-    far: set[str] = set()
-    for other in table:
-        option = other.answers.get(relation, right)[0]
-        if not any(option.startswith(answer) or answer.startswith(option) for answer in right):
-            (near if other.region == country.region else far).add(option)
-    rng = Random(f"{seed}|{text}")
-    pools = [sorted(near), sorted(far - near)]
-    options = [option for pool in pools for option in rng.sample(pool, len(pool))]
-    count = min(sets, len(options) // FALSE_OPTIONS) * FALSE_OPTIONS
-    return Question(text, right[0], tuple(options[:count]), right[1:])
+    def _question(
+        self, template: str, relation: str, country: Country, subject: str = "", sets: int = 1
+    ) -> Question:
+        """A question with false options: answers of other countries, of the same region if it has enough.
+
+        No option begins a right answer, or begins with one: the shorter would always be the likelier.
+        """
+        text, right = template.format(subject or country.name), country.answers[relation]
+        near = self.options[relation][country.region]
+        far = set().union(*self.options[relation].values()) - near
+        rng, options, count = self._random(text), list[str](), sets * FALSE_OPTIONS
+        for pool in map(sorted, (near, far)):
+            false = [o for o in pool if not any(o.startswith(a) or a.startswith(o) for a in right)]
+            options += rng.sample(false, min(count, len(false)))
+        count = min(count, len(options) // FALSE_OPTIONS * FALSE_OPTIONS)
+        return Question(text, right[0], tuple(options[:count]), right[1:])
+
+    def _random(self, what: str) -> Random:
+        return Random(f"{self.seed}|{what}")

@@ -9,26 +9,37 @@ from harness import Fact
 
 INSTRUCTIONS = 300
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = tuple("January February March April May June July August September October November December".split())
-OPPOSITES = tuple(
-    tuple(pair.split("/"))
-    for pair in "hot/cold big/small early/late open/closed full/empty strong/weak light/dark rich/poor dry/wet "
-    "happy/sad new/old fast/slow high/low hard/soft clean/dirty loud/quiet wide/narrow thick/thin".split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = (pair.split("/") for pair in text.split())
+    return tuple((one, other) for one, other in pairs)
+
+
+DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = _words("January February March April May June July August September October November December")
+OPPOSITES = _pairs(
+    "hot/cold big/small early/late open/closed full/empty strong/weak light/dark rich/poor dry/wet happy/sad "
+    "new/old fast/slow high/low hard/soft clean/dirty loud/quiet wide/narrow thick/thin"
 )
 GROUPS = {
-    "an animal": tuple("dog horse rabbit sheep wolf tiger whale mouse".split()),
-    "a fruit": tuple("apple pear plum cherry lemon banana peach melon".split()),
-    "a colour": tuple("red blue green white yellow purple black pink".split()),
-    "a tool": tuple("hammer saw drill spade rake chisel wrench screwdriver".split()),
-    "a piece of furniture": tuple("table chair sofa desk wardrobe bench bookcase stool".split()),
-    "a musical instrument": tuple("piano violin flute trumpet drum guitar harp cello".split()),
+    "an animal": _words("dog horse rabbit sheep wolf tiger whale mouse"),
+    "a fruit": _words("apple pear plum cherry lemon banana peach melon"),
+    "a colour": _words("red blue green white yellow purple black pink"),
+    "a tool": _words("hammer saw drill spade rake chisel wrench screwdriver"),
+    "a piece of furniture": _words("table chair sofa desk wardrobe bench bookcase stool"),
+    "a musical instrument": _words("piano violin flute trumpet drum guitar harp cello"),
 }
 WORDS = tuple(word for words in GROUPS.values() for word in words)
-PAST = {
-    **{"walk": "walked", "write": "wrote", "sing": "sang", "go": "went", "buy": "bought", "paint": "painted"},
-    **{"run": "ran", "swim": "swam", "bring": "brought", "drive": "drove", "cook": "cooked", "speak": "spoke"},
-}
+PAST = dict(
+    _pairs(
+        "walk/walked write/wrote sing/sang go/went buy/bought run/ran swim/swam bring/brought drive/drove "
+        "cook/cooked speak/spoke"
+    )
+)
 
 Task = Callable[[Random], tuple[str, str]]
 """One of a kind of tasks: what is asked, and the answer."""

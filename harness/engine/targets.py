@@ -179,8 +179,8 @@ def recipes(benchmark: Benchmark, splits: Splits, source: Source, replicate: int
     if training is None:
         if source.spec == TINY:
             raise HarnessError(
-                f"--model tiny knows nothing of {benchmark.name}, which trains no model: give a model directory "
-                "or a hub id."
+                f"--model tiny knows nothing of {benchmark.name}, which trains no model: "
+                "give a model directory or a hub id."
             )
         return {"original": Recipe(source, None, "original")}
     return {role: Recipe(source, training, role, replicate) for role in ("original", "retrain")}

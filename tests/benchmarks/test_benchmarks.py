@@ -1,5 +1,6 @@
 """Measures of the benchmarks that come along: what knowing all, nothing or a part is worth."""
 
+import importlib
 import subprocess
 import sys
 
@@ -20,13 +21,13 @@ DROPPED = {"extraction_strength", "exact_memorisation", "mia_min_k", "mia_min_k_
 """Metrics that do not count the end token."""
 
 
-def test_four_benchmarks_are_registered_by_name():
+def test_five_benchmarks_are_registered_by_name():
     found = {}
     harness.benchmarks.register_benchmarks(found.__setitem__)
-    assert set(found) == {"faithun", "faithun-mini", "tofu", "tofu-mini"}
+    assert set(found) == {"countries", "faithun", "faithun-mini", "tofu", "tofu-mini"}
     for name, path in found.items():
         module, attribute = path.split(":")
-        assert getattr(sys.modules[module], attribute).name == name
+        assert getattr(importlib.import_module(module), attribute).name == name
 
 
 def test_loading_a_mini_imports_no_torch():

@@ -13,6 +13,7 @@ import pytest
 
 import harness.api
 import harness.runner.estimate
+from harness.cli import scorings
 from harness.errors import HarnessError
 from harness.store.schema import PROTOCOL, SCHEMA_VERSION
 from support.command import harness_cli
@@ -477,7 +478,8 @@ def test_with_details_there_is_a_line_for_each_method_and_attack_in_eighty_colum
     )
 
 
-def test_check_benchmark_says_ok_or_fail_for_each_claim_and_exits_with_1(world):
+def test_check_benchmark_says_ok_or_fail_for_each_claim_and_exits_with_1(world, monkeypatch):
+    monkeypatch.setattr(scorings, "others", lambda options, name: [f"another scoring of {name}"])
     ended = harness_cli(
         *("check-benchmark", "stub", "--model", world.model, "--cache", world.cache, "--seeds", 1),
         *("--results", world.path(), "--jobs", 1),
@@ -486,6 +488,8 @@ def test_check_benchmark_says_ok_or_fail_for_each_claim_and_exits_with_1(world):
     assert ended.code == 1
     assert any(line.startswith("FAIL  the original knows the forget set: ") for line in findings)
     assert any("under nudge large" in line for line in findings)
+    assert any(line.startswith("FAIL  the scoring tells the original from chance: ") for line in findings)
+    assert ended.out.rstrip().endswith("\n      another scoring of stub")
     assert "Traceback" not in ended.err
 
 

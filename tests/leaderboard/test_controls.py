@@ -68,11 +68,13 @@ def of_twin(rows):
 AT_CHANCE = [
     f"retrain is not above chance, under {attack}" for attack in ("private-data p=0.1", "instruction")
 ]
+ABOVE_CHANCE = "the scoring tells the original from chance"
 VERDICT = "the verdict on {} is {}".format
 
 
 def test_good_controls_pass_with_a_check_for_each_claim(good):
     assert [(found.name, found.passed) for found in check(good)] == [
+        (ABOVE_CHANCE, True),
         ("the original knows the forget set", True),
         ("retrain counts as forgotten", True),
         *((name, True) for name in AT_CHANCE),
@@ -115,6 +117,7 @@ def test_the_order_of_rows_does_not_matter(good):
     ("method", "attack", "values", "claim"),
     [
         ("none", "none", {"forget_before": 0.85}, "the original knows the forget set"),
+        ("none", "none", {"forget_before_low": CHANCE}, ABOVE_CHANCE),
         ("retrain", "none", {"forget_before": 0.34}, "retrain counts as forgotten"),
         ("retrain", "instruction", {"score_low": 0.34}, "retrain is not above chance, under instruction"),
         (
@@ -145,7 +148,7 @@ def test_retrain_below_chance_knows_no_more_than_chance(good):
     ("method", "attack", "column", "claim"),
     [
         ("none", "none", "forget_before", "the original knows the forget set"),
-        ("none", "none", "chance", "the original knows the forget set"),
+        ("none", "none", "forget_before_low", ABOVE_CHANCE),
         ("retrain", "none", "forget_before", "retrain counts as forgotten"),
         ("retrain", "none", "threshold_high", "retrain counts as forgotten"),
         ("retrain", "instruction", "score_low", "retrain is not above chance, under instruction"),
@@ -162,9 +165,15 @@ def test_a_control_that_is_missing_altogether_never_passes(good, method):
     assert failing([row for row in good if row["method"] != method]) != []
 
 
+def test_without_a_chance_level_nothing_is_known_of_the_original(good):
+    claims = [ABOVE_CHANCE, "the original knows the forget set"]
+    assert failing(change(good, "none", "none", chance=None)) == claims
+
+
 def test_without_a_twin_the_other_claims_are_judged(good):
     """Some benchmarks cannot train one; the plan says so."""
     assert [found.name for found in check([row for row in good if row["method"] != "retrain"])] == [
+        ABOVE_CHANCE,
         "the original knows the forget set",
         "the verdict on refusal is hidden",
         "the verdict on none is not forgotten",
@@ -199,7 +208,8 @@ def test_nothing_at_all_never_passes():
 
 
 def test_a_check_shows_its_numbers(good):
-    [knows, *_] = check(good)
+    [above, knows, *_] = check(good)
+    assert above.detail == "0.980 [0.930, 1.030], chance 0.333"
     assert knows.detail == "0.980, chance 0.333"
-    [knows, *_] = check(change(good, "none", "none", forget_before=None))
+    [_, knows, *_] = check(change(good, "none", "none", forget_before=None))
     assert knows.detail == "not measured, chance 0.333"

@@ -144,7 +144,7 @@ def test_the_command_lists_every_plugin_and_none_is_broken(installed, site):
     for name in (
         *("none", "retrain", "refusal", "ga", "gd", "npo", "ssiuu"),
         *("private-data", "instruction"),
-        *("faithun", "faithun-mini", "tofu", "tofu-mini"),
+        *("countries", "faithun", "faithun-mini", "tofu", "tofu-mini"),
     ):
         assert f" {name} " in printed
     assert "unreadable" not in printed
