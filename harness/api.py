@@ -129,12 +129,12 @@ def carry_out(
 
 def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate) -> terminal.PlanSummary:
     """What a run consists of and what of it is there already, in words."""
-    plan = run.plan
+    plan, pair = run.plan, run.context.pair
     attacks = (" ".join(filter(None, (c.attack.name, c.variant))) for c in plan.cells if c.attack)
     tasks = dict.fromkeys(cell.tasks for cell in plan.cells if cell.tasks)
     return terminal.PlanSummary(
         benchmarks=list(dict.fromkeys(group.benchmark.name for group in plan.groups)),
-        model=display_name(plan.source),
+        model=", retrain: ".join(map(display_name, pair.sources if pair else [plan.source])),
         seeds=options.seeds,
         methods=list(dict.fromkeys(group.method.name for group in plan.groups)),
         attacks=list(dict.fromkeys(attacks)),

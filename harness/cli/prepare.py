@@ -11,6 +11,8 @@ from .options import run_options
     *(
         "benchmarks",
         "model",
+        "original",
+        "retrain",
         "revision",
         "settings",
         "data",
@@ -24,9 +26,9 @@ from .options import run_options
 def prepare(options: RunOptions) -> None:
     """Fetch models and data sets once; afterwards runs need no network and use these revisions."""
     from ..core import hub
+    from ..runner.models import cache_of
     from ..runner.prepare import Prepared
     from ..runner.prepare import prepare as fetch
-    from ..runner.resolve import cache_of
 
     def row(part: Prepared) -> tuple[str, ...]:
         if part.fetched is None:

@@ -43,9 +43,30 @@ def clustered_interval(values: Sequence[float], clusters: Sequence[str]) -> tupl
     x = np.asarray(values, dtype=float)
     if len(names) in (1, x.size) or not np.isfinite(x).all() or np.ptp(x) == 0:
         return mean_interval(values)
+    return _cut(x, float(x.mean()), _half(x, of))
+
+
+def difference_interval(
+    differences: Sequence[float], clusters: Sequence[str]
+) -> tuple[float | None, float | None]:
+    """The interval of the mean of paired differences: :func:`clustered_interval` without its two shortcuts.
+
+    A difference is no share: it is neither counted nor cut, since an interval of shares never holds 0 unless
+    all of them are 0. It is (None, None) for fewer than two values, equal ones, and values not finite.
+    """
+    names, of = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    x = np.asarray(differences, dtype=float)
+    if x.size < 2 or not np.isfinite(x).all() or np.ptp(x) == 0:
+        return None, None
+    half = _half(x, of if len(names) > 1 else np.arange(x.size))
+    return float(x.mean()) - half, float(x.mean()) + half
+
+
+def _half(x: np.ndarray, of: np.ndarray) -> float:
+    """Half of the interval of a mean over clusters, of which ``of`` has the number of each value's own."""
     sums = np.bincount(of, weights=x - x.mean())
-    error = np.sqrt(len(names) / (len(names) - 1) * (sums**2).sum()) / x.size
-    return _cut(x, float(x.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, len(names) - 1) * error))
+    error = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / x.size
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(sums) - 1) * error)
 
 
 def _cut(x: np.ndarray, mean: float, half: float) -> tuple[float, float]:

@@ -52,7 +52,10 @@ class ModelUnderTest:
     most_damage: float | None = None
     """KL(pi_0 || pi) in nats a token on neutral text beyond which unlearning stops; None sets no limit."""
     noted: bool = True
-    """Whether the twin was trained by a run, which left a note that it is held against."""
+    """Whether the twin was trained by a run, which left a note that it is held against.
+
+    One that was not is only held to fit the original.
+    """
 
     def encode(self, facts: Sequence[Fact], answer: str | None = None) -> list[Encoded]:
         """Facts as plain question-answer text or passages, never in the evaluation's template.

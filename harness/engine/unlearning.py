@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from ..core.base import Method
 from ..core.batch import Batch
 from ..core.keys import derive
 from ..core.types import Fact, Metric, Splits
-from ..errors import HarnessError
+from ..errors import HarnessError, ModelError
 from ..model import loading, models
 from ..model.steps import forget_steps
 from .job import Job, Training
@@ -70,11 +71,15 @@ class UnlearningJob(Job, jobs.UnlearningJob):
             raise HarnessError(
                 "This benchmark cannot train a model without its forget set: there is no twin."
             )
-        twin, _ = loading.load(
+        twin, tokenizer = loading.load(
             self.subject.retrain, self.subject.dtype, trust_remote_code=self.subject.trust_remote_code
         )
         if self.subject.noted:
             check(self.subject.retrain, twin)
+        elif _shapes(twin) != _shapes(self.model):
+            raise _no_twin(self.subject.retrain, "its weights have other names or shapes")
+        elif tokenizer.get_vocab() != self.tokens.tokenizer.get_vocab():
+            raise _no_twin(self.subject.retrain, "its tokenizer has other tokens")
         models.restore(self.model, twin.state_dict())
 
     def train(
@@ -107,6 +112,14 @@ class UnlearningJob(Job, jobs.UnlearningJob):
         forget, retain = self.encode(self.forget), self.encode(self.retain)
         seed, micro = derive(self.seed, "order"), self.subject.micro_batch
         return lambda: forget_steps(self.tokens, forget, retain, batch_size, steps, seed, micro)
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+def _no_twin(path: Path, why: str) -> ModelError:
+    return ModelError(f"The model in {path} is no twin of the original: {why}.")
 
 
 def unlearn(subject: ModelUnderTest, method: Method, seed: int) -> UnlearningJob:

@@ -111,6 +111,9 @@ class RunProgress:
             self._print(f"failed: {plain(event.task, lines=False)}: {message}", "red")
             if self.level == Level.VERBOSE:
                 self._print(event.trace.rstrip())
+        elif event.status == "warning":
+            if self.level > Level.QUIET:
+                self._print(plain(f"warning: {event.message}", lines=False), "yellow")
         elif self.level == Level.VERBOSE or (self.level == Level.NORMAL and not (self.live or self.line)):
             count = f" ({self._whole(f'{self.ended} of {self.cells}')})" if event.cell else ""
             took = f", {event.seconds:.1f} s" if event.cell and self.level == Level.VERBOSE else ""

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.types import Event, Tell
+from ..engine import note
+from ..engine.pair import Pair
 from ..engine.source import Source
+from ..engine.targets import trained_path
 from ..plugins.registry import Registry
 from ..plugins.uninstalled import Uninstalled
 from .plan import Spec
 from .planner import loaded
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..engine.under_test import ModelUnderTest
 
 
@@ -30,6 +35,25 @@ class WorkerContext:
     """KL(original || model) in nats a token beyond which unlearning stops; None sets no limit."""
     plugins: tuple[Uninstalled, ...] = ()
     """Plugins that are not installed."""
+    pair: Pair | None = None
+    """The models that are taken as they are, where there are such: ``source`` is its original."""
+
+    def path(self, role: str, recipe: str, trained: bool) -> Path:
+        """Where a model is: in the cache if its recipe trains it, and else where it comes from."""
+        return trained_path(self.cache, recipe) if trained else self._taken(role).local()
+
+    def check(self, role: str, path: Path, trained: bool, model: nn.Module) -> str:
+        """The fingerprint of the weights that were loaded. Raises ModelError where they are others."""
+        if trained:
+            return note.check(path, model)
+        from ..model import models
+
+        self._taken(role).check(path)
+        return models.weights_fingerprint(model)
+
+    def _taken(self, role: str) -> Source:
+        """Where a model comes from that is taken as it is."""
+        return self.pair.retrain if self.pair and self.pair.retrain and role == "retrain" else self.source
 
     def load(
         self, spec: Spec, registry: Registry, path: Path, tell: Tell, task: str, twin: Path | None = None
@@ -49,6 +73,7 @@ class WorkerContext:
             splits,
             source.protocol,
             retrain=twin,
+            noted=self.pair is None,
             dtype=source.dtype,
             trust_remote_code=source.trust_remote_code,
             micro_batch=self.micro_batch,

@@ -14,18 +14,15 @@ from ..core.names import ATTACK, EVALUATION, UTILITY
 from ..core.types import Cost, Event, Outcome, Sample, Tell
 from ..engine.cell import UnlearnedModel
 from ..engine.integrity import Tampered
-from ..engine.note import check
 from ..engine.surroundings import Surroundings
-from ..engine.targets import trained_path
 from ..engine.under_test import ModelUnderTest
 from ..errors import HarnessError, StoreError
-from ..model import models
 from ..plugins.registry import Registry
 from ..store.store import Store, read_samples
+from . import pair, utility
 from . import tasks as lm_eval_tasks
-from . import utility
 from .context import WorkerContext
-from .plan import Cell, Group, task_name
+from .plan import Cell, Group, Reference, task_name
 from .record import Recorder
 
 
@@ -54,6 +51,7 @@ class GroupRun:
             subject, weights = self._load(name)
             method = self.group.method.make(self.registry)
             model = UnlearnedModel.unlearn(subject, method, self.group.seed, self.process)
+            self._check_twin(subject)
         except StoreError:
             raise
         except BaseException as error:
@@ -65,15 +63,18 @@ class GroupRun:
 
     def _load(self, task: str) -> tuple[ModelUnderTest, str]:
         """The original model, and the fingerprint of its weights."""
-        group, cache = self.group, self.context.cache
-        path = trained_path(cache, group.target) if group.trained else self.context.source.local()
-        twin = trained_path(cache, group.twin) if group.twin else None
-        subject = self.context.load(group.benchmark, self.registry, path, self.tell, task, twin)
-        subject.twin = self._twin_samples()
-        if group.trained:
-            return subject, check(path, subject.model)
-        self.context.source.check(path)
-        return subject, models.weights_fingerprint(subject.model)
+        group, context = self.group, self.context
+        path = context.path("original", group.target, group.trained)
+        twin = context.path("retrain", group.twin, group.trained) if group.twin else None
+        subject = context.load(group.benchmark, self.registry, path, self.tell, task, twin)
+        scored = {reference.role: self._samples(reference) for reference in group.references}
+        subject.twin = scored.get("retrain")
+        return subject, context.check("original", path, group.trained, subject.model)
+
+    def _check_twin(self, subject: ModelUnderTest) -> None:
+        """Raise ModelError where a twin that was taken as it is was changed before the method read it."""
+        if subject.retrain and self.context.pair and self.context.pair.retrain:
+            self.context.pair.retrain.check(subject.retrain)
 
     def _run_cells(self, model: UnlearnedModel, recorder: Recorder, weights: str, clock: Clock) -> None:
         """Do and commit each cell. The first bears the seconds of loading and unlearning.
@@ -102,21 +103,23 @@ class GroupRun:
             else:
                 recorder.done(row, outcome)
 
-    def _twin_samples(self) -> list[Sample] | None:
-        """What the retrain twin scores, where there is one. Raises HarnessError where that is not there."""
-        if self.group.reference is None:
-            return None
-        path = self.group.reference.path(self.context.cache)
-        if (twin := read_samples(path)) is None:
+    def _samples(self, reference: Reference) -> list[Sample]:
+        """What the twin or a ready original scores. Raises HarnessError where that is not there."""
+        path = reference.path(self.context.cache)
+        if (samples := read_samples(path)) is None:
+            who = "retrain twin" if reference.role == "retrain" else "original model"
             raise HarnessError(
-                f"The scores of the retrain twin are not in {path}: it could not be scored, or the file "
+                f"The scores of the {who} are not in {path}: it could not be scored, or the file "
                 "was removed. Run again to have it scored."
             )
-        return twin
+        return samples
 
     def _evaluate(self, model: UnlearnedModel, cell: Cell) -> Outcome:
         """The benchmark's own metrics."""
-        return model.evaluate()
+        outcome = model.evaluate()
+        if self.group.pair:
+            outcome.notes |= pair.notes(self.group.pair, self.context)
+        return outcome
 
     def _measure_utility(self, model: UnlearnedModel, cell: Cell) -> Outcome:
         """lm-eval's tasks."""

@@ -66,6 +66,7 @@ NAMES = Rule("it must be names, as a list or separated by commas")
 Names = Annotated[tuple[str, ...], BeforeValidator(written.names), NAMES]
 Tasks = Annotated[tuple[str, ...] | None, BeforeValidator(written.tasks), NAMES]
 Model = Annotated[str, BeforeValidator(written.text), Rule("it must be text")]
+MaybeModel = Annotated[str | None, BeforeValidator(written.text), Rule("it must be text")]
 Settings = Annotated[
     dict[str, Any],
     BeforeValidator(written.settings),
@@ -94,6 +95,12 @@ class RunOptions(BaseModel):
     attacks: Names = Field(("all",), description="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")
     benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
     model: Model = Field(TINY, description="'tiny' (embedded), a model directory, or a hub id.")
+    original: MaybeModel = Field(
+        None, description="In place of --model: one that knows the facts, taken as it is. DIR or ID@REVISION."
+    )
+    retrain: MaybeModel = Field(
+        None, description="The twin of --original that never saw the forget set. DIR or ID@REVISION."
+    )
     seeds: Small = Field(3, description="Number of seeds.")
     targets: Small = Field(
         1, description="Independently trained targets, where a benchmark trains them; seeds take turns."
@@ -119,7 +126,7 @@ class RunOptions(BaseModel):
     date: Day = Field(
         PUBLISHED_DATE.isoformat(), description="The day that chat templates may write into prompts."
     )
-    revision: MaybeText = Field(None, description="Revision of a hub model.")
+    revision: MaybeText = Field(None, description="Revision of a hub model (--model).")
     trust_remote_code: Switch = Field(False, description="Run code that comes with a model.")
     micro_batch: MaybeCount = Field(None, description="Split steps to save memory.")
     lora: Adapters = Field(None, description="Train LoRA adapters: r=16 or r=16,alpha=32. Needs peft.")

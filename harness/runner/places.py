@@ -31,9 +31,9 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
     cache = "use another --cache: what a run trains is kept there"
     for key in to_train(plan, context.cache, done)[:1]:
         _try(trained_path(context.cache, key).parent, cache)
-    twins = {group.reference.path(context.cache) for group in groups if group.reference}
-    if any(read_samples(path) is None for path in twins):
-        _try(twins.pop().parent, cache)
+    scores = {reference.path(context.cache) for group in groups for reference in group.references}
+    if any(read_samples(path) is None for path in scores):
+        _try(scores.pop().parent, cache)
 
 
 def sweep(context: WorkerContext) -> None:

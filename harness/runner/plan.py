@@ -99,17 +99,30 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the retrain twin scores on a benchmark: made once, before any group."""
+    """What the retrain twin scores on a benchmark, or a ready original: made once, before any group."""
 
     key: str
     benchmark: Spec
     target: str
-    """Key of the twin's recipe."""
+    """Key of the model's recipe."""
     replicate: int = 0
+    role: str = "retrain"
+    trained: bool = True
+    """Whether that recipe trains the model, or takes it as it is."""
 
     def path(self, cache: Path) -> Path:
         """The file of its samples."""
         return cache / "twins" / f"{self.key}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of a ready pair, and by which split and metric they are held against each other."""
+
+    original: Reference
+    retrain: Reference
+    forget: tuple[str, str]
+    retain: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +148,21 @@ class Group:
     cells: tuple[Cell, ...]
     reference: Reference | None = None
     """The twin's scores, which say what counts as forgotten and what its evaluation is compared with."""
+    pair: Scores | None = None
+    """The same with the original's, where both are a ready pair."""
 
     @property
-    def models(self) -> set[str]:
-        """Keys of the recipes of all models it needs."""
-        return {self.target, *self.trained_models}
+    def references(self) -> tuple[Reference, ...]:
+        """All scores that it needs."""
+        if self.pair:
+            return self.pair.original, self.pair.retrain
+        return (self.reference,) if self.reference else ()
 
     @property
     def trained_models(self) -> set[str]:
-        """Keys of the recipes of those that are trained, and not taken as they are."""
-        twins = (self.twin, self.reference.target if self.reference else None)
-        return {recipe for recipe in (self.target * self.trained, *twins) if recipe}
+        """Keys of the recipes of all models it needs, where they are trained and not taken as they are."""
+        needed = {self.target, self.twin, *(reference.target for reference in self.references)}
+        return {recipe for recipe in needed if recipe and self.trained}
 
 
 @dataclass
@@ -174,7 +191,7 @@ class Plan:
 
 
 Task = Target | Reference | Group
-"""What a process does: train a benchmark's model, score a twin, or run the cells of a group."""
+"""What a process does: train a benchmark's model, score one, or run the cells of a group."""
 
 
 def task_name(task: Task) -> str:
@@ -182,7 +199,8 @@ def task_name(task: Task) -> str:
     if isinstance(task, Group):
         return f"{task.benchmark.name} {task.method.name} seed {task.seed}"
     if isinstance(task, Reference):
-        return f"twin{_number(task.replicate)} on {task.benchmark.name}"
+        who = "twin" if task.role == "retrain" else task.role
+        return f"{who}{_number(task.replicate)} on {task.benchmark.name}"
     return f"target {task.name}"
 
 

@@ -15,6 +15,7 @@ from ..core.fingerprint import engine_fingerprint
 from ..core.keys import key, splits_fingerprint
 from ..core.names import ATTACK, EVALUATION, UTILITY
 from ..core.types import Splits
+from ..engine.pair import Pair
 from ..engine.protocol import Protocol, with_protocol, with_rates
 from ..engine.source import Source
 from ..engine.targets import Recipe, recipes
@@ -23,7 +24,7 @@ from ..plugins.registry import Registry
 from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
-from .plan import Cell, Group, Plan, Reference, Spec, Target, UtilityTasks, spec
+from .plan import Cell, Group, Plan, Reference, Scores, Spec, Target, UtilityTasks, spec
 from .plugin_code import plugin_code
 from .tasks import Utility
 
@@ -38,11 +39,13 @@ def make(
     utility: Utility | None = None,
     targets: int = 1,
     limit: str = "",
+    pair: Pair | None = None,
 ) -> Plan:
     """Resolve every setting, load every benchmark's facts, and give every cell its key.
 
     The ``limit`` of damage that stops unlearning is part of the protocol: results of two never meet.
     A seed runs on the target of its number, counted round ``targets`` of them that are trained independently.
+    The models of a ready ``pair`` are taken as they are, whatever the benchmark would train.
 
     Raises HarnessError for anything that would not run: nothing has been computed yet.
     """
@@ -55,20 +58,21 @@ def make(
         attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
         measured = tasks(benchmark.utility_tasks)
         with plugin_code(f"The benchmark '{entry.name}'"):
-            replicates = [recipes(benchmark, splits, source, number) for number in range(targets)]
+            made = [recipes(benchmark, splits, source, number) for number in range(targets)]
+        replicates = [pair.recipes()] if pair else made
         works = []
         for models in replicates if replicates[0]["original"].training else replicates[:1]:
             for role, recipe in models.items():
                 plan.recipes[recipe.key] = Target(chosen, role, recipe.replicate)
             shared = shared_key(chosen, splits, models["original"], source, limit)
             twin = reference(chosen, benchmark, splits, models, shared)
-            works.append(Work(chosen, models, shared, twin, attacks, measured))
+            both = of_pair(chosen, benchmark, models["original"], twin, shared) if pair and twin else None
+            works.append(Work(chosen, models, shared, twin, attacks, measured, both))
         for method in selection.methods:
             cls: type[Method] = method.load()  # type: ignore[assignment]
             if cls.needs_twin and "retrain" not in replicates[0]:
-                plan.left_out.append(
-                    f"{cls.name} on {entry.name}: no model can be trained without its forget set."
-                )
+                reason = "there is no --retrain" if pair else "no model can be trained without its forget set"
+                plan.left_out.append(f"{cls.name} on {entry.name}: {reason}.")
                 continue
             config = with_protocol(cls, resolve(cls, overrides.get(method, {})), source.protocol)
             for number, work in enumerate(works):
@@ -98,14 +102,31 @@ def reference(
     models: Mapping[str, Recipe],
     shared: Mapping[str, Any],
 ) -> Reference | None:
-    """The twin's scores, where there is a twin that says what counts as forgotten, or is compared with."""
+    """The twin's scores, where there is a twin that says what counts as forgotten, or is compared with.
+
+    A twin that was not trained here is always scored, for it may be none.
+    """
     if (twin := models.get("retrain")) is None:
         return None
     compares = type(benchmark).against_twin is not Benchmark.against_twin
-    if not compares and benchmark.threshold(splits) is not None:
+    if twin.training and not compares and benchmark.threshold(splits) is not None:
         return None
-    scored = {**shared, "target": twin.key, "samples": "twin"}
-    return Reference(key(scored), spec, twin.key, twin.replicate)
+    return scores(spec, twin, shared)
+
+
+def scores(spec: Spec, model: Recipe, shared: Mapping[str, Any]) -> Reference:
+    """The scores of a model; those of a twin and of an original are made alike."""
+    scored = {**shared, "target": model.key, "samples": "twin"}
+    trained = model.training is not None
+    return Reference(key(scored), spec, model.key, model.replicate, model.role, trained)
+
+
+def of_pair(
+    spec: Spec, benchmark: Benchmark, original: Recipe, twin: Reference, shared: Mapping[str, Any]
+) -> Scores:
+    """The scores of both models of a ready pair."""
+    forget = "forget", benchmark.forget_metric
+    return Scores(scores(spec, original, shared), twin, forget, benchmark.retain_metric)
 
 
 def attacks_of(
@@ -151,6 +172,13 @@ class Work:
     attacks: Sequence[tuple[str, Spec]]
     """Label and spec of each variant."""
     tasks: UtilityTasks | None
+    pair: Scores | None = None
+
+    @property
+    def family(self) -> str:
+        """Key that the original models of all replicates share; of a ready pair that of both its models."""
+        family = self.models["original"].family
+        return key([family, self.models["retrain"].key]) if self.pair else family
 
     def groups(self, method: Spec, cls: type[Method], seeds: Sequence[int]) -> list[Group]:
         """The groups of one method: one for each unlearned model."""
@@ -170,7 +198,7 @@ class Work:
                 benchmark=self.benchmark,
                 data_fingerprint=self.shared["data"],
                 target=original.key,
-                family=original.family,
+                family=self.family,
                 replicate=original.replicate,
                 trained=original.training is not None,
                 twin=twin,
@@ -178,6 +206,7 @@ class Work:
                 seed=cells[0].seed,
                 cells=tuple(cells),
                 reference=self.reference,
+                pair=self.pair,
             )
             for unlearned, cells in by_model.items()
         ]

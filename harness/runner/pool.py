@@ -19,6 +19,7 @@ from ..store import claims
 from ..store.store import Store, read_samples
 from . import places
 from .context import WorkerContext
+from .pair import examined
 from .plan import Cell, Group, Plan, Reference, task_name
 from .process import TaskProcess
 from .record import Recorder
@@ -37,15 +38,16 @@ EXITED = (
 
 
 def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set[str]) -> None:
-    """Make the models that are missing, then run every group with a cell that is not ``done``.
+    """Make and score the models that are missing, then run every group with a cell that is not ``done``.
 
     ``jobs`` processes run side by side. Two runs may do so in one directory: each task is done by one of
-    them, and waited for by the other. Raises HarnessError when a target cannot be made.
+    them, and waited for by the other. Raises HarnessError when a target cannot be made, or a ready pair is
+    none; one that is odd is told of.
     """
     groups = plan.missing(done)
-    needed = {key for group in groups for key in group.models}
-    references = {group.reference.key: group.reference for group in groups if group.reference}
-    twins = [twin for twin in references.values() if read_samples(twin.path(context.cache)) is None]
+    needed = {key for group in groups for key in group.trained_models}
+    references = dict.fromkeys(reference for group in groups for reference in group.references)
+    unscored = [each for each in references if read_samples(each.path(context.cache)) is None]
     targets = {key: task for key, task in plan.recipes.items() if key in needed}
     untrained = places.to_train(plan, context.cache, done)
     here, cached = context.results / "claims", context.cache / "claims"
@@ -55,7 +57,10 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
             Attempt("make_target", task, cached / key if key in untrained else None)
             for key, task in targets.items()
         )
-        pool.each(Attempt("score_twin", twin, cached / twin.key) for twin in twins)
+        pool.each(Attempt("score", reference, cached / reference.key) for reference in unscored)
+        for scores in dict.fromkeys(group.pair for group in groups if group.pair):
+            if odd := examined(scores, context):
+                tell(Event("ready pair", status="warning", message=odd))
         if jobs > 1:  # the longest first: what is left at the end is short, and no worker waits long
             groups.sort(key=lambda group: -len(group.cells))
         pool.each(Attempt("run_group", group, here / group.key) for group in groups)
@@ -181,10 +186,10 @@ class Pool:
             yield replace(attempt, task=replace(attempt.task, cells=left))
 
     def _lost(self, attempt: Attempt, code: int) -> Attempt:
-        """The second attempt at a target or a twin whose process died. Raises HarnessError for the third."""
+        """The second attempt at a target or scores whose process died. Raises HarnessError for the third."""
         if code < 0 and not attempt.alone:
             return replace(attempt, alone=True)
-        work = "the scoring of a twin" if isinstance(attempt.task, Reference) else "the training of a target"
+        work = "the scoring of a model" if isinstance(attempt.task, Reference) else "the training of a target"
         raise HarnessError(_sentence(code).replace("this cell", work))
 
     def _died(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core import hub
 from ..core.names import TINY, UTILITY
 from ..engine.source import Source
 from ..store.atomic import write_atomically
+from .models import cache_of, models_of
 from .options import RunOptions
-from .resolve import benchmarks_of, cache_of, utility_of
+from .resolve import benchmarks_of, utility_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Prepared:
 
 
 def prepare(options: RunOptions) -> list[Prepared]:
-    """Fetch the model, the facts of every benchmark and the items of lm-eval's tasks; record what they were.
+    """Fetch models, the facts of every benchmark and the items of lm-eval's tasks; record what they were.
 
     The record in the cache holds commits and checksums; of tasks, which the client of ``datasets`` keeps in
     a cache of its own, one SHA-256 over all that decides their scores. What was recorded of others stays; of
@@ -32,7 +33,8 @@ def prepare(options: RunOptions) -> list[Prepared]:
     """
     specs, registry = benchmarks_of(options)
     utility = utility_of(options)
-    prepared = [_model(Source(options.model, revision=options.revision))]
+    source, pair = models_of(options)
+    prepared = [_model(replace(part, prepared=())) for part in (pair.sources if pair else [source])]
     for spec in specs:
         benchmark = spec.make(registry)
         benchmark.load()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..core import hub
 from ..core.config import MethodConfig
-from ..core.frame import Frame
 from ..core.names import CONTROLS, TINY
+from ..engine.pair import Pair
 from ..engine.source import Source
-from ..engine.targets import cache_directory
 from ..errors import ConfigError
 from ..plugins import files
 from ..plugins.classes import PluginClass
@@ -25,6 +22,7 @@ from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
 from ..store.provenance import cores
 from .context import WorkerContext
+from .models import cache_of, models_of
 from .options import RunOptions
 from .plan import Plan, Spec, spec
 from .planner import make
@@ -55,19 +53,11 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
     methods = (*CONTROLS * options.controls, *options.methods)
     selection = select(registry, methods, options.attacks, options.benchmarks)
     overrides = check([*options.settings.items(), *lora_settings(options, selection)], selection, registry)
-    source = source_of(options)
-    if source.spec != TINY:
-        from ..model import loading
-        from ..model.framing import framing_of
-
-        loading.check(source.local())
-        if source.frame.name != "auto":  # said now, and not in every cell
-            framing_of(loading.tokenizer(source.local(), source.trust_remote_code), source.frame)
-        source = source.planned()
+    source, pair = planned(*models_of(options))
     data = data_directories(options.data, selection.benchmarks)
     seeds, utility = range(options.seeds), utility_of(options)
     limit = options.stop.label if options.stop else ""
-    plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit)
+    plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit, pair)
     context = WorkerContext(
         source,
         options.results,
@@ -76,6 +66,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         options.micro_batch,
         options.stop.kl if options.stop else None,
         plugins,
+        pair,
     )
     return ResolvedRun(plan, context, registry, configuration(options, registry, selection, overrides, data))
 
@@ -93,21 +84,25 @@ def benchmarks_of(options: RunOptions) -> tuple[list[Spec], Registry]:
     return specs, registry
 
 
-def cache_of(options: RunOptions) -> Path:
-    """Where targets are kept."""
-    return options.cache or cache_directory()
+def planned(source: Source, pair: Pair | None) -> tuple[Source, Pair | None]:
+    """The models with their files as they are now. Raises ModelError for what is none, or one twice."""
+    if pair:
+        pair = Pair(*map(_planned, pair.sources))
+        pair.check_files()
+        return pair.original, pair
+    return _planned(source), None
 
 
-def source_of(options: RunOptions) -> Source:
-    """Where the model comes from, with what is there of the hub."""
-    prepared = hub.recorded(cache_of(options))
-    frame = Frame(options.frame, date.fromisoformat(options.date))
-    if options.model == TINY and frame.name != "auto":
-        raise ConfigError(
-            f"--frame {frame.name}: the embedded model has a frame of its own; leave it out, or give another "
-            "--model."
-        )
-    return Source(options.model, options.dtype, options.revision, options.trust_remote_code, frame, prepared)
+def _planned(source: Source) -> Source:
+    if source.spec == TINY:
+        return source
+    from ..model import loading
+    from ..model.framing import framing_of
+
+    loading.check(source.local())
+    if source.frame.name != "auto":  # said now, and not in every cell
+        framing_of(loading.load_tokenizer(source.local(), source.trust_remote_code), source.frame)
+    return source.planned()
 
 
 def utility_of(options: RunOptions) -> Utility:
@@ -169,7 +164,8 @@ def configuration(
     data: Mapping[str, Path],
 ) -> dict[str, Any]:
     """The options as plain data: names for 'all', and settings and data by the plugin they belong to."""
-    config = options.model_dump(mode="json", exclude=PLACES | {"settings"})
+    instead = {"model"} if options.original else set()
+    config = options.model_dump(mode="json", exclude=PLACES | {"settings"} | instead)
     config["methods"] = [entry.name for entry in select_methods(registry, options.methods or CONTROLS)]
     config["attacks"] = [str(choice) for choice in selection.attacks] or ["none"]
     config["benchmarks"] = [entry.name for entry in selection.benchmarks]

@@ -1,4 +1,4 @@
-"""The tasks of a worker process: train a target, score a twin, or run the cells of one unlearned model."""
+"""The tasks of a worker process: train a target, score a model, or run the cells of one unlearned model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..core.reports import clustered
 from ..core.types import Event, Tell
-from ..engine.note import check
-from ..engine.targets import recipes, trained_path
+from ..engine.targets import recipes
 from ..errors import HarnessError, PluginError
 from ..plugins.registry import Registry
 from ..plugins.uninstalled import registry
@@ -61,8 +60,8 @@ class Worker:
         recipe.make(self.context.cache, lambda step, steps: self.tell(Event(name, "train", step, steps)))
         self.tell(Event(name, status="done"))
 
-    def score_twin(self, reference: Reference) -> None:
-        """Score the retrain twin on all of a benchmark, unless the cache has it.
+    def score(self, reference: Reference) -> None:
+        """Score the retrain twin, or a ready original, on all of a benchmark, unless the cache has it.
 
         Where that fails, the cells that compare with it will say so, and the others go on.
         """
@@ -72,9 +71,10 @@ class Worker:
         name = task_name(reference)
         self.tell(Event(name, "score", 0, 1))
         try:
-            twin = trained_path(self.context.cache, reference.target)
-            subject = self.context.load(reference.benchmark, self.registry, twin, self.tell, name)
-            check(twin, subject.model)
+            role, trained = reference.role, reference.trained
+            place = self.context.path(role, reference.target, trained)
+            subject = self.context.load(reference.benchmark, self.registry, place, self.tell, name)
+            self.context.check(role, place, trained, subject.model)
             write_samples(path, clustered(subject.score(subject.splits), subject.splits))
         except HarnessError:
             raise

@@ -207,6 +207,23 @@ def test_a_file_that_is_no_longer_what_was_fetched_is_named(client, tmp_path, ki
         keys(tmp_path, tmp_path / "results")
 
 
+def test_a_ready_pair_is_fetched_and_each_at_its_own_revision(client, tmp_path):
+    files = client.repositories["model", MODEL]
+    client.repositories["model", "some-org/twin"] = files | {"config.json": files["config.json"] + b"\n"}
+    pair = {"original": f"{MODEL}@v1", "retrain": "some-org/twin@v2"}
+    given = ("--benchmarks", "tofu", "--cache", tmp_path, "--set", "tofu.forget=forget01")
+    ended = harness_cli("prepare", *given, *(w for name in pair for w in (f"--{name}", pair[name])))
+    assert ended.code == 0, ended.err
+    assert {(MODEL, "v1"), ("some-org/twin", "v2")} < set(client.requests)
+    asked = {(e.repo, e.requested) for e in hub.recorded(tmp_path) if e.kind == "model"}
+    assert asked == {(MODEL, "v1"), ("some-org/twin", "v2")}
+    client.network, client.requests = False, []
+    given = {name: value for name, value in options(tmp_path).items() if name != "model"}
+    run = RunOptions.of(given | pair | {"methods": "gd", "results": tmp_path / "results", "seeds": 1})
+    assert {group.method.name for group in resolved(run).plan.groups} == {"gd", "none", "retrain", "refusal"}
+    assert client.requests == []
+
+
 def test_another_revision_than_the_prepared_one_is_asked_for(client, tmp_path):
     harness_cli(*arguments(tmp_path))
     prepared = hub.recorded(tmp_path)

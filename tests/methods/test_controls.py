@@ -6,7 +6,7 @@ import pytest
 from harness.methods.controls import NoUnlearning, Retrain
 
 from harness.engine.unlearning import unlearn
-from harness.errors import HarnessError
+from harness.errors import HarnessError, ModelError
 from harness.model import loading, models
 
 
@@ -24,6 +24,23 @@ def test_retrain_takes_the_weights_of_the_twin(tiny, tokenizer, tmp_path, make_s
     model = tiny(seed=0)
     unlearn(make_subject(toy_benchmark(), model, retrain=tmp_path / "twin", noted=False), Retrain(), seed=0)
     assert models.weights_fingerprint(model) == models.weights_fingerprint(twin)
+
+
+def test_retrain_refuses_what_does_not_fit(tiny, tokenizer, tmp_path, make_subject, toy_benchmark):
+    subject = make_subject(toy_benchmark(), tiny(), retrain=tmp_path / "other", noted=False)
+    loading.save(tiny(num_hidden_layers=1), tokenizer, subject.retrain, {})
+    with pytest.raises(ModelError, match="no twin of the original: its weights have other names or shapes"):
+        unlearn(subject, Retrain(), seed=0)
+
+
+def test_retrain_refuses_a_twin_with_other_tokens(
+    tiny, make_tokenizer, tmp_path, make_subject, toy_benchmark
+):
+    subject = make_subject(toy_benchmark(), model := tiny(), retrain=tmp_path / "other", noted=False)
+    (tokenizer := make_tokenizer()).add_tokens(["another"])
+    loading.save(model, tokenizer, subject.retrain, {})
+    with pytest.raises(ModelError, match="no twin of the original: its tokenizer has other tokens"):
+        unlearn(subject, Retrain(), seed=0)
 
 
 def test_retrain_without_a_twin_says_so(make_subject, toy_benchmark):

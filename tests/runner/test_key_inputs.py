@@ -22,6 +22,7 @@ from harness.core.base import Method
 from harness.core.benchmark import Benchmark
 from harness.core.frame import DEFAULT, Frame
 from harness.core.types import Example, Fact, Prompt, Question, Splits, Training
+from harness.engine.pair import Pair
 from harness.engine.source import Source
 from harness.engine.targets import recipes
 from harness.model.embedded import Tiny
@@ -60,6 +61,7 @@ class Inputs:
     attack: Spec
     variant: str
     tasks: UtilityTasks
+    pair: Pair | None = None
 
 
 BASE = Inputs(
@@ -100,6 +102,7 @@ def keys(inputs: Inputs) -> dict[str, str]:
         patch.object(harness.engine.source, "Tiny", lambda: inputs.tiny),
     ):
         made = recipes(benchmark, splits, inputs.source, inputs.replicate)
+        made = inputs.pair.recipes() if inputs.pair else made
         shared = planner.shared_key(inputs.benchmark, splits, made["original"], inputs.source)
         twin = planner.reference(inputs.benchmark, benchmark, splits, made, shared)
         attacks = [(inputs.variant, inputs.attack)]
@@ -279,6 +282,31 @@ def test_how_a_model_of_files_is_asked_is_in_all_keys(frame, tmp_path):
     sources = [Source(str(tmp_path), frame=each) for each in (DEFAULT, frame)]
     before, after = (keys(replace(BASE, source=source)) for source in sources)
     assert {part for part in before if before[part] != after[part]} == ALL
+
+
+@pytest.mark.parametrize(("which", "moves"), [("original", MODEL), ("retrain", ALL)])
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_of_a_ready_pair_is_in_the_keys_of_what_its_model_decides(kind, which, moves, tmp_path):
+    found = []
+    for content in ("a", "b", None):
+        for name in ("original", "retrain"):
+            path = tmp_path / name / FILES[kind]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name if name != which else content or "")
+            if name == which and content is None:
+                path.unlink()
+        pair = Pair(*(Source(str(tmp_path / name)) for name in ("original", "retrain")))
+        found.append(keys(replace(BASE, source=pair.original, pair=pair)))
+    for part in ALL:
+        assert len({each[part] for each in found}) == (3 if part in moves else 1)
+
+
+def test_a_ready_twin_is_in_all_keys_whatever_the_method_reads(tmp_path):
+    (tmp_path / "a.json").write_text("a")
+    source = Source(str(tmp_path))
+    pairs = [Pair(source, replace(source, trust_remote_code=code)) for code in (False, True)]
+    first, second = (keys(replace(BASE, source=source, needs_twin=False, pair=pair)) for pair in pairs)
+    assert not {*first.values()} & {*second.values()}
 
 
 @pytest.mark.parametrize(("kind", "name", "setting"), SETTINGS)

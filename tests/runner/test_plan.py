@@ -393,7 +393,7 @@ def test_all_that_is_left_to_do_waits_for_the_twin(compared):
     evaluated = {cell.key for group in mine for cell in group.cells if cell.attack is None}
     left = [group for group in plan.missing(evaluated) if group.benchmark.name == "stub-compared"]
     assert left
-    assert all(twin in group.models for group in (*mine, *left))
+    assert all(twin in group.trained_models for group in (*mine, *left))
 
 
 def test_what_is_left_to_do_keeps_the_rest_of_its_group(wanted):

@@ -97,7 +97,7 @@ def test_a_damaged_file_is_made_again(run, world):
     assert distances(world) == distances(world, "again")
 
 
-@pytest.mark.parametrize("what", ["score_twin", "write_samples"])
+@pytest.mark.parametrize("what", ["score", "write_samples"])
 def test_a_twin_that_could_not_be_scored_fails_all_that_is_held_against_it_and_nothing_else(
     run, world, monkeypatch, what
 ):
@@ -105,7 +105,7 @@ def test_a_twin_that_could_not_be_scored_fails_all_that_is_held_against_it_and_n
         if what == "write_samples":
             raise RuntimeError("no room for a twin")
 
-    place = harness.runner.worker.Worker if what == "score_twin" else harness.runner.worker
+    place = harness.runner.worker.Worker if what == "score" else harness.runner.worker
     monkeypatch.setattr(place, what, fail)
     ended = run("none", "nudge:small", "stub,stub-compared", controls=False, seeds=1, code=1)
     failed = rows(world.path(), benchmark="stub-compared")
