@@ -16,7 +16,7 @@ from ..errors import ModelError
 from .source import Source
 from .targets import Recipe
 
-KEPT = 0.9
+LEAST_RETAINED = 0.9
 """Share of what the original knows of the retain set that a twin of it knows, too."""
 
 Measured = tuple[str, str]
@@ -61,8 +61,9 @@ class Pair:
         """Hold what both score on a benchmark against each other, paired by fact.
 
         Raises ModelError unless the 95 % interval of the difference on the forget set, original minus twin,
-        is above 0. Where the twin's score on the retain set is below :data:`KEPT` of the original's, by the
-        whole interval of ``KEPT * original - twin``, that is returned as a sentence.
+        is above 0. Where the twin's score on the retain set is below :data:`LEAST_RETAINED` of the
+        original's, by the whole interval of ``LEAST_RETAINED * original - twin``, that is returned as a
+        sentence.
         """
         know = _compared(forget, original, retrain)
         if know and not know.low > 0:
@@ -74,13 +75,13 @@ class Pair:
                 f"{self} on {benchmark}: they {found} ({know.of(forget)}). Give an original that was trained "
                 "on it, and a twin that was not."
             )
-        keep = _compared(retain, original, retrain, KEPT)
+        keep = _compared(retain, original, retrain, LEAST_RETAINED)
         if keep is None or not keep.low > 0:
             return None
         return (
-            f"{self} on {benchmark}: they differ in more than the forget set, for of '{retain[0]}' the "
-            f"second one knows less than {KEPT:.0%} of what the first one does ({keep.of(retain)}); what "
-            "counts as forgotten may be too low."
+            f"{self} on {benchmark}: they differ in more than the forget set: of '{retain[0]}' the "
+            f"second one knows less than {LEAST_RETAINED:.0%} of what the first does ({keep.of(retain)}); "
+            "what counts as forgotten may be too low."
         )
 
     def __str__(self) -> str:

@@ -143,7 +143,7 @@ def test_a_twin_that_knows_less_of_the_rest_is_a_warning_and_stays_apart(run, wo
     run(controls=False)
     ended = run("full", "base", controls=False)
     [said] = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
-    assert "of 'retain' the second one knows less than 90% of what the first one does (probability" in said
+    assert "of 'retain' the second one knows less than 90% of what the first does (probability" in said
     both = rows(world.path(), method="none", status="ok")
     warned = [json.loads(row["notes"]).get("pair") for row in both]
     assert sorted(warned, key=str) == sorted([None, said.removeprefix("warning: ")], key=str)
