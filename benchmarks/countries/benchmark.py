@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from harness import Fact, Field, Splits
@@ -30,6 +31,7 @@ class CountriesConfig(MeasuresConfig):
     retain: int = Field(66, ge=2, description="facts to retain, of all relations")
     test: int = Field(60, ge=2, description="facts to test, of countries of which none is forgotten")
     split_seed: int = Field(0, description="decides which facts are forgotten, retained and tested")
+    screen: bool = Field(True, description="ask only what the model answers before anything is unlearned")
     instruct: str | None = Field(
         None,
         description="Alpaca-schema JSON file or hub id for attacks with instructions; none takes 300 of ours",
@@ -41,11 +43,12 @@ class Countries(FaithUnMeasures):
     """Capital, currency, official language and continent of 193 countries, in FaithUn's schema.
 
     For a pretrained model of any size, taken as it is: it needs no file, no network and no training. So there
-    is no twin, and chance is the threshold unless one is set. Of some 590 facts a seed draws the splits. What
-    is asked has one answer, and that is not heard in the country's name. False options are of the same
-    relation and, where there are enough, of the same continent; a base question is asked three times, with
-    other false options each, and counts once. Paraphrases and multi-hop questions ("the country whose capital
-    is ...") are ours; to a capital there is no question with the same answer.
+    is no twin, and chance is the threshold unless one is set. Of some 590 facts those are used that the model
+    answers (``screen``), and a seed draws the splits from them. What is asked has one answer, and that is not
+    heard in the country's name. False options are of the same relation and, where there are enough, of the
+    same continent. A base question is asked three times, with other false options each, and counts once; it
+    is answered where all three are. Paraphrases and multi-hop questions ("the country whose capital is ...")
+    are ours; to a capital there is no question with the same answer.
 
     Metrics are those of ``faithun``, by default in cloze form: a prompt with options is beyond small models.
     """
@@ -63,10 +66,22 @@ class Countries(FaithUnMeasures):
 
     def load(self) -> Splits:
         config = self.config
-        sizes = Sizes(config.forget, config.retain, config.test)
-        splits = sample_splits(self.pool(), config.split_seed, sizes, config.relations)
         if config.instruct is None:
             instructions = make_instructions()
         else:
             instructions = read_instructions(config.instruct, config.instruct_size, self.hub)
-        return Splits({**splits, "instruct": instructions})
+        return Splits({**self.split(self.pool()), "instruct": instructions})
+
+    def split(self, facts: Sequence[Fact]) -> Splits:
+        """The facts in splits."""
+        config = self.config
+        sizes = Sizes(config.forget, config.retain, config.test)
+        return sample_splits(facts, config.split_seed, sizes, config.relations)
+
+    def candidates(self, splits: Splits) -> Sequence[Fact]:
+        """All facts: what the model does not know it is not asked to forget."""
+        return self.pool() if self.config.screen else ()
+
+    def screened(self, splits: Splits, known: Sequence[Fact]) -> Splits:
+        """Splits of what it knows, drawn as those of all facts."""
+        return Splits({**splits, **self.split(known)})

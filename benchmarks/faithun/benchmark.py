@@ -6,10 +6,11 @@ same answer. Accuracy is multiple choice among three options; training is on the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import DataError, Field, Splits, Training
+from harness import DataError, Fact, Field, Splits, Training
 
 from ..instructions import read_instructions
 from ..world.build import world
@@ -27,6 +28,9 @@ class FaithUnConfig(MeasuresConfig):
     max_new_tokens: int = Field(32, ge=1, description="length of a generated answer")
     splits: str | None = Field(
         None, description="directory of the published index files; default: the data directory or its splits/"
+    )
+    screen: bool = Field(
+        False, description="ask only what the model answers before anything is unlearned (Default FS)"
     )
     clusters: int = Field(
         664, ge=1, description="base questions in the file: the index files are made for that many"
@@ -88,6 +92,11 @@ class FaithUn(FaithUnMeasures):
         if self.config.instruct is not None:
             splits["instruct"] = read_instructions(self.config.instruct, self.config.instruct_size, self.hub)
         return Splits(splits)
+
+    def candidates(self, splits: Splits) -> Sequence[Fact]:
+        """The facts of the published splits, where they are to be screened."""
+        asked = ("forget", "retain", "test") if self.config.screen else ()
+        return [fact for split in asked for fact in splits.get(split, ())]
 
 
 class FaithUnMini(FaithUnMeasures):

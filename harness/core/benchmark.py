@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from .config import Config
 from .hub import Hub
-from .types import Measure, Reported, Sample, Splits, Training
+from .types import Fact, Measure, Reported, Sample, Splits, Training
 
 
 class Plugin(ABC):
@@ -88,6 +88,24 @@ class Benchmark(Plugin):
         forget set, and chance where no twin can be made.
         """
         return None
+
+    def candidates(self, splits: Splits) -> Sequence[Fact]:
+        """Return the facts of which only those are asked that the original answers; none: all are asked.
+
+        For pretrained models, which are only asked to forget what they know. The original is scored on them
+        once, as if they were in ``forget``, and answers those on which ``forget_metric`` is 1.
+        """
+        return ()
+
+    def screened(self, splits: Splits, known: Sequence[Fact]) -> Splits:
+        """Return the splits to use where the original answers ``known`` of the candidates.
+
+        By default every split loses its candidates that are not answered. Raises ConfigError where too few
+        are left, saying how many are needed.
+        """
+        answered = {fact.id for fact in known}
+        lost = {fact.id for fact in self.candidates(splits)} - answered
+        return Splits({name: tuple(f for f in facts if f.id not in lost) for name, facts in splits.items()})
 
     def aggregates(self, samples: Sequence[Sample]) -> Mapping[str, float]:
         """Return what adds up all samples of one model; the key ``utility`` fills that column.

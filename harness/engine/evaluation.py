@@ -46,6 +46,7 @@ def facts_about(subject: ModelUnderTest) -> dict[str, Any]:
     """What a reader of the row needs to know about the benchmark."""
     framing = subject.tokens.framing
     return {
+        **subject.screened,
         "frame": framing.name,
         **({"prompt_date": framing.date} if framing.date else {}),
         "forget_metric": subject.benchmark.forget_metric,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol as Interface
@@ -47,6 +47,8 @@ class ModelUnderTest:
     max_tokens: int = 4096
     """Tokens scored at once; changes memory, not results."""
     advance: Advance = silent
+    screened: Mapping[str, int] = field(default_factory=dict)
+    """How many facts the original was asked, and how many were screened out, where that was done."""
     twin: Sequence[Sample] | None = None
     """Samples of the retrain twin on all splits, where there is one: it says what counts as forgotten."""
     most_damage: float | None = None

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.types import Event, Tell
+from ..core.types import Event, Sample, Tell
 from ..engine import note
 from ..engine.pair import Pair
 from ..engine.source import Source
 from ..engine.targets import trained_path
+from ..errors import HarnessError
 from ..plugins.registry import Registry
 from ..plugins.uninstalled import Uninstalled
-from .plan import Spec
+from ..store.store import read_samples
+from .plan import Reference, Spec
 from .planner import loaded
 
 if TYPE_CHECKING:
@@ -54,6 +56,29 @@ class WorkerContext:
     def _taken(self, role: str) -> Source:
         """Where a model comes from that is taken as it is."""
         return self.pair.retrain if self.pair and self.pair.retrain and role == "retrain" else self.source
+
+    def screen(self, subject: ModelUnderTest, screening: Reference | None) -> None:
+        """Have the subject asked only what the original answers, where that was found out.
+
+        Raises HarnessError where its scores are not there.
+        """
+        if screening is None:
+            return
+        from ..engine.screening import apply
+
+        samples = self.samples(screening)
+        subject.splits, subject.screened = apply(subject.benchmark, subject.splits, samples)
+
+    def samples(self, reference: Reference) -> list[Sample]:
+        """What a model scores. Raises HarnessError where that is not there."""
+        path = reference.path(self.cache)
+        if (samples := read_samples(path)) is None:
+            who = "retrain twin" if reference.role == "retrain" else "original model"
+            raise HarnessError(
+                f"The scores of the {who} are not in {path}: it could not be scored, or the file "
+                "was removed. Run again to have it scored."
+            )
+        return samples
 
     def load(
         self, spec: Spec, registry: Registry, path: Path, tell: Tell, task: str, twin: Path | None = None

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from ..core.base import Attack
 from ..core.names import ATTACK, EVALUATION, UTILITY
-from ..core.types import Cost, Event, Outcome, Sample, Tell
+from ..core.types import Cost, Event, Outcome, Tell
 from ..engine.cell import UnlearnedModel
 from ..engine.integrity import Tampered
 from ..engine.surroundings import Surroundings
 from ..engine.under_test import ModelUnderTest
-from ..errors import HarnessError, StoreError
+from ..errors import StoreError
 from ..plugins.registry import Registry
-from ..store.store import Store, read_samples
+from ..store.store import Store
 from . import pair, utility
 from . import tasks as lm_eval_tasks
 from .context import WorkerContext
-from .plan import Cell, Group, Reference, task_name
+from .plan import Cell, Group, task_name
 from .record import Recorder
 
 
@@ -67,7 +67,8 @@ class GroupRun:
         path = context.path("original", group.target, group.trained)
         twin = context.path("retrain", group.twin, group.trained) if group.twin else None
         subject = context.load(group.benchmark, self.registry, path, self.tell, task, twin)
-        scored = {reference.role: self._samples(reference) for reference in group.references}
+        context.screen(subject, group.screening)
+        scored = {each.role: context.samples(each) for each in group.references if not each.screens}
         subject.twin = scored.get("retrain")
         return subject, context.check("original", path, group.trained, subject.model)
 
@@ -102,17 +103,6 @@ class GroupRun:
                     return
             else:
                 recorder.done(row, outcome)
-
-    def _samples(self, reference: Reference) -> list[Sample]:
-        """What the twin or a ready original scores. Raises HarnessError where that is not there."""
-        path = reference.path(self.context.cache)
-        if (samples := read_samples(path)) is None:
-            who = "retrain twin" if reference.role == "retrain" else "original model"
-            raise HarnessError(
-                f"The scores of the {who} are not in {path}: it could not be scored, or the file "
-                "was removed. Run again to have it scored."
-            )
-        return samples
 
     def _evaluate(self, model: UnlearnedModel, cell: Cell) -> Outcome:
         """The benchmark's own metrics."""

@@ -99,7 +99,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the retrain twin scores on a benchmark, or a ready original: made once, before any group."""
+    """What a model scores on a benchmark, the retrain twin or an original: made once, before any group."""
 
     key: str
     benchmark: Spec
@@ -109,6 +109,10 @@ class Reference:
     role: str = "retrain"
     trained: bool = True
     """Whether that recipe trains the model, or takes it as it is."""
+    screens: bool = False
+    """Whether it is asked the benchmark's candidates, to use those that it answers."""
+    screening: Reference | None = None
+    """What says which facts are used, where they are screened."""
 
     def path(self, cache: Path) -> Path:
         """The file of its samples."""
@@ -150,13 +154,14 @@ class Group:
     """The twin's scores, which say what counts as forgotten and what its evaluation is compared with."""
     pair: Scores | None = None
     """The same with the original's, where both are a ready pair."""
+    screening: Reference | None = None
+    """What the original scores on candidates, which says which facts are used."""
 
     @property
     def references(self) -> tuple[Reference, ...]:
         """All scores that it needs."""
-        if self.pair:
-            return self.pair.original, self.pair.retrain
-        return (self.reference,) if self.reference else ()
+        both = (self.pair.original, self.pair.retrain) if self.pair else (self.reference,)
+        return tuple(reference for reference in (self.screening, *both) if reference)
 
     @property
     def trained_models(self) -> set[str]:

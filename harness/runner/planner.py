@@ -65,9 +65,12 @@ def make(
             for role, recipe in models.items():
                 plan.recipes[recipe.key] = Target(chosen, role, recipe.replicate)
             shared = shared_key(chosen, splits, models["original"], source, limit)
-            twin = reference(chosen, benchmark, splits, models, shared)
+            screening = screening_of(chosen, benchmark, splits, models["original"], shared)
+            if screening:
+                shared["screening"] = screening.key
+            twin = reference(chosen, benchmark, splits, models, shared, screening)
             both = of_pair(chosen, benchmark, models["original"], twin, shared) if pair and twin else None
-            works.append(Work(chosen, models, shared, twin, attacks, measured, both))
+            works.append(Work(chosen, models, shared, twin, attacks, measured, both, screening))
         for method in selection.methods:
             cls: type[Method] = method.load()  # type: ignore[assignment]
             if cls.needs_twin and "retrain" not in replicates[0]:
@@ -95,12 +98,27 @@ def shared_key(
     }
 
 
+def screening_of(
+    spec: Spec, benchmark: Benchmark, splits: Splits, original: Recipe, shared: Mapping[str, Any]
+) -> Reference | None:
+    """What the original scores on the benchmark's candidates, where it has such."""
+    with plugin_code(f"The benchmark '{spec.name}'"):
+        candidates = tuple(benchmark.candidates(splits))
+    if not candidates:
+        return None
+    asked = splits_fingerprint(Splits({"candidates": candidates}))
+    trained = original.training is not None
+    identity = key({**shared, "samples": "candidates", "candidates": asked})
+    return Reference(identity, spec, original.key, original.replicate, "original", trained, screens=True)
+
+
 def reference(
     spec: Spec,
     benchmark: Benchmark,
     splits: Splits,
     models: Mapping[str, Recipe],
     shared: Mapping[str, Any],
+    screening: Reference | None = None,
 ) -> Reference | None:
     """The twin's scores, where there is a twin that says what counts as forgotten, or is compared with.
 
@@ -111,14 +129,17 @@ def reference(
     compares = type(benchmark).against_twin is not Benchmark.against_twin
     if twin.training and not compares and benchmark.threshold(splits) is not None:
         return None
-    return scores(spec, twin, shared)
+    return scores(spec, twin, shared, screening)
 
 
-def scores(spec: Spec, model: Recipe, shared: Mapping[str, Any]) -> Reference:
+def scores(
+    spec: Spec, model: Recipe, shared: Mapping[str, Any], screening: Reference | None = None
+) -> Reference:
     """The scores of a model; those of a twin and of an original are made alike."""
     scored = {**shared, "target": model.key, "samples": "twin"}
     trained = model.training is not None
-    return Reference(key(scored), spec, model.key, model.replicate, model.role, trained)
+    identity = key(scored)
+    return Reference(identity, spec, model.key, model.replicate, model.role, trained, screening=screening)
 
 
 def of_pair(
@@ -126,7 +147,7 @@ def of_pair(
 ) -> Scores:
     """The scores of both models of a ready pair."""
     forget = "forget", benchmark.forget_metric
-    return Scores(scores(spec, original, shared), twin, forget, benchmark.retain_metric)
+    return Scores(scores(spec, original, shared, twin.screening), twin, forget, benchmark.retain_metric)
 
 
 def attacks_of(
@@ -173,6 +194,7 @@ class Work:
     """Label and spec of each variant."""
     tasks: UtilityTasks | None
     pair: Scores | None = None
+    screening: Reference | None = None
 
     @property
     def family(self) -> str:
@@ -207,6 +229,7 @@ class Work:
                 cells=tuple(cells),
                 reference=self.reference,
                 pair=self.pair,
+                screening=self.screening,
             )
             for unlearned, cells in by_model.items()
         ]

@@ -57,7 +57,10 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
             Attempt("make_target", task, cached / key if key in untrained else None)
             for key, task in targets.items()
         )
-        pool.each(Attempt("score", reference, cached / reference.key) for reference in unscored)
+        for screens in (True, False):  # which facts are asked is known before anything else is scored
+            pool.each(
+                Attempt("score", each, cached / each.key) for each in unscored if each.screens == screens
+            )
         for scores in dict.fromkeys(group.pair for group in groups if group.pair):
             if odd := examined(scores, context):
                 tell(Event("ready pair", status="warning", message=odd))

@@ -61,7 +61,7 @@ class Worker:
         self.tell(Event(name, status="done"))
 
     def score(self, reference: Reference) -> None:
-        """Score the retrain twin, or a ready original, on all of a benchmark, unless the cache has it.
+        """Score a model on all of a benchmark, or the original on its candidates, unless the cache has it.
 
         Where that fails, the cells that compare with it will say so, and the others go on.
         """
@@ -70,12 +70,20 @@ class Worker:
             return
         name = task_name(reference)
         self.tell(Event(name, "score", 0, 1))
+        from ..engine import screening
+
         try:
             role, trained = reference.role, reference.trained
             place = self.context.path(role, reference.target, trained)
             subject = self.context.load(reference.benchmark, self.registry, place, self.tell, name)
             self.context.check(role, place, trained, subject.model)
-            write_samples(path, clustered(subject.score(subject.splits), subject.splits))
+            if reference.screens:
+                samples = screening.ask(subject)
+                screening.apply(subject.benchmark, subject.splits, samples)  # whether enough are left
+                write_samples(path, samples)
+            else:
+                self.context.screen(subject, reference.screening)
+                write_samples(path, clustered(subject.score(subject.splits), subject.splits))
         except HarnessError:
             raise
         except BaseException as error:
