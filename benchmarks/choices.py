@@ -29,7 +29,7 @@ Scoring = tuple[tuple[Request, ...], Callable[..., float]]
 
 
 def option_prompt(question: Question, seed: int | str) -> Prompt:
-    """The prompt about one question. The order of its options depends on them, the question and the seed alone."""
+    """The prompt about one question. Options, question and seed alone decide the order of the options."""
     options = [question.answer, *question.options]
     Random("|".join((str(seed), question.text, *options))).shuffle(options)
     return Prompt(TEMPLATE.format(question=question.text, options=", ".join(options)), literal=True)
