@@ -15,7 +15,7 @@ from .report import terminal
 from .report.console import Level, note, say, telling
 from .report.progress import RunProgress
 from .report.results import Results
-from .report.time_left import TimeLeft, expected
+from .report.time_left import TimeLeft, duration, expected
 from .runner import config as configurations
 from .runner import estimate, places
 from .runner.estimate import Estimate
@@ -145,6 +145,7 @@ def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimat
         to_train=[plan.recipes[key].name for key in places.to_train(plan, run.context.cache, done)],
         left_out=plan.left_out,
         time=_in_words(left) if left.cells else "",
+        to_convert=_conversion(run, done),
     )
 
 
@@ -157,6 +158,14 @@ def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str
     workers = min(options.jobs or default_jobs(), cores())
     to_train = places.to_train(plan, run.context.cache, done)
     return estimate.estimate(plan, display_name(plan.source), done, to_train, workers, known)
+
+
+def _conversion(run: ResolvedRun, done: set[str]) -> str:
+    """How long the model's GGUF file takes to be converted, where it must be."""
+    file = run.plan.source.file
+    if file is None or places.to_convert(run.plan.source, run.plan, run.context.cache, done) is None:
+        return ""
+    return duration(file.stat().st_size / estimate.UNPACKED)
 
 
 def _in_words(left: Estimate) -> str:

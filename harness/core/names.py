@@ -1,4 +1,4 @@
-"""Names with a fixed meaning: controls, stages of a cell, the embedded model, lm-eval's aggregate."""
+"""Names with a fixed meaning: controls, stages of a cell, models by a word, lm-eval's aggregate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ ORIGINAL, RETRAIN, REFUSAL = CONTROLS = ("none", "retrain", "refusal")
 """The methods every table carries: untouched, never taught, and hiding by construction."""
 
 TINY = "tiny"
+SMOLLM2 = "smollm2"
+"""SmolLM2-135M-Instruct, from a package of pip."""
 
 EVALUATION, UTILITY, ATTACK = STAGES = ("evaluation", "utility", "attack")
 """What a cell does with an unlearned model: the benchmark's own metrics, lm-eval's tasks, or an attack. The

@@ -1,34 +1,52 @@
-"""The note beside a trained target: what was made there, to hold against it what is loaded from there."""
+"""The note beside a model in the cache: what was made there, to hold against it what is loaded from there."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.keys import file_digest
 from ..core.types import Cost
-from ..errors import ModelError
+from ..errors import HarnessError, ModelError
 from ..model.files import WEIGHTS, files_of
 
 if TYPE_CHECKING:
     from torch import nn
 
 DONE = "harness.json"
-"""Its name. It is written last: without it there is no target."""
+"""Its name. It is written last: without it there is no model."""
 
 
 def note(directory: Path, key: str, role: str, model: nn.Module, cost: Cost) -> str:
-    """The note of the target with this ``key``, whose files are in ``directory``, and what it cost."""
+    """The note of the model with this ``key``, whose files are in ``directory``, and what it cost."""
     from ..model import models
 
     made = {"key": key, "role": role, "cost": asdict(cost)}
     return json.dumps({**made, "weights": models.weights_fingerprint(model), "files": _digests(directory)})
 
 
+def keep(model: nn.Module, tokenizer: Any, directory: Path, role: str, cost: Cost) -> None:
+    """Save a model with its note, in one step: both are there, or nothing. The directory's name is its key.
+
+    Raises HarnessError where it cannot be written.
+    """
+    from ..model import loading
+
+    noted = partial(note, key=directory.name, role=role, model=model, cost=cost)
+    try:
+        loading.save(model, tokenizer, directory, {DONE: noted})
+    except OSError as error:
+        raise HarnessError(
+            f"{directory} could not be written ({error.strerror or error}); make room or use another "
+            "--cache, and run again."
+        ) from error
+
+
 def check(directory: Path, model: nn.Module | None = None) -> str:
-    """The fingerprint of a target's weights. Raises ModelError where it is not what was trained there.
+    """The fingerprint of a model's weights. Raises ModelError where it is not what was made there.
 
     With the ``model`` that was loaded from there its weights are hashed as they are in memory, and without
     it the files that hold them.
@@ -57,7 +75,7 @@ def _read(directory: Path) -> tuple[str, dict[str, str]]:
     if not isinstance(weights, str) or not isinstance(files, dict):
         raise _stranger(directory, f"{DONE} is damaged")
     if key != directory.name:
-        raise _stranger(directory, "it is another target")
+        raise _stranger(directory, "it is another model")
     return weights, files
 
 
@@ -75,5 +93,5 @@ def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _stranger(directory: Path, why: str) -> ModelError:
     return ModelError(
-        f"The model in {directory} is not what was trained there: {why}. Delete that directory and run again."
+        f"The model in {directory} is not what was made there: {why}. Delete that directory and run again."
     )

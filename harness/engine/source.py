@@ -1,23 +1,30 @@
-"""Where a model comes from: embedded, a directory, or the hub."""
+"""Where a model comes from: embedded, a directory, a GGUF file, or the hub."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.frame import DEFAULT, Frame
 from ..core.hub import Fetched, Hub
 from ..core.keys import key
-from ..core.names import TINY
+from ..core.names import SMOLLM2, TINY
+from ..core.types import Cost
 from ..errors import HarnessError, ModelError
 from ..model.embedded import Tiny
 from ..model.files import PATTERNS, Snapshot, snapshot_of
+from . import note
+from .cache import cache_directory
 from .protocol import EMBEDDED, PUBLISHED, Protocol
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a model comes from: ``tiny``, a directory, or a hub id."""
+    """Where a model comes from: ``tiny``, ``smollm2``, a directory, a GGUF file, or a hub id."""
 
     spec: str = TINY
     dtype: str = "float32"
@@ -29,14 +36,40 @@ class Source:
     """What is there of the hub's models and data sets."""
     snapshot: Snapshot | None = None
     """Its files when the run was planned; a worker holds what it loads against them."""
+    cache: Path | None = None
+    """Where a model is kept that is converted from a GGUF file; None takes the user's cache."""
 
     @property
     def protocol(self) -> Protocol:
         """The budgets that fit the model's size."""
         return EMBEDDED if self.spec == TINY else PUBLISHED
 
+    @property
+    def file(self) -> Path | None:
+        """The GGUF file, where the model comes from one. Raises ModelError where it is not there."""
+        if self.spec == SMOLLM2:
+            from ..model import gguf
+
+            return gguf.packaged()
+        path = Path(self.spec).expanduser()
+        if path.suffix != ".gguf" or path.is_dir():
+            return None
+        if not path.is_file():
+            raise ModelError(f"There is no GGUF file {path}.")
+        return path
+
+    @property
+    def converted(self) -> Path:
+        """The directory with the model of a GGUF file, once it is converted. Raises ModelError."""
+        return (self.cache or cache_directory()) / "models" / self._content()
+
     def local(self) -> Path:
-        """The directory with the model's files; a hub id is fetched first. Raises ModelError."""
+        """The directory with the model's files; a hub id is fetched first, and a GGUF file converted.
+
+        Raises ModelError, and HarnessError where the cache cannot be written.
+        """
+        if self.file:
+            return self._convert(self.file)
         directory = Path(self.spec).expanduser()
         if directory.is_dir():
             return directory
@@ -66,21 +99,63 @@ class Source:
         definition."""
         if self.spec == TINY:
             return key(asdict(Tiny()))
-        files = key([(self.snapshot or snapshot_of(self.local())).fingerprint, self.frame.identity()])
+        files = key([self._content(), self.frame.identity()])
         # Code that comes with a model may make another one of the same files.
         return key([files, "with its code"]) if self.trust_remote_code else files
 
     def planned(self) -> Source:
-        """The same, with its files as they are now."""
-        return self if self.spec == TINY else replace(self, snapshot=snapshot_of(self.local()))
+        """The same, with its files as they are now. Raises ModelError where they cannot hold a model."""
+        if self.spec == TINY:
+            return self
+        from ..model import gguf, loading
 
-    def check(self, directory: Path) -> None:
-        """Raise ModelError where a file of the model that was loaded is not what the run was planned with.
+        if file := self.file:
+            planned = replace(self, snapshot=snapshot_of(file))
+            if not planned.is_converted():
+                gguf.check(file)
+            return planned
+        directory = self.local()
+        loading.check(directory)
+        return replace(self, snapshot=snapshot_of(directory))
 
-        It costs a look at each file, and reading those that were touched.
+    def is_converted(self) -> bool:
+        """Whether the cache has the model of the GGUF file."""
+        return (self.converted / note.DONE).is_file()
+
+    def check(self, directory: Path, model: nn.Module | None = None) -> None:
+        """Raise ModelError where what was loaded from a directory is not what the run was planned with.
+
+        It costs a look at each file, and reading those that were touched. What was converted is held against
+        its note: the files, or the weights of the ``model`` as they are in memory.
         """
-        if self.snapshot and (name := self.snapshot.changed(directory)):
-            raise ModelError(
-                f"{directory / name} was changed while the run went on, and its keys are those of what was "
-                "there before: leave the model alone while it is used, and run again."
-            )
+        if self.file:
+            note.check(directory, model if self.dtype == "float32" else None)  # as it is kept
+        elif self.snapshot and (name := self.snapshot.changed(directory)):
+            raise _changed(directory / name)
+
+    def _content(self) -> str:
+        """The files of a directory; a GGUF file, and what reads it."""
+        files = (self.snapshot or snapshot_of(self.file or self.local())).fingerprint
+        if self.file is None:
+            return files
+        from ..model import gguf
+
+        return key([files, gguf.reader_fingerprint()])
+
+    def _convert(self, file: Path) -> Path:
+        """The directory with the model of a GGUF file, which is written unless it is there."""
+        from ..model import gguf
+
+        if not self.is_converted():
+            model, tokenizer = gguf.convert(file)
+            if self.snapshot and self.snapshot.changed(file) is not None:
+                raise _changed(file)
+            note.keep(model, tokenizer, self.converted, "converted", Cost())
+        return self.converted
+
+
+def _changed(path: Path) -> ModelError:
+    return ModelError(
+        f"{path} was changed while the run went on, and its keys are those of what was "
+        "there before: leave the model alone while it is used, and run again."
+    )

@@ -7,14 +7,11 @@ as it is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from platformdirs import user_cache_path
 
 from ..core.benchmark import Benchmark
 from ..core.fingerprint import engine_fingerprint
@@ -23,7 +20,7 @@ from ..core.names import TINY
 from ..core.types import Cost, Splits, Training
 from ..errors import HarnessError
 from ..model.embedded import Tiny, tiny_model, word_tokenizer
-from .note import DONE, check, note
+from .note import DONE, check, keep
 from .source import Source
 
 if TYPE_CHECKING:
@@ -102,7 +99,7 @@ class Recipe:
             model, tokenizer = loading.load(
                 base, self.source.dtype, trust_remote_code=self.source.trust_remote_code
             )
-            self.source.check(base)
+            self.source.check(base, model)
             epochs, lr, batch_size = (
                 self.training.epochs,
                 self.training.learning_rate,
@@ -118,14 +115,7 @@ class Recipe:
             advance,
             self.replicate,
         )
-        notes = {DONE: partial(note, key=self.key, role=self.role, model=model, cost=cost)}
-        try:
-            loading.save(model, tokenizer, path, notes)
-        except OSError as error:
-            raise HarnessError(
-                f"{path} could not be written ({error.strerror or error}); make room or use another --cache, "
-                "and run again."
-            ) from error
+        keep(model, tokenizer, path, self.role, cost)
         return path
 
 
@@ -162,12 +152,6 @@ def fit(
 def trained_path(cache: Path, recipe: str) -> Path:
     """The directory of a model that was trained by the recipe with this key."""
     return cache / "targets" / recipe
-
-
-def cache_directory() -> Path:
-    """Where targets are kept: $HARNESS_CACHE, or the user's cache directory on this system."""
-    chosen = os.environ.get("HARNESS_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("unlearning-harness", appauthor=False)
 
 
 def recipes(benchmark: Benchmark, splits: Splits, source: Source, replicate: int = 0) -> dict[str, Recipe]:

@@ -24,7 +24,9 @@ Stamp = tuple[int, int, int]
 
 
 def files_of(directory: Path) -> dict[str, Path]:
-    """The files of a model directory that decide what it computes, by their path in it."""
+    """The files of a model directory that decide what it computes, by their path in it; of a file, itself."""
+    if directory.is_file():
+        return {"": directory}
     own = (path for pattern in PATTERNS for path in directory.glob(pattern))
     named = {path.relative_to(directory).as_posix(): path for path in own}
     named |= {name: directory / name for name in _shards(directory)}

@@ -26,7 +26,7 @@ def default_device() -> torch.device:
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
 
 
-def tokenizer(directory: Path, trust_remote_code: bool = False) -> Any:
+def load_tokenizer(directory: Path, trust_remote_code: bool = False) -> Any:
     """The tokenizer of a model directory. Raises ModelError."""
     from transformers import AutoTokenizer
 
@@ -39,7 +39,7 @@ def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = Fals
     from transformers import AutoModelForCausalLM
 
     check(directory)
-    words = tokenizer(directory, trust_remote_code)
+    tokenizer = load_tokenizer(directory, trust_remote_code)
     with _said_of(directory):
         # Weights that are missing or of another shape are only reported: transformers would make them up.
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -49,15 +49,9 @@ def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = Fals
             ignore_mismatched_sizes=True,
             trust_remote_code=trust_remote_code,
         )
-    model, report = loaded
-    absent = sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])])
-    if absent:
-        raise ModelError(
-            f"The model '{directory}' cannot be loaded: {len(absent)} weights that its config.json asks for "
-            f"are missing or have another shape, '{absent[0]}' among them."
-        )
+    model = whole(directory, loaded)
     model.to(default_device())
-    return model.eval(), words
+    return model.eval(), tokenizer
 
 
 @contextmanager
@@ -68,6 +62,18 @@ def _said_of(directory: Path) -> Iterator[None]:
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"The model '{directory}' cannot be loaded: {reason}") from error
+
+
+def whole(path: Path, loaded: Any) -> nn.Module:
+    """The model that transformers loaded, of (model, report). Raises ModelError where it lacks weights."""
+    model, report = loaded
+    absent = sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])])
+    if absent:
+        raise ModelError(
+            f"The model '{path}' cannot be loaded: {len(absent)} weights that its configuration asks for "
+            f"are missing or have another shape, '{absent[0]}' among them."
+        )
+    return model
 
 
 def check(directory: Path) -> None:

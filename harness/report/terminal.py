@@ -38,6 +38,8 @@ class PlanSummary:
     """A sentence for each thing that cannot be run."""
     time: str = ""
     """What the rest takes, in words; nothing where there is no rest."""
+    to_convert: str = ""
+    """How long it takes to make the model of its GGUF file first; nothing where that is not to be done."""
 
     def lines(self) -> Iterable[str]:
         """The summary as text."""
@@ -46,6 +48,8 @@ class PlanSummary:
         yield f"attacks: {', '.join(self.attacks) or 'none'}"
         yield from (f"utility: {', '.join(tasks)} ({engine})" for engine, tasks in self.utility.items())
         yield f"cells: {self.cells}, of which {self.done} are in {self.results} already"
+        if self.to_convert:
+            yield f"model to convert first: {self.model}, once (some {self.to_convert})"
         if self.to_train:
             yield f"models to train first: {', '.join(self.to_train)}"
         if self.time:

@@ -50,7 +50,7 @@ class WorkerContext:
             return note.check(path, model)
         from ..model import models
 
-        self._taken(role).check(path)
+        self._taken(role).check(path, model)
         return models.weights_fingerprint(model)
 
     def _taken(self, role: str) -> Source:

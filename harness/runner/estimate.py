@@ -25,6 +25,9 @@ TARGET = "target"
 LONG = 30 * 60
 """Seconds from which on a run is a long one."""
 
+UNPACKED = 20e6
+"""Bytes of a GGUF file that are converted in a second."""
+
 MANY = 200
 """Cells of which nothing is known from which on it may be."""
 

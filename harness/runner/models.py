@@ -8,9 +8,9 @@ from pathlib import Path
 from ..core import hub
 from ..core.frame import Frame
 from ..core.names import TINY
+from ..engine.cache import cache_directory
 from ..engine.pair import Pair
 from ..engine.source import Source
-from ..engine.targets import cache_directory
 from ..errors import ConfigError
 from .options import RunOptions
 
@@ -22,14 +22,22 @@ def cache_of(options: RunOptions) -> Path:
 
 def source_of(options: RunOptions, spec: str, revision: str | None) -> Source:
     """Where a model comes from and how it is asked, with what is there of the hub. Raises ConfigError."""
-    prepared = hub.recorded(cache_of(options))
+    cache = cache_of(options)
     frame = Frame(options.frame, date.fromisoformat(options.date))
     if spec == TINY and frame.name != "auto":
         raise ConfigError(
             f"--frame {frame.name}: the embedded model has a frame of its own; leave it out, or give another "
             "--model."
         )
-    return Source(spec, options.dtype, revision, options.trust_remote_code, frame, prepared)
+    return Source(
+        spec,
+        options.dtype,
+        revision,
+        options.trust_remote_code,
+        frame,
+        hub.recorded(cache),
+        cache=cache,
+    )
 
 
 def models_of(options: RunOptions) -> tuple[Source, Pair | None]:

@@ -94,7 +94,9 @@ class RunOptions(BaseModel):
     methods: Names = Field(("all",), description="Methods, separated by commas, or 'all'.")
     attacks: Names = Field(("all",), description="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")
     benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
-    model: Model = Field(TINY, description="'tiny' (embedded), a model directory, or a hub id.")
+    model: Model = Field(
+        TINY, description="'tiny' (embedded), 'smollm2' (a package's), a directory, a GGUF file, or a hub id."
+    )
     original: MaybeModel = Field(
         None, description="In place of --model: one that knows the facts, taken as it is. DIR or ID@REVISION."
     )

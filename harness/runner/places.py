@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..core import aside
 from ..engine.note import DONE
+from ..engine.source import Source
 from ..engine.targets import trained_path
 from ..errors import StoreError
 from ..store import claims
@@ -22,13 +23,28 @@ def to_train(plan: Plan, cache: Path, done: set[str]) -> list[str]:
     return [key for key in plan.recipes if key in needed and not (trained_path(cache, key) / DONE).is_file()]
 
 
+def is_read(plan: Plan, cache: Path, done: set[str]) -> bool:
+    """Whether the model that the run was given is loaded: to be trained, or to be unlearned as it is."""
+    taken = any(not group.trained for group in plan.missing(done))
+    return taken or bool(to_train(plan, cache, done))
+
+
+def to_convert(source: Source, plan: Plan, cache: Path, done: set[str]) -> Path | None:
+    """Where a model will be that has to be made of a GGUF file first; None where there is none."""
+    if source.file is None or source.is_converted() or not is_read(plan, cache, done):
+        return None
+    return source.converted
+
+
 def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
     """Raise StoreError where something has to be written and cannot be."""
     groups = plan.missing(done)
     if groups:
         for table in TABLES:
             _try(context.results / table, "use another --results directory")
-    cache = "use another --cache: what a run trains is kept there"
+    cache = "use another --cache: what a run makes is kept there"
+    if converted := to_convert(plan.source, plan, context.cache, done):
+        _try(converted.parent, cache)
     for key in to_train(plan, context.cache, done)[:1]:
         _try(trained_path(context.cache, key).parent, cache)
     scores = {reference.path(context.cache) for group in groups for reference in group.references}
@@ -39,7 +55,8 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
 def sweep(context: WorkerContext) -> None:
     """Remove what processes that were killed have left: files written aside, and claims that nobody holds."""
     written = [context.results / name for name in (*TABLES, FOLDER)]
-    for directory in (*written, context.cache, context.cache / "targets", context.cache / "twins"):
+    kept = [context.cache / name for name in ("models", "targets", "twins")]
+    for directory in (*written, context.cache, *kept):
         aside.sweep(directory)
     for directory in (context.results, context.cache):
         claims.sweep(directory / "claims")

@@ -195,8 +195,15 @@ class Plan:
         return rest
 
 
-Task = Target | Reference | Group
-"""What a process does: train a benchmark's model, score one, or run the cells of a group."""
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A model of a run, to be made of its GGUF file before anything loads it."""
+
+    source: Source
+
+
+Task = Conversion | Target | Reference | Group
+"""What a process does: convert a model, train a benchmark's, score one, or run the cells of a group."""
 
 
 def task_name(task: Task) -> str:
@@ -206,6 +213,8 @@ def task_name(task: Task) -> str:
     if isinstance(task, Reference):
         who = "twin" if task.role == "retrain" else task.role
         return f"{who}{_number(task.replicate)} on {task.benchmark.name}"
+    if isinstance(task, Conversion):
+        return f"model {Path(task.source.spec).name}"
     return f"target {task.name}"
 
 

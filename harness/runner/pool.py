@@ -20,7 +20,7 @@ from ..store.store import Store, read_samples
 from . import places
 from .context import WorkerContext
 from .pair import examined
-from .plan import Cell, Group, Plan, Reference, task_name
+from .plan import Cell, Conversion, Group, Plan, Reference, task_name
 from .process import TaskProcess
 from .record import Recorder
 
@@ -41,7 +41,7 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
     """Make and score the models that are missing, then run every group with a cell that is not ``done``.
 
     ``jobs`` processes run side by side. Two runs may do so in one directory: each task is done by one of
-    them, and waited for by the other. Raises HarnessError when a target cannot be made, or a ready pair is
+    them, and waited for by the other. Raises HarnessError when a model cannot be made, or a ready pair is
     none; one that is odd is told of.
     """
     groups = plan.missing(done)
@@ -53,6 +53,11 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
     here, cached = context.results / "claims", context.cache / "claims"
     with Pool(context, jobs, tell, groups) as pool:
         # What is in the cache is only looked at: that needs no claim, and no cache that can be written.
+        for source in context.pair.sources if context.pair else (plan.source,):
+            if source.file and places.is_read(plan, context.cache, done):
+                converted = places.to_convert(source, plan, context.cache, done)
+                claim = cached / converted.name if converted else None
+                pool.each([Attempt("convert", Conversion(source), claim)])
         pool.each(
             Attempt("make_target", task, cached / key if key in untrained else None)
             for key, task in targets.items()
@@ -192,7 +197,8 @@ class Pool:
         """The second attempt at a target or scores whose process died. Raises HarnessError for the third."""
         if code < 0 and not attempt.alone:
             return replace(attempt, alone=True)
-        work = "the scoring of a model" if isinstance(attempt.task, Reference) else "the training of a target"
+        kinds = {Reference: "the scoring of a model", Conversion: "the conversion of a model"}
+        work = kinds.get(type(attempt.task), "the training of a target")
         raise HarnessError(_sentence(code).replace("this cell", work))
 
     def _died(

@@ -1,4 +1,4 @@
-"""Fetch everything a run reads from the hub, once, and write down what it was."""
+"""Fetch everything a run reads from the hub, once, and write down what it was; convert a GGUF file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Prepared:
 
 def prepare(options: RunOptions) -> list[Prepared]:
     """Fetch models, the facts of every benchmark and the items of lm-eval's tasks; record what they were.
+
+    A model that comes in a GGUF file is converted.
 
     The record in the cache holds commits and checksums; of tasks, which the client of ``datasets`` keeps in
     a cache of its own, one SHA-256 over all that decides their scores. What was recorded of others stays; of
@@ -58,6 +60,11 @@ def _model(source: Source) -> Prepared:
         return Prepared("model tiny", "the package")
     from ..model import loading
 
+    if source.file:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        return Prepared(f"model {source.file.name}", str(source.planned().local()))
     path = source.local()
     loading.check(path)
     if Path(source.spec).expanduser().is_dir():

@@ -117,7 +117,7 @@ def explain(error: BaseException) -> str:
 
 def display_name(source: Source) -> str:
     """The model's name for a table: the last part of a path, because nothing is keyed or shown by path."""
-    return storable(Path(source.spec).name if Path(source.spec).expanduser().is_dir() else source.spec)
+    return storable(Path(source.spec).name if Path(source.spec).expanduser().exists() else source.spec)
 
 
 def storable(text: str) -> str:

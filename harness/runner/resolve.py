@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.config import MethodConfig
-from ..core.names import CONTROLS, TINY
+from ..core.names import CONTROLS
 from ..engine.pair import Pair
 from ..engine.source import Source
 from ..errors import ConfigError
@@ -94,15 +94,14 @@ def planned(source: Source, pair: Pair | None) -> tuple[Source, Pair | None]:
 
 
 def _planned(source: Source) -> Source:
-    if source.spec == TINY:
-        return source
-    from ..model import loading
-    from ..model.framing import framing_of
+    source = source.planned()
+    if source.frame.name != "auto" and (source.file is None or source.is_converted()):
+        from ..model import loading
+        from ..model.framing import framing_of
 
-    loading.check(source.local())
-    if source.frame.name != "auto":  # said now, and not in every cell
+        # What it cannot have is said now, and not in every cell.
         framing_of(loading.load_tokenizer(source.local(), source.trust_remote_code), source.frame)
-    return source.planned()
+    return source
 
 
 def utility_of(options: RunOptions) -> Utility:

@@ -1,4 +1,5 @@
-"""The tasks of a worker process: train a target, score a model, or run the cells of one unlearned model."""
+"""The tasks of a worker process: convert a model, train a target, score a model, or run the cells of one
+unlearned model."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from ..plugins.registry import Registry
 from ..plugins.uninstalled import registry
 from ..store.store import read_samples, write_samples
 from .context import WorkerContext
-from .plan import Group, Reference, Target, task_name
+from .plan import Conversion, Group, Reference, Target, task_name
 from .planner import loaded
 from .record import explain
 
@@ -51,6 +52,13 @@ class Worker:
             raise PluginError(
                 f"Importing the plugins changes what all share: {'; '.join(changes)}. {PROCESS}"
             )
+
+    def convert(self, task: Conversion) -> None:
+        """Make a model directory of a GGUF file, unless the cache has it."""
+        name = task_name(task)
+        self.tell(Event(name, "convert", 0, 1))
+        check(task.source.local())
+        self.tell(Event(name, status="done"))
 
     def make_target(self, task: Target) -> None:
         """Train one model of a benchmark, unless the cache has it."""

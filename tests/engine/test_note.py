@@ -77,8 +77,8 @@ DAMAGES = {
         write(note.DONE, '{"key": "k", "weights": 1, "files": 2}'),
         "harness.json is damaged",
     ),
-    "another's note": (swap(note.DONE), "it is another target"),
-    "another target, whole": (everything, "it is another target"),
+    "another's note": (swap(note.DONE), "it is another model"),
+    "another target, whole": (everything, "it is another model"),
     "a config that was cut": (cut("config.json"), "config.json is another"),
     "other settings": (settings, "config.json is another"),
     "weights that were cut": (cut("model.safetensors"), "model.safetensors is another"),
@@ -93,7 +93,7 @@ DAMAGES = {
 
 
 def sentence(place, why):
-    return f"The model in {place} is not what was trained there: {why}. Delete that directory and run again."
+    return f"The model in {place} is not what was made there: {why}. Delete that directory and run again."
 
 
 def test_what_was_trained_passes_and_gives_its_weights(make):
@@ -131,7 +131,7 @@ def test_a_twin_is_held_against_its_note_when_a_method_takes_it(make, make_subje
     DAMAGES[damage][0](place, make(1))
     job = UnlearningJob(make_subject(toy_benchmark(), retrain=place), config=None, seed=0)
     before = models.weights_fingerprint(job.model)
-    with pytest.raises(HarnessError, match="is not what was trained there"):
+    with pytest.raises(HarnessError, match="is not what was made there"):
         job.load_retrained()
     assert models.weights_fingerprint(job.model) == before
 

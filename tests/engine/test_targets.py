@@ -13,9 +13,10 @@ import pytest
 from harness.core.types import Example, Prompt, Training
 from harness.engine import source as source_module
 from harness.engine import targets
+from harness.engine.cache import cache_directory
 from harness.engine.protocol import EMBEDDED, PUBLISHED
 from harness.engine.source import Source
-from harness.engine.targets import Recipe, cache_directory
+from harness.engine.targets import Recipe
 from harness.errors import HarnessError, ModelError
 from harness.model import loading, models
 from harness.model.embedded import Tiny

@@ -10,7 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from harness.engine.targets import DONE, cache_directory
+from harness.engine.cache import cache_directory
+from harness.engine.note import DONE
 from harness.store.store import Store
 
 

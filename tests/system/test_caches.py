@@ -57,7 +57,7 @@ class TestTargets:
         ended = run(results="again")
         assert ended.code == 2
         *_, sentence = ended.err.splitlines()
-        assert sentence.startswith(f"Error: The model in {at} is not what was trained there: ")
+        assert sentence.startswith(f"Error: The model in {at} is not what was made there: ")
         assert sentence.endswith("Delete that directory and run again.")
         assert "Traceback" not in ended.err
         assert rows(world.path("again")) == []
@@ -86,7 +86,7 @@ class TestTargets:
 
         monkeypatch.setattr(harness.model.loading, "load", other)
         ended = run("none,retrain", "nudge:small", benchmark, results="again")
-        assert "is not what was trained there: its weights are others. Delete that directory" in ended.err
+        assert "is not what was made there: its weights are others. Delete that directory" in ended.err
         assert "Traceback" not in ended.err
         assert (ended.code, rows(world.path("again"), status="ok")) == (
             {"stub": 1, "stub-compared": 2}[benchmark],
@@ -165,7 +165,7 @@ class TestPlaces:
         assert ended.code == 2
         assert ended.sentence == (
             f"{place} could not be written ({why}); make room, let this user write there, or use another "
-            "--cache: what a run trains is kept there."
+            "--cache: what a run makes is kept there."
         )
 
     def test_a_file_in_the_way(self, run, world, untrained):
