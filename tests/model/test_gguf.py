@@ -230,6 +230,11 @@ class TestFaults:
         else:
             self.refused(file, r"scales the angles of positions \(rope_freqs\.weight\)")
 
+    def test_a_scaling_of_angles_that_transformers_would_leave_out(self, tied, tmp_path):
+        gguf.check(write(tmp_path / "a.gguf", tied[0], scaling="none"))
+        file = write(tmp_path / "b.gguf", tied[0], scaling="yarn")
+        self.refused(file, r"scales the angles of positions \(rope\.scaling\.type yarn\)")
+
     def test_no_such_file(self, tmp_path):
         self.refused(tmp_path / "a.gguf", r"There is no GGUF file .*a\.gguf")
 

@@ -85,6 +85,7 @@ def write(
     change: Callable[[dict[str, Any]], None] = lambda weights: None,
     stored: str = "F32",
     turn: str | None = None,
+    scaling: str | None = None,
 ) -> Path:
     """Write a model; matrices are ``stored`` in a type of llama.cpp, and ``change`` may spoil the weights."""
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
@@ -99,6 +100,8 @@ def write(
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_rope_dimension_count(config.head_dim)
+    if scaling:
+        writer.add_string("llama.rope.scaling.type", scaling)
     if words:
         vocabulary = tokens()
         special = [
