@@ -14,7 +14,7 @@ from ..core.benchmark import Benchmark
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import key, splits_fingerprint
 from ..core.names import ATTACK, EVALUATION, UTILITY
-from ..core.types import Splits
+from ..core.types import Fact, Splits
 from ..engine.pair import Pair
 from ..engine.protocol import Protocol, with_protocol, with_rates
 from ..engine.source import Source
@@ -58,16 +58,15 @@ def make(
         attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
         measured = tasks(benchmark.utility_tasks)
         with plugin_code(f"The benchmark '{entry.name}'"):
+            candidates = tuple(benchmark.candidates(splits))
             made = [recipes(benchmark, splits, source, number) for number in range(targets)]
         replicates = [pair.recipes()] if pair else made
         works = []
         for models in replicates if replicates[0]["original"].training else replicates[:1]:
             for role, recipe in models.items():
                 plan.recipes[recipe.key] = Target(chosen, role, recipe.replicate)
-            shared = shared_key(chosen, splits, models["original"], source, limit)
-            screening = screening_of(chosen, benchmark, splits, models["original"], shared)
-            if screening:
-                shared["screening"] = screening.key
+            shared = shared_key(chosen, splits, models["original"], source, limit, candidates)
+            screening = screening_of(chosen, models["original"], shared) if candidates else None
             twin = reference(chosen, benchmark, splits, models, shared, screening)
             both = of_pair(chosen, benchmark, models["original"], twin, shared) if pair and twin else None
             works.append(Work(chosen, models, shared, twin, attacks, measured, both, screening))
@@ -85,30 +84,32 @@ def make(
 
 
 def shared_key(
-    benchmark: Spec, splits: Splits, original: Recipe, source: Source, limit: str = ""
+    benchmark: Spec,
+    splits: Splits,
+    original: Recipe,
+    source: Source,
+    limit: str = "",
+    candidates: tuple[Fact, ...] = (),
 ) -> dict[str, Any]:
-    """What is in the key of every cell on a benchmark, and of its twin's scores."""
+    """What is in the key of every cell on a benchmark, and of its twin's scores.
+
+    Which candidates the original answers follows from the rest.
+    """
+    asked = Splits({**splits, "candidates": candidates}) if candidates else splits
     return {
         "protocol": f"{PROTOCOL}, {limit}" if limit else PROTOCOL,
         "engine": engine_fingerprint(),
         "benchmark": benchmark.identity(),
-        "data": splits_fingerprint(splits),
+        "data": splits_fingerprint(asked),
         "target": original.key,
         "dtype": source.dtype,
     }
 
 
-def screening_of(
-    spec: Spec, benchmark: Benchmark, splits: Splits, original: Recipe, shared: Mapping[str, Any]
-) -> Reference | None:
-    """What the original scores on the benchmark's candidates, where it has such."""
-    with plugin_code(f"The benchmark '{spec.name}'"):
-        candidates = tuple(benchmark.candidates(splits))
-    if not candidates:
-        return None
-    asked = splits_fingerprint(Splits({"candidates": candidates}))
+def screening_of(spec: Spec, original: Recipe, shared: Mapping[str, Any]) -> Reference:
+    """What the original scores on the benchmark's candidates."""
     trained = original.training is not None
-    identity = key({**shared, "samples": "candidates", "candidates": asked})
+    identity = key({**shared, "samples": "candidates"})
     return Reference(identity, spec, original.key, original.replicate, "original", trained, screens=True)
 
 

@@ -41,7 +41,7 @@ class CellRow:
     benchmark_config: str = _column(
         pa.string(), "resolved settings of the benchmark, canonical JSON", default="{}"
     )
-    data_fingerprint: str = _column(pa.string(), "SHA-256 of every fact in every split")
+    data_fingerprint: str = _column(pa.string(), "SHA-256 of every fact in every split, and of candidates")
     model: str = _column(pa.string(), "what the target was made from: hub id, or name of the embedded model")
     target_key: str = _column(pa.string(), "content key of the target")
     target_family: str = _column(

@@ -61,6 +61,7 @@ class Inputs:
     attack: Spec
     variant: str
     tasks: UtilityTasks
+    candidates: tuple[Fact, ...] = ()
     pair: Pair | None = None
 
 
@@ -103,7 +104,9 @@ def keys(inputs: Inputs) -> dict[str, str]:
     ):
         made = recipes(benchmark, splits, inputs.source, inputs.replicate)
         made = inputs.pair.recipes() if inputs.pair else made
-        shared = planner.shared_key(inputs.benchmark, splits, made["original"], inputs.source)
+        shared = planner.shared_key(
+            inputs.benchmark, splits, made["original"], inputs.source, candidates=inputs.candidates
+        )
         twin = planner.reference(inputs.benchmark, benchmark, splits, made, shared)
         attacks = [(inputs.variant, inputs.attack)]
         work = planner.Work(inputs.benchmark, made, shared, twin, attacks, inputs.tasks)
@@ -195,6 +198,7 @@ INPUTS: dict[str, tuple[Callable[[Inputs], Inputs], frozenset[str]]] = {
         )
         for name, value in QUESTIONS.items()
     },
+    "candidates to be screened": (lambda i: replace(i, candidates=(FACT,)), ALL),
     "another fact": (facts(forget=(FACT, replace(FACT, id="g"))), ALL),
     "order of facts": (facts(forget=(replace(FACT, id="r"),), retain=(FACT,)), ALL),
     "name of a split": (facts(test=(FACT,)), ALL),
