@@ -62,8 +62,3 @@ class Sophia(torch.optim.Optimizer):
             fine = torch.promote_types(parameter.dtype, torch.float32)
             state["m"], state["H"] = (torch.zeros_like(parameter, dtype=fine) for _ in range(2))
         return state
-
-
-# torch wraps ``step`` of a class when its first optimiser is made. That must be before a method runs: what
-# replaces code of the harness while one runs fails its cell.
-Sophia([nn.Parameter(torch.zeros(1))], lr=0.0)

@@ -98,9 +98,6 @@ def _directory() -> Path | None:
 
 def code() -> Iterator[tuple[str, Any]]:
     """By dotted name, the functions, classes and constants of the engine and of torch's most used parts."""
-    # The first optimiser of its class makes torch wrap its ``step``: let that be before.
-    for cls in (torch.optim.AdamW, torch.optim.SGD):
-        cls([nn.Parameter(torch.zeros(1))], lr=0.1)
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == PACKAGE and isinstance(module, ModuleType):
             yield from _parts(name, module)
@@ -117,6 +114,8 @@ def _dotted(holder: Any) -> str:
 
 def _parts(prefix: str, holder: Any) -> Iterator[tuple[str, Any]]:
     for name, value in list(vars(holder).items()):
+        if getattr(value, "hooked", False):  # the first optimiser of a class makes torch wrap its ``step``
+            value = value.__wrapped__
         if isinstance(value, WATCHED) or callable(value):
             yield f"{prefix}.{name}", value
             inner = getattr(value, "__func__", value)

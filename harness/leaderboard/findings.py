@@ -196,11 +196,14 @@ def _indistinct(ranked: Sequence[Row], pairs: int) -> str:
 
 def overall(rows: Sequence[Row]) -> list[str]:
     """What the benchmarks of one model say together, of models that have several."""
-    models: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    models: dict[tuple[str, str], list[Row]] = {(row["model"], row["dtype"]): [] for row in rows}
     for row in rows:
         if row["better_overall"] is not None:
             models[row["model"], row["dtype"]].append(row)
-    return [_together(own) for own in models.values() if len(by_method(own)) > 1]
+    said = {of: _together(own) for of, own in models.items() if len(by_method(own)) > 1}
+    if len(models) == 1:
+        return [*said.values()]
+    return [f"With {model} in {dtype}: {sentence}" for (model, dtype), sentence in said.items()]
 
 
 def _together(rows: Sequence[Row]) -> str:

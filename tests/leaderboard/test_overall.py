@@ -105,3 +105,10 @@ def test_equal_methods_are_rarely_told_apart():
             both.append(on(name, p, worst=tuple(z)))
         wrong += any(names for rows in better(both).values() for names in rows)
     assert wrong / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_of_several_models_each_sentence_names_its_own():
+    standings = [on("one", P), on("two", P), on("one", P, model="large"), on("two", P, model="large")]
+    overall.compare(standings)
+    said = findings.overall([row for s in standings for rows in s.rows.values() for row in rows])
+    assert [text.split(":")[0] for text in said] == ["With tiny in float32", "With large in float32"]
