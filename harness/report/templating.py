@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..leaderboard.columns import Estimate
+from ..leaderboard.format import percent
+from ..leaderboard.ranking import LEAST_KEPT
+
 
 def environment(escape: bool) -> Environment:
     """The environment of the templates beside this file; ``escape`` is for HTML."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=escape,
         undefined=StrictUndefined,
@@ -15,3 +19,5 @@ def environment(escape: bool) -> Environment:
         trim_blocks=not escape,
         lstrip_blocks=not escape,
     )
+    made.globals["least_kept"] = percent(Estimate(LEAST_KEPT))
+    return made
