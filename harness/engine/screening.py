@@ -13,7 +13,7 @@ from ..core.types import Sample, Splits
 from ..errors import HarnessError
 from .under_test import ModelUnderTest
 
-LEAST = {"forget": 2, "retain": 1}
+MIN_FACTS = {"forget": 2, "retain": 1}
 """Facts that a split needs for anything to be measured."""
 
 
@@ -32,11 +32,11 @@ def apply(benchmark: Benchmark, splits: Splits, samples: Sequence[Sample]) -> tu
     answered = {sample.fact_id for sample in samples if sample.value >= 1.0}
     known = [fact for fact in candidates if fact.id in answered]
     kept = benchmark.screened(splits, known)
-    for split, least in LEAST.items():
-        if len(kept[split]) < least:
+    for split, needed in MIN_FACTS.items():
+        if len(kept[split]) < needed:
             raise HarnessError(
                 f"Of {len(candidates)} facts of '{benchmark.name}' the original answers {len(known)}, and "
-                f"{len(kept[split])} of them are left for '{split}'; at least {least} are needed. Take a "
+                f"{len(kept[split])} of them are left for '{split}'; at least {needed} are needed. Take a "
                 "model that knows more, or another scoring: `harness check-benchmark` says which can tell."
             )
     return kept, {"candidates": len(candidates), "screened_out": len(candidates) - len(known)}

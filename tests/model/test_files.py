@@ -88,10 +88,10 @@ def test_an_index_that_is_none_names_nothing(own, index):
     assert files_of(own).keys() - before == {"model.safetensors.index.json"}
 
 
-def test_the_key_of_a_directory_without_any_of_that_is_the_one_it_had(own):
+def test_without_any_of_that_a_directory_is_fingerprinted_by_its_flat_files(own):
     kinds = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py")
     flat = [path for path in own.iterdir() if path.suffix in kinds]
-    assert Source(str(own)).fingerprint() == files_fingerprint(flat)
+    assert snapshot_of(own).fingerprint == files_fingerprint(flat)
 
 
 class TestASnapshot:

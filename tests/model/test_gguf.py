@@ -99,10 +99,11 @@ class TestWhatIsMade:
 @needs_gguf
 class TestKey:
     def test_it_is_known_before_and_stays_after_and_says_nothing_of_the_place(self, tied, source, tmp_path):
-        before = source.fingerprint()
+        before, place = source.fingerprint(), source.converted
         assert not (tmp_path / "cache").exists()
         (tmp_path / "renamed.gguf").write_bytes(tied[1].read_bytes())
-        assert source.local().name == before
+        assert source.local() == place
+        assert source.fingerprint() == before
         assert Source(str(tied[1])).fingerprint() == before
         assert Source(str(tmp_path / "renamed.gguf"), cache=tmp_path / "b").fingerprint() == before
 
