@@ -25,7 +25,7 @@ leaderboard: .venv/installed
 
 # A freshly drawn part of it, from nothing, held against the committed rows.
 regenerate: .venv/installed
-	$(BIN)/harness leaderboard regenerate --minutes 3 $(if $(HARNESS_TEST_CACHE),--cache $(HARNESS_TEST_CACHE))
+	$(BIN)/harness leaderboard regenerate --minutes 2 $(if $(HARNESS_TEST_CACHE),--cache $(HARNESS_TEST_CACHE))
 
 # The documentation, in site/: its pages as Markdown in build/docs, then the site; warnings are errors.
 docs: .venv/installed

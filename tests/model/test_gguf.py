@@ -258,9 +258,24 @@ def test_a_package_that_is_missing_is_named_with_its_command(package, spec, why,
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory):
+def read():
+    """What transformers read of the pretrained model while it was converted: reading it takes long."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory, read):
     """The pretrained model that pip brings, and its tokenizer."""
-    source = targets.smollm2(tmp_path_factory)
+    plain, convert = gguf._plain, gguf.convert
+
+    def watched(file):
+        model, read["tokenizer"] = convert(file)
+        return model, read["tokenizer"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf, "_plain", lambda model: plain(read.setdefault("model", model)))
+        patch.setattr(gguf, "convert", watched)
+        source = targets.smollm2(tmp_path_factory)
     model, tokenizer = loading.load(source.local())
     source.check(source.local(), model)
     return model, tokenizer
@@ -268,17 +283,20 @@ def converted(tmp_path_factory):
 
 @pytest.mark.xdist_group("smollm2")  # one that has it in memory is enough
 class TestSmolLM2:
-    def test_it_is_the_model_that_transformers_reads(self, converted):
+    def test_it_is_the_model_that_transformers_reads(self, converted, read):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         model, tokenizer = converted
-        file = gguf.packaged()
-        direct = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        if not read:  # the cache had it already
+            file = gguf.packaged()
+            at = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+            read["model"] = AutoModelForCausalLM.from_pretrained(**at, dtype=torch.float32)
+            read["tokenizer"] = AutoTokenizer.from_pretrained(**at)
+        direct, words = read["model"], read["tokenizer"]
         assert weights_fingerprint(model) == weights_fingerprint(direct)
         ids = tokenizer("The capital of Kenya is Nairobi.", return_tensors="pt").input_ids
         with torch.inference_mode():
             assert torch.equal(model(ids).logits, direct(ids).logits)
-        words = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         text = "<|im_start|>user\nIn 1984, naïve Ωmega's 12,345 cats…<|im_end|>\n  x"
         assert tokenizer(text).input_ids == words(text).input_ids
         assert tokenizer.decode(tokenizer(text).input_ids) == text
