@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 # Three methods under three attacks on both embedded worlds: some ten minutes on two quiet cores.
 run: .venv/installed
-	$(BIN)/harness run --methods ssiuu,gd,ga --attacks private-data:p=0.3,relearn-retain,prompt:paraphrase
+	$(BIN)/harness run --methods ssiuu,gd,ga --attacks relearn-retain,prompt:paraphrase,quantize
 	$(BIN)/harness leaderboard build
 
 # The committed leaderboard: every method under every attack, five seeds. Under two hours on two quiet cores; stop and go
