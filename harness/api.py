@@ -129,12 +129,12 @@ def carry_out(
 
 def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate) -> terminal.PlanSummary:
     """What a run consists of and what of it is there already, in words."""
-    plan, pair = run.plan, run.context.pair
+    plan = run.plan
     attacks = (" ".join(filter(None, (c.attack.name, c.variant))) for c in plan.cells if c.attack)
     tasks = dict.fromkeys(cell.tasks for cell in plan.cells if cell.tasks)
     return terminal.PlanSummary(
         benchmarks=list(dict.fromkeys(group.benchmark.name for group in plan.groups)),
-        model=", retrain: ".join(map(display_name, pair.sources if pair else [plan.source])),
+        model=", retrain: ".join(map(display_name, run.context.sources)),
         seeds=options.seeds,
         methods=list(dict.fromkeys(group.method.name for group in plan.groups)),
         attacks=list(dict.fromkeys(attacks)),
@@ -163,7 +163,7 @@ def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str
 def _conversion(run: ResolvedRun, done: set[str]) -> str:
     """How long the model's GGUF file takes to be converted, where it must be."""
     file = run.plan.source.file
-    if file is None or places.to_convert(run.plan.source, run.plan, run.context.cache, done) is None:
+    if file is None or places.to_convert(run.plan, run.context.cache, done) is None:
         return ""
     return duration(file.stat().st_size / estimate.UNPACKED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 from harness import Fact, Field, Splits
@@ -15,6 +16,12 @@ from .instructions import make_instructions
 from .splits import Sizes, sample_splits
 
 RelationName = Literal["capital", "currency", "language", "continent"]
+
+
+@cache
+def _pool(option_seed: int) -> tuple[Fact, ...]:
+    """Every fact of the table: loading, screening and splitting all begin with it."""
+    return all_facts(read_table(), option_seed)
 
 
 class CountriesConfig(MeasuresConfig):
@@ -62,7 +69,7 @@ class Countries(FaithUnMeasures):
 
     def pool(self) -> tuple[Fact, ...]:
         """Every fact there is, whether or not a model knows it."""
-        return all_facts(read_table(), self.config.option_seed)
+        return _pool(self.config.option_seed)
 
     def load(self) -> Splits:
         config = self.config

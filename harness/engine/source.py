@@ -68,8 +68,8 @@ class Source:
 
         Raises ModelError, and HarnessError where the cache cannot be written.
         """
-        if self.file:
-            return self._convert(self.file)
+        if file := self.file:
+            return self._convert(file)
         directory = Path(self.spec).expanduser()
         if directory.is_dir():
             return directory
@@ -122,21 +122,26 @@ class Source:
         """Whether the cache has the model of the GGUF file."""
         return (self.converted / note.DONE).is_file()
 
-    def check(self, directory: Path, model: nn.Module | None = None) -> None:
+    def check(self, directory: Path, model: nn.Module | None = None) -> str | None:
         """Raise ModelError where what was loaded from a directory is not what the run was planned with.
 
         It costs a look at each file, and reading those that were touched. What was converted is held against
-        its note: the files, or the weights of the ``model`` as they are in memory.
+        its note: the files, or the weights of the ``model`` as they are in memory. Their fingerprint is
+        returned where it had to be computed.
         """
         if self.file:
-            note.check(directory, model if self.dtype == "float32" else None)  # as it is kept
-        elif self.snapshot and (name := self.snapshot.changed(directory)):
+            in_memory = model if self.dtype == "float32" else None  # as it is kept
+            weights = note.check(directory, in_memory)
+            return None if in_memory is None else weights
+        if self.snapshot and (name := self.snapshot.changed(directory)):
             raise _changed(directory / name)
+        return None
 
     def _content(self) -> str:
         """The files of a directory; a GGUF file, and what reads it."""
-        files = (self.snapshot or snapshot_of(self.file or self.local())).fingerprint
-        if self.file is None:
+        file = self.file
+        files = (self.snapshot or snapshot_of(file or self.local())).fingerprint
+        if file is None:
             return files
         from ..model import gguf
 

@@ -8,9 +8,8 @@ behind the answer whatever the template writes there, and the end token.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from ..core.frame import Frame
 from ..core.types import Prompt
@@ -52,11 +51,12 @@ class Tagged:
     """Between the tags and the answer."""
     joint: bool = False
     """Whether the prompt has the first tokens of prompt and answer together, as where tokens merge."""
-    date: str | None = None
-    opens: bool = True
-    """Whether the tokenizer's own start comes first."""
-    turns: bool = False
+    wraps: bool = False
     """Whether literal prompts stand between the tags, too, as in turns of a chat."""
+
+    date: ClassVar[str | None] = None
+    opens: ClassVar[bool] = True
+    """Whether the tokenizer's own start comes first."""
 
     def head(self, prompt: Prompt) -> str:
         """The text before the answer."""
@@ -73,7 +73,7 @@ class Tagged:
         return " " if prompt.opening or self._as_it_is(prompt) else self.glue
 
     def _as_it_is(self, prompt: Prompt) -> bool:
-        return prompt.literal and not self.turns
+        return prompt.literal and not self.wraps
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class Chat:
     system: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     """What the template is told beside the turns."""
-    joint: bool = False
-    opens: bool = False
+    joint: ClassVar[bool] = False
+    opens: ClassVar[bool] = False
 
     @property
     def date(self) -> str | None:
@@ -99,18 +99,19 @@ class Chat:
 
     def head(self, prompt: Prompt) -> str:
         """The text before the answer."""
-        said = [*(part for shot in prompt.shots for part in shot), prompt.text]
-        turns = [{"role": "system", "content": self.system}] if self.system else []
-        turns += [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(said)]
-        return self.render(turns) + prompt.opening
+        turns = self.turns(prompt)
+        return template.render(self.tokenizer, turns, self.frame.date, self.variables) + prompt.opening
 
     def between(self, prompt: Prompt) -> str:
         """What separates the head from what follows."""
         return " " if prompt.opening else ""
 
-    def render(self, turns: template.Turns) -> str:
-        """The turns, up to where the answer begins."""
-        return template.render(self.tokenizer, turns, self.frame.date, self.variables)
+    def turns(self, prompt: Prompt) -> template.Turns:
+        """What is said before the answer."""
+        said = [*(part for shot in prompt.shots for part in shot), prompt.text]
+        turns = [{"role": "system", "content": self.system}] if self.system else []
+        turns += [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(said)]
+        return turns
 
 
 Framing = Tagged | Chat
@@ -136,14 +137,14 @@ def _openunlearning(tokenizer: Any, frame: Frame) -> Framing:
     text = str(tokenizer.chat_template or "")
     if not text or all(mark in text for mark in LLAMA_2_MARKS):
         tags = LLAMA_2 if text else BASE_MODEL
-        return Tagged("openunlearning", tags, end, glue="", joint=True, turns=bool(text))
+        return Tagged("openunlearning", tags, end, glue="", joint=True, wraps=bool(text))
     told = {"date_string": f"{frame.date:%d %b %Y}"}
-    chat = Chat("openunlearning", tokenizer, frame, end, variables=told)
-    system = {"role": "system", "content": SYSTEM}
-    with suppress(ModelError):  # Gemma's has no system turn, and is asked without one there, too
-        chat.render([system, template.QUESTION])
-        chat = replace(chat, system=SYSTEM)
-    turns = [system, template.QUESTION] if chat.system else [template.QUESTION]
-    behind = template.behind_answer(tokenizer, turns, frame.date, told)
+    chat = Chat("openunlearning", tokenizer, frame, end, SYSTEM, told)
+    asked = Prompt(template.QUESTION["content"])
+    try:
+        chat.head(asked)
+    except ModelError:  # Gemma's has no system turn, and is asked without one there, too
+        chat = replace(chat, system="")
+    behind = template.behind_answer(tokenizer, chat.turns(asked), frame.date, told)
     tail = tuple(tokenizer(behind, add_special_tokens=False).input_ids)
     return replace(chat, tail=tail if tail[-1:] == end else tail + end)

@@ -50,13 +50,10 @@ class PromptTokenizer(manual.PromptTokenizer):
             for head, (prompt, text) in zip(heads, pairs, strict=True)
         ]
         ids = self.tokenizer([*heads, *wholes], add_special_tokens=False).input_ids
-        half = len(pairs)
+        half, start = len(pairs), self.start if self.framing.opens else ()
         return [
             (
-                (
-                    *(self.start if self.framing.opens or not text else ()),
-                    *(whole[: len(head)] if self.framing.joint else head),
-                ),
+                (*(start if text else self.start), *(whole[: len(head)] if self.framing.joint else head)),
                 tuple(whole[len(head) :]),
             )
             for text, head, whole in zip(heads, ids[:half], ids[half:], strict=True)

@@ -40,6 +40,11 @@ class WorkerContext:
     pair: Pair | None = None
     """The models that are taken as they are, where there are such: ``source`` is its original."""
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where all models come from that the run was given."""
+        return self.pair.sources if self.pair else (self.source,)
+
     def path(self, role: str, recipe: str, trained: bool) -> Path:
         """Where a model is: in the cache if its recipe trains it, and else where it comes from."""
         return trained_path(self.cache, recipe) if trained else self._taken(role).local()
@@ -50,8 +55,7 @@ class WorkerContext:
             return note.check(path, model)
         from ..model import models
 
-        self._taken(role).check(path, model)
-        return models.weights_fingerprint(model)
+        return self._taken(role).check(path, model) or models.weights_fingerprint(model)
 
     def _taken(self, role: str) -> Source:
         """Where a model comes from that is taken as it is."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..core import aside
 from ..engine.note import DONE
-from ..engine.source import Source
 from ..engine.targets import trained_path
 from ..errors import StoreError
 from ..store import claims
@@ -29,8 +28,9 @@ def is_read(plan: Plan, cache: Path, done: set[str]) -> bool:
     return taken or bool(to_train(plan, cache, done))
 
 
-def to_convert(source: Source, plan: Plan, cache: Path, done: set[str]) -> Path | None:
-    """Where a model will be that has to be made of a GGUF file first; None where there is none."""
+def to_convert(plan: Plan, cache: Path, done: set[str]) -> Path | None:
+    """Where the model will be that has to be made of a GGUF file first; None where there is none."""
+    source = plan.source
     if source.file is None or source.is_converted() or not is_read(plan, cache, done):
         return None
     return source.converted
@@ -43,7 +43,7 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
         for table in TABLES:
             _try(context.results / table, "use another --results directory")
     cache = "use another --cache: what a run makes is kept there"
-    if converted := to_convert(plan.source, plan, context.cache, done):
+    if converted := to_convert(plan, context.cache, done):
         _try(converted.parent, cache)
     for key in to_train(plan, context.cache, done)[:1]:
         _try(trained_path(context.cache, key).parent, cache)

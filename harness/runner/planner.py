@@ -28,6 +28,9 @@ from .plan import Cell, Group, Plan, Reference, Scores, Spec, Target, UtilityTas
 from .plugin_code import plugin_code
 from .tasks import Utility
 
+CANDIDATES = "candidates"
+"""The samples that say which facts the original answers."""
+
 
 def make(
     registry: Registry,
@@ -66,7 +69,7 @@ def make(
             for role, recipe in models.items():
                 plan.recipes[recipe.key] = Target(chosen, role, recipe.replicate)
             shared = shared_key(chosen, splits, models["original"], source, limit, candidates)
-            screening = screening_of(chosen, models["original"], shared) if candidates else None
+            screening = scores(chosen, models["original"], shared, CANDIDATES) if candidates else None
             twin = reference(chosen, benchmark, splits, models, shared, screening)
             both = of_pair(chosen, benchmark, models["original"], twin, shared) if pair and twin else None
             works.append(Work(chosen, models, shared, twin, attacks, measured, both, screening))
@@ -95,7 +98,7 @@ def shared_key(
 
     Which candidates the original answers follows from the rest.
     """
-    asked = Splits({**splits, "candidates": candidates}) if candidates else splits
+    asked = Splits({**splits, CANDIDATES: candidates}) if candidates else splits
     return {
         "protocol": f"{PROTOCOL}, {limit}" if limit else PROTOCOL,
         "engine": engine_fingerprint(),
@@ -104,13 +107,6 @@ def shared_key(
         "target": original.key,
         "dtype": source.dtype,
     }
-
-
-def screening_of(spec: Spec, original: Recipe, shared: Mapping[str, Any]) -> Reference:
-    """What the original scores on the benchmark's candidates."""
-    trained = original.training is not None
-    identity = key({**shared, "samples": "candidates"})
-    return Reference(identity, spec, original.key, original.replicate, "original", trained, screens=True)
 
 
 def reference(
@@ -130,17 +126,20 @@ def reference(
     compares = type(benchmark).against_twin is not Benchmark.against_twin
     if twin.training and not compares and benchmark.threshold(splits) is not None:
         return None
-    return scores(spec, twin, shared, screening)
+    return scores(spec, twin, shared, screening=screening)
 
 
 def scores(
-    spec: Spec, model: Recipe, shared: Mapping[str, Any], screening: Reference | None = None
+    spec: Spec,
+    model: Recipe,
+    shared: Mapping[str, Any],
+    samples: str = "twin",
+    screening: Reference | None = None,
 ) -> Reference:
-    """The scores of a model; those of a twin and of an original are made alike."""
-    scored = {**shared, "target": model.key, "samples": "twin"}
-    trained = model.training is not None
-    identity = key(scored)
-    return Reference(identity, spec, model.key, model.replicate, model.role, trained, screening=screening)
+    """The scores of a model on all facts, a twin's and an original's alike, or on ``CANDIDATES``."""
+    identity = key({**shared, "target": model.key, "samples": samples})
+    trained, screens = model.training is not None, samples == CANDIDATES
+    return Reference(identity, spec, model.key, model.replicate, model.role, trained, screens, screening)
 
 
 def of_pair(
@@ -148,7 +147,8 @@ def of_pair(
 ) -> Scores:
     """The scores of both models of a ready pair."""
     forget = "forget", benchmark.forget_metric
-    return Scores(scores(spec, original, shared, twin.screening), twin, forget, benchmark.retain_metric)
+    own = scores(spec, original, shared, screening=twin.screening)
+    return Scores(own, twin, forget, benchmark.retain_metric)
 
 
 def attacks_of(

@@ -53,10 +53,9 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
     here, cached = context.results / "claims", context.cache / "claims"
     with Pool(context, jobs, tell, groups) as pool:
         # What is in the cache is only looked at: that needs no claim, and no cache that can be written.
-        for source in context.pair.sources if context.pair else (plan.source,):
+        for source in context.sources:
             if source.file and places.is_read(plan, context.cache, done):
-                converted = places.to_convert(source, plan, context.cache, done)
-                claim = cached / converted.name if converted else None
+                claim = None if source.is_converted() else cached / source.converted.name
                 pool.each([Attempt("convert", Conversion(source), claim)])
         pool.each(
             Attempt("make_target", task, cached / key if key in untrained else None)

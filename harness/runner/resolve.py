@@ -97,10 +97,10 @@ def _planned(source: Source) -> Source:
     source = source.planned()
     if source.frame.name != "auto" and (source.file is None or source.is_converted()):
         from ..model import loading
-        from ..model.framing import framing_of
+        from ..model.tokens import PromptTokenizer
 
         # What it cannot have is said now, and not in every cell.
-        framing_of(loading.load_tokenizer(source.local(), source.trust_remote_code), source.frame)
+        PromptTokenizer(loading.load_tokenizer(source.local(), source.trust_remote_code), source.frame)
     return source
 
 
