@@ -17,7 +17,9 @@ class RelearnRetain(Attack):
 
     class Config(FinetuneConfig):
         batch_size: int = Field(8, ge=1, description="examples per step, or all there are if fewer")
-        steps: int = Field(60, ge=1, description="optimiser steps for each rate: the attacker's budget")
+        steps: int | None = Field(
+            60, ge=1, description="optimiser steps for each rate: the attacker's budget"
+        )
         checkpoints: tuple[int, ...] = Field(
             (15, 30, 45, 60),
             description="steps after which the forget set is scored; those within the budget count",

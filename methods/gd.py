@@ -1,5 +1,9 @@
 """Gradient difference."""
 
+from typing import Literal
+
+import torch
+
 from harness import Field, Method, MethodConfig, losses
 
 
@@ -15,8 +19,17 @@ class GradientDifference(Method):
     class Config(MethodConfig):
         gamma: float = Field(1.0, ge=0, description="weight of the forget loss")
         alpha: float = Field(1.0, ge=0, description="weight of the retain loss")
+        optimizer: Literal["adamw", "sgd"] = Field(
+            "adamw", description="AdamW; or SGD without momentum or weight decay, whose rates are others"
+        )
 
     def loss(self, model, batch):
         """L = -gamma CE(D_f) + alpha CE(D_r)."""
         yield "forget", -self.config.gamma * losses.cross_entropy(model, batch.forget)
         yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
+
+    def optimizer(self, parameters, lr):
+        """AdamW or SGD."""
+        if self.config.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=lr)
+        return super().optimizer(parameters, lr)

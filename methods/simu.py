@@ -37,6 +37,9 @@ class Simu(GradientDifference):
             "gauss-newton",
             description="Sophia-G: sampled labels every 10 steps; or SOUL: the gradient squared",
         )
+        optimizer: Literal["sophia"] = Field(  # type: ignore[assignment]
+            "sophia", description="second-order, by what hessian says"
+        )
         rho: float = Field(0.04, gt=0, description="scale of the curvature")
         weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay")
 

@@ -21,7 +21,9 @@ class Ssiuu(GradientDifference):
     summed over the batch. lambda was published for models of 3B parameters and does not carry over, as g
     depends on the model's size. ``ratio`` is the rule that scales: at each step lambda is such that the
     regulariser's gradient is that share of L_GD's, in length. The cell's notes hold the ratio that came out,
-    ``regulariser_ratio``.
+    ``regulariser_ratio`` (``regulariser_ratios`` by step), the share of weights at which it is the larger
+    term, ``regulariser_share``, and in ``regulariser_lost`` the steps at which it was 0 and no ratio could be
+    kept.
     """
 
     name = "ssiuu"
@@ -50,7 +52,7 @@ class Ssiuu(GradientDifference):
 
     def start(self, model):
         """Forget the attributions of an earlier rate."""
-        self.anchored, self.gradients, self.ratios = [], [], []
+        self.anchored, self.gradients, self.ratios, self.shares = [], [], [], []
 
     def loss(self, model, batch):
         """L_GD; on the way g is taken from the forget half's graph, with one extra backward."""
@@ -82,11 +84,21 @@ class Ssiuu(GradientDifference):
             factor = 2 * self.config.lambda_
             if self.config.ratio is not None:
                 factor = self.config.ratio * theirs / ours if ours > 0 else 0.0
-            torch._foreach_add_(gradients, terms, alpha=factor)
             if theirs > 0:
                 self.ratios.append(factor * ours / theirs)
-                self.notes["regulariser_ratio"] = sum(self.ratios) / len(self.ratios)
+                self.shares.append(ruled(terms, gradients, factor))
+                self._note()
+            torch._foreach_add_(gradients, terms, alpha=factor)
         self.gradients = []
+
+    def _note(self):
+        """How strong the regulariser was at this rate."""
+        self.notes.update(
+            regulariser_ratio=sum(self.ratios) / len(self.ratios),
+            regulariser_ratios=[float(f"{ratio:.3g}") for ratio in self.ratios],
+            regulariser_share=sum(self.shares) / len(self.shares),
+            regulariser_lost=self.ratios.count(0.0),
+        )
 
 
 def trained(model):
@@ -95,5 +107,12 @@ def trained(model):
 
 
 def norm(tensors):
-    """Length of all tensors as one vector."""
-    return torch.stack(torch._foreach_norm(list(tensors))).double().norm().item()
+    """Length of all tensors as one vector, in float64: P squared is below what float32 can hold."""
+    lengths = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
+    return torch.stack(lengths).norm().item()
+
+
+def ruled(terms, gradients, factor):
+    """Share of coordinates at which ``factor`` times the term is larger than the gradient."""
+    more = sum((t * factor).abs_().gt(g.abs()).sum() for t, g in zip(terms, gradients, strict=True))
+    return more.item() / sum(term.numel() for term in terms)

@@ -13,6 +13,7 @@ from .batch import Batch
 from .benchmark import Plugin
 from .config import Config, MethodConfig
 from .jobs import AttackJob, UnlearningJob
+from .optimizers import adamw
 from .types import Splits
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Method(Plugin):
     def prepare(self, job: UnlearningJob) -> None:
         """Compute what the loss needs from the original model. Called once, before any rate is tried."""
 
+    def stop_score(self, job: UnlearningJob) -> float | None:
+        """Return what is held against the value of ``stop``; None has the benchmark measure it."""
+        return None
+
     def start(self, model: torch.nn.Module) -> None:
         """Forget what an earlier rate left behind. Called when a rate starts from the original again."""
 
@@ -84,9 +89,7 @@ class Method(Plugin):
         While it steps, parameters and gradients of a model in bfloat16 are in float32 (masters, rounded back
         afterwards). What it keeps outside ``optimizer.state`` must be made in its ``step`` or in float32.
         """
-        from torch.optim import AdamW
-
-        return AdamW(parameters, lr=lr, weight_decay=self.config.weight_decay)
+        return adamw(parameters, lr, self.config.weight_decay)
 
     def unlearn(self, job: UnlearningJob) -> None:
         """Change ``job.model`` in place. Override for what is no gradient method."""

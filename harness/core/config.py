@@ -93,13 +93,17 @@ class TrainingConfig(Config):
 class FinetuneConfig(TrainingConfig):
     """Settings of an attack with a budget of steps."""
 
-    steps: int = Field(40, ge=1, description="optimiser steps for each rate: the attacker's budget")
+    steps: int | None = Field(
+        None, ge=1, description="optimiser steps for each rate, the attacker's budget; None: the target's"
+    )
     checkpoints: tuple[int, ...] = Field(
         (5, 10, 20, 40),
         description="steps after which the forget set is scored; those within the budget count",
     )
 
     def stops(self, facts: int) -> list[int]:
+        if self.steps is None:
+            raise ValueError("How many steps the attack takes was left open, and no protocol has said it.")
         return sorted({c for c in self.checkpoints if c <= self.steps} | {self.steps})
 
 

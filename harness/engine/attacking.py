@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from ..core import jobs
 from ..core.base import Attack
 from ..core.jobs import Ask
 from ..core.keys import derive
+from ..core.optimizers import adamw
 from ..core.types import Fact, Metric, Outcome, Sample, Splits
 from ..errors import HarnessError
 from ..model import models
@@ -94,7 +94,7 @@ class AttackJob(Job, jobs.AttackJob):
             lambda: plain_steps(self.tokens, data, self.config.batch_size, stops[-1], seed, micro),
             cross_entropy,
             self._trainable,
-            lambda chosen, rate: AdamW(chosen, lr=rate, weight_decay=self.config.weight_decay),
+            lambda chosen, rate: adamw(chosen, rate, self.config.weight_decay),
             checked,
         )
         self.restore()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.types import Metric, Outcome
+from ..model import models
 from ..scoring.metrics import summarise
 from .under_test import ModelUnderTest
 
@@ -47,6 +48,7 @@ def facts_about(subject: ModelUnderTest) -> dict[str, Any]:
     framing = subject.tokens.framing
     return {
         **subject.screened,
+        "parameters": models.size(subject.model),
         "frame": framing.name,
         **({"prompt_date": framing.date} if framing.date else {}),
         "forget_metric": subject.benchmark.forget_metric,

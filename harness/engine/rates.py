@@ -48,6 +48,7 @@ class RateSearch:
             forgotten=False,
             learning_rate=None,
             steps=0,
+            check_every=job.subject.protocol.check_every,
         )
         self.limit = self._limit()
         if self._look() <= self.threshold.value:
@@ -98,7 +99,8 @@ class RateSearch:
 
     def _look(self) -> float:
         """The forget score, which the progress tells of from now on."""
-        self.job.forget_score_now = self.score(self.metric)
+        own = self.method.stop_score(self.job) if self.threshold.rule == "method" else None
+        self.job.forget_score_now = self.score(self.metric) if own is None else own
         return float(self.job.forget_score_now)
 
     def _limit(self) -> Limit | None:

@@ -16,7 +16,7 @@ from ..model.embedded import Tiny
 from ..model.files import PATTERNS, Snapshot, snapshot_of
 from . import note
 from .cache import cache_directory
-from .protocol import EMBEDDED, PUBLISHED, Protocol
+from .protocol import EMBEDDED, Protocol, fitting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,11 +38,16 @@ class Source:
     """Its files when the run was planned; a worker holds what it loads against them."""
     cache: Path | None = None
     """Where a model is kept that is converted from a GGUF file; None takes the user's cache."""
+    parameters: int | None = None
+    """How many the model has, once that was counted; the words of its benchmark decide that of the embedded
+    one."""
 
     @property
     def protocol(self) -> Protocol:
-        """The budgets that fit the model's size."""
-        return EMBEDDED if self.spec == TINY else PUBLISHED
+        """The budgets that fit the model's size. Raises ModelError where it cannot be counted."""
+        if self.spec == TINY:
+            return EMBEDDED
+        return fitting(self.parameters or _count(self))
 
     @property
     def file(self) -> Path | None:
@@ -104,7 +109,10 @@ class Source:
         return key([files, "with its code"]) if self.trust_remote_code else files
 
     def planned(self) -> Source:
-        """The same, with its files as they are now. Raises ModelError where they cannot hold a model."""
+        """The same, with its files as they are now, and its size.
+
+        Raises ModelError where they cannot hold a model.
+        """
         if self.spec == TINY:
             return self
         from ..model import gguf, loading
@@ -113,10 +121,11 @@ class Source:
             planned = replace(self, snapshot=snapshot_of(file))
             if not planned.is_converted():
                 gguf.check(file)
-            return planned
-        directory = self.local()
-        loading.check(directory)
-        return replace(self, snapshot=snapshot_of(directory))
+        else:
+            directory = self.local()
+            loading.check(directory)
+            planned = replace(self, snapshot=snapshot_of(directory))
+        return replace(planned, parameters=_count(planned))
 
     def is_converted(self) -> bool:
         """Whether the cache has the model of the GGUF file."""
@@ -157,6 +166,15 @@ class Source:
                 raise _changed(file)
             note.keep(model, tokenizer, self.converted, "converted", Cost())
         return self.converted
+
+
+def _count(source: Source) -> int:
+    """A model's parameters, from its configuration, or from the header of a GGUF file."""
+    from ..model import gguf, loading
+
+    if (file := source.file) and not source.is_converted():
+        return gguf.count(file)
+    return loading.count(source.local(), source.trust_remote_code)
 
 
 def _changed(path: Path) -> ModelError:

@@ -17,6 +17,7 @@ from ..core.benchmark import Benchmark
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import derive, key
 from ..core.names import TINY
+from ..core.optimizers import adamw
 from ..core.types import Cost, Splits, Training
 from ..errors import HarnessError
 from ..model.embedded import Tiny, tiny_model, word_tokenizer
@@ -130,8 +131,6 @@ def fit(
     replicate: int = 0,
 ) -> Cost:
     """Train on a corpus: AdamW, one tenth of warm-up, then linearly to zero. One replicate: one model."""
-    from torch.optim import AdamW
-
     from ..model.losses import cross_entropy
     from ..model.steps import corpus_steps
     from ..model.train import train, warmup_then_linear
@@ -145,7 +144,7 @@ def fit(
 
     order = corpus_steps(tokens, data, batch_size, epochs, derive(replicate, "order"))
     rate = warmup_then_linear(steps // 10, steps)
-    optimizer = AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    optimizer = adamw(list(model.parameters()), lr, weight_decay=0.01)
     return train(model, order, cross_entropy, [optimizer], rate, check=report, clip=1.0)
 
 

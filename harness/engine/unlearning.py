@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from ..core import jobs
 from ..core.base import Method
 from ..core.batch import Batch
 from ..core.keys import derive
+from ..core.optimizers import adamw
 from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError, ModelError
 from ..model import loading, models
@@ -90,16 +90,13 @@ class UnlearningJob(Job, jobs.UnlearningJob):
         batch_size: int = 32,
         check: Callable[[int], bool] = lambda step: False,
     ) -> None:
-        def optimizer(parameters: Sequence[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-            return AdamW(parameters, lr=rate, weight_decay=0.01)
-
         run = Training(
             "train",
             steps,
             self._batches(batch_size, steps),
             loss,
             lambda: nullcontext(list(self.model.parameters())),
-            optimizer,
+            lambda parameters, rate: adamw(parameters, rate, weight_decay=0.01),
             lambda step, rate: check(step),
         )
         run.at(self, learning_rate)

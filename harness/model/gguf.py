@@ -83,6 +83,11 @@ def check(file: Path) -> None:
         )
 
 
+def count(file: Path) -> int:
+    """How many parameters a file's model has. Raises ModelError."""
+    return sum(int(tensor.n_elements) for tensor in _header(file).tensors if tensor.name not in ROTARY)
+
+
 def convert(file: Path) -> tuple[nn.Module, Any]:
     """Return (model, tokenizer) with all weights in float32, for :func:`loading.save`. Raises ModelError."""
     import transformers
@@ -120,6 +125,13 @@ def _plain(read: Any) -> nn.Module:
 
 def _header(file: Path) -> Any:
     """What a file says of itself. Raises ModelError where it is no GGUF file, or not a whole one."""
+    stat = file.stat()
+    return _read(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(1)
+def _read(file: Path, size: int, changed: int) -> Any:
+    """The header of a file as it was then. Its words are read one by one, which takes seconds."""
     _package("gguf")
     from gguf import GGUFReader
 

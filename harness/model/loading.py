@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core.aside import aside
 from ..errors import ModelError
+from . import models
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -62,6 +63,16 @@ def _said_of(directory: Path) -> Iterator[None]:
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"The model '{directory}' cannot be loaded: {reason}") from error
+
+
+def count(directory: Path, trust_remote_code: bool = False) -> int:
+    """How many parameters the model of a directory has, tied ones once; no weights are read."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with _said_of(directory), torch.device("meta"):
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    return models.size(model)
 
 
 def whole(path: Path, loaded: Any) -> nn.Module:

@@ -74,6 +74,11 @@ def blocks(model: nn.Module) -> nn.ModuleList:
     return max(lists, key=len)
 
 
+def size(model: nn.Module) -> int:
+    """How many parameters a model has, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def width(model: Any) -> int:
     """Length of the hidden states between the decoder layers."""
     return model.config.get_text_config().hidden_size

@@ -16,7 +16,7 @@ from ..core.keys import key, splits_fingerprint
 from ..core.names import ATTACK, EVALUATION, UTILITY
 from ..core.types import Fact, Splits
 from ..engine.pair import Pair
-from ..engine.protocol import Protocol, with_protocol, with_rates
+from ..engine.protocol import Protocol, with_budget, with_protocol
 from ..engine.source import Source
 from ..engine.targets import Recipe, recipes
 from ..errors import HarnessError
@@ -169,7 +169,7 @@ def attacks_of(
             if reason:
                 left_out.append(f"{' '.join(filter(None, (cls.name, label)))} on {benchmark}: {reason}.")
             else:
-                variants.append((label, spec(choice.entry, with_rates(cls, config, protocol))))
+                variants.append((label, spec(choice.entry, with_budget(cls, config, protocol))))
     return variants
 
 

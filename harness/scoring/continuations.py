@@ -10,11 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.types import Request, TokenScores
-from .forward import forward, pick_rows
+from .forward import forward, pick_rows, worth_a_call
 from .requests import PromptRequests
-
-PADDING = 256
-"""Most tokens of padding in a call that scores continuations: about what another call costs."""
 
 LOGITS_LIMIT = 2**27
 """Most numbers in one tensor of logits: half a gigabyte in float32."""
@@ -37,7 +34,7 @@ def score_continuations(
     first = log_softmax(logits) if todo else logits
     best = logits.argmax(dim=-1).tolist()
     answers: dict[Request, TokenScores] = {}
-    for chunk in chunks(todo, len(batch[0].prompt), logits.shape[-1], max_tokens):
+    for chunk in chunks(todo, len(batch[0].prompt), logits.shape[-1], max_tokens, worth_a_call(model)):
         rows = torch.tensor([row for row, _ in chunk])
         heads = torch.tensor([ids[0] if ids else 0 for _, ids in chunk])
         logprobs = [[value] for value in first[rows, heads].tolist()]
@@ -80,7 +77,9 @@ def _rest(
         spreads[i] += spread(log_softmax(logits[i])).tolist()
 
 
-def chunks(todo: Sequence[Row], prompt: int, vocabulary: int, max_tokens: int) -> Iterator[list[Row]]:
+def chunks(
+    todo: Sequence[Row], prompt: int, vocabulary: int, max_tokens: int, most_padding: int
+) -> Iterator[list[Row]]:
     """Cut continuations, sorted by length, where caches, logits or padding would grow too large."""
     chunk: list[Row] = []
     tokens = 0
@@ -89,7 +88,7 @@ def chunks(todo: Sequence[Row], prompt: int, vocabulary: int, max_tokens: int) -
         if chunk and (
             size * (prompt + width) > 4 * max_tokens
             or size * width * vocabulary > LOGITS_LIMIT
-            or size * width - (tokens + width) > PADDING
+            or size * width - (tokens + width) > most_padding
         ):
             yield chunk
             chunk, tokens = [], 0

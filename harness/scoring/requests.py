@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..core.types import Generate, LogLikelihood, Request
 from ..model.tokens import PromptTokenizer
+from .forward import common_prefix
 
 Continuations = dict[tuple[int, ...], list[tuple[LogLikelihood, int]]]
 """By token ids of a continuation, the requests it answers, each with how many of the tokens it is about."""
@@ -52,14 +53,22 @@ def merge_prefixes(continuations: Continuations) -> None:
                 break
 
 
-def batches(groups: Sequence[PromptRequests], max_tokens: int) -> Iterator[list[PromptRequests]]:
-    """Runs of prompts of equal length, up to ``max_tokens`` prompt tokens each."""
+def batches(groups: Sequence[PromptRequests], max_tokens: int, call: int) -> Iterator[list[PromptRequests]]:
+    """Runs of prompts of equal length, up to ``max_tokens`` prompt tokens each.
+
+    What the prompts of a run begin with alike is run once. A run also ends where another prompt would have
+    more tokens run again than a ``call`` is worth.
+    """
     batch: list[PromptRequests] = []
+    shared = 0
     for group in groups:
+        same = common_prefix(batch[0].prompt, group.prompt) if batch else 0
         full = batch and (len(batch) + 1) * len(group.prompt) > max_tokens
-        if batch and (full or len(group.prompt) != len(batch[0].prompt)):
+        lost = (len(batch) - 1) * shared - len(batch) * same
+        if batch and (full or len(group.prompt) != len(batch[0].prompt) or lost > call):
             yield batch
             batch = []
+        shared = min(shared, same) if batch else len(group.prompt)
         batch.append(group)
     if batch:
         yield batch

@@ -12,7 +12,7 @@ from ..core.keys import derive
 from ..core.types import Prompt
 from ..model.models import generation_ends
 from ..model.tokens import PromptTokenizer
-from .forward import forward, prefill
+from .forward import Prefill, forward
 from .requests import PromptRequests, batches
 
 
@@ -37,11 +37,12 @@ def sample(
     order = sorted(range(len(groups)), key=lambda row: len(groups[row].prompt))
     answers: list[list[tuple[int, ...]]] = [[] for _ in prompts]
     done = 0
-    for batch in batches([groups[row] for row in order], max(1, max_tokens // n)):
+    prefill = Prefill(model)
+    for batch in batches([groups[row] for row in order], max(1, max_tokens // n), prefill.call):
         rows = order[done : done + len(batch)]
         done += len(batch)
         uniform = torch.cat([uniforms(seed, prompts[row], n, max_new_tokens) for row in rows])
-        logits, cache = prefill(model, [group.prompt for group in batch])
+        logits, cache = prefill([group.prompt for group in batch])
         cache.batch_repeat_interleave(n)
         written = decode(model, logits.repeat_interleave(n, dim=0), cache, uniform, temperature, ends)
         for i, row in enumerate(rows):

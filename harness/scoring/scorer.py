@@ -19,7 +19,7 @@ from ..model.models import generation_ends
 from ..model.tokens import PromptTokenizer
 from .continuations import score_continuations
 from .decode import Waiting, fits, greedy
-from .forward import pick_rows, prefill
+from .forward import Prefill, pick_rows
 from .requests import PromptRequests, batches, group_by_prompt
 
 
@@ -46,8 +46,9 @@ class Scorer:
         self.model.eval()
         answers: dict[Request, Answer] = {}
         pool: list[Waiting] = []
-        for batch in batches(group_by_prompt(self.tokens, requests), self.max_tokens):
-            logits, cache = prefill(self.model, [group.prompt for group in batch])
+        prefill = Prefill(self.model)
+        for batch in batches(group_by_prompt(self.tokens, requests), self.max_tokens, prefill.call):
+            logits, cache = prefill([group.prompt for group in batch])
             answers.update(
                 score_continuations(self.model, batch, logits, cache, self.max_tokens, self.tokens.pad)
             )

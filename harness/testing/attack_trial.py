@@ -12,7 +12,7 @@ from ..core.base import Attack
 from ..core.config import Config
 from ..core.types import Fact, Outcome, Splits
 from ..engine.attacking import run_attack
-from ..engine.protocol import with_rates
+from ..engine.protocol import with_budget
 from ..model import models
 from ..plugins.settings import resolve_variants
 from . import sandbox
@@ -50,7 +50,7 @@ class AttackTrial(Trial[AttackRun]):
         configs = {}
         for label, config in resolve_variants(self.cls, self.settings):
             chosen = {name: getattr(config, name) for name in config.model_fields_set}
-            quick = with_rates(
+            quick = with_budget(
                 self.cls, sandbox.small(self.cls, chosen, learning_rates=RATES), sandbox.PROTOCOL
             )
             if not self.cls(quick).lacks(self.splits):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from attacks.private_data import PrivateData
 from harness.core import intervals
-from harness.core.config import FinetuneConfig
 from harness.core.types import Splits
 from harness.engine import protocol
 from harness.leaderboard import invariants, ranking, standing, verdict
@@ -53,27 +54,52 @@ def test_every_benchmark_is_there_with_its_metric_and_threshold():
     }
 
 
+RUNGS = (protocol.PUBLISHED, protocol.SMALL, protocol.EMBEDDED)
+"""As the tables have them, from left to right."""
+
+
 def test_budgets_of_methods():
-    big, small = protocol.PUBLISHED, protocol.EMBEDDED
-    assert big.check_every is None
     assert tables()["budget of a method"] == {
-        "learning rates": [listed(big.learning_rates), listed(small.learning_rates)],
-        "passes over the forget set": [str(big.epochs), str(small.epochs)],
-        "forget facts per step": [str(big.batch_size), str(small.batch_size)],
-        "steps between looks": ["one pass", str(small.check_every)],
+        "learning rates": [listed(rung.learning_rates) for rung in RUNGS],
+        "passes over the forget set": [str(rung.epochs) for rung in RUNGS],
+        "forget facts per step": [str(rung.batch_size) for rung in RUNGS],
+        "steps between looks": [str(rung.check_every or "one pass") for rung in RUNGS],
     }
 
 
 def test_budgets_of_attackers():
-    config, small = FinetuneConfig(), protocol.EMBEDDED
-    adapters = small.adapter_lr_scale
-    assert (protocol.PUBLISHED.attack_lr_scale, protocol.PUBLISHED.adapter_lr_scale) == (1, 1)
+    def rates(rung, scale):
+        which = {None: "published", 1: "the highest published"}[rung.attack_rates]
+        return which if scale == 1 else f"{which} times {scale:g}"
+
+    configs = [
+        protocol.with_budget(PrivateData, PrivateData.Config(learning_rates=(1.0,)), rung) for rung in RUNGS
+    ]
     assert tables()["budget of an attacker who fine-tunes"] == {
-        "optimiser steps for each rate": [str(config.steps)],
-        "scored after steps": [listed(config.checkpoints)],
-        "examples per step": [str(config.batch_size)],
-        "rates, embedded model": [f"published times {small.attack_lr_scale:g}, of adapters {adapters:g}"],
+        "optimiser steps for each rate": [str(config.steps) for config in configs],
+        "scored after steps": [listed(config.stops(1)) for config in configs],
+        "examples per step": [str(config.batch_size) for config in configs],
+        "rates": [rates(rung, rung.attack_lr_scale) for rung in RUNGS],
+        "rates of adapters": [rates(rung, rung.adapter_lr_scale) for rung in RUNGS],
     }
+
+
+@pytest.mark.parametrize(("millions", "rung"), [(8, 2), (9, 1), (360, 1), (380, 0), (70_000, 0)])
+def test_a_model_has_the_budgets_of_the_nearest_size(millions, rung):
+    assert protocol.fitting(millions * 10**6) == RUNGS[rung]
+    assert "up to 8 million parameters it counts" in WORDS
+    assert "up to 370 million as one of 135 million" in WORDS
+
+
+def test_of_the_published_rates_the_highest_are_taken():
+    class Both(PrivateData):
+        rates = (1e-7, 3e-6, 1e-6)
+
+    two = replace(protocol.SMALL, attack_rates=2)
+    assert protocol.with_budget(Both, Both.Config(), two).learning_rates == (1.5e-5, 5e-6)
+    assert protocol.with_budget(Both, Both.Config(), protocol.PUBLISHED).learning_rates == Both.rates
+    chosen = protocol.with_budget(Both, Both.Config(learning_rates=(1.0,), steps=3), two)
+    assert (chosen.learning_rates, chosen.steps) == ((1.0,), 3)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from harness.core.types import Example, Prompt, Training
+from harness.engine import protocol, targets
 from harness.engine import source as source_module
-from harness.engine import targets
 from harness.engine.cache import cache_directory
 from harness.engine.protocol import EMBEDDED, PUBLISHED
 from harness.engine.source import Source
@@ -265,7 +265,26 @@ def test_a_model_that_is_nowhere_is_one_sentence(spec, why):
 
 def test_budgets_go_with_the_size_of_the_model(base):
     assert Source().protocol == EMBEDDED
-    assert Source(str(base)).protocol == PUBLISHED
+    assert Source(str(base)).protocol == EMBEDDED
+    for parameters, expected in (
+        (8_000_000, EMBEDDED),
+        (9_000_000, protocol.SMALL),
+        (135_000_000, protocol.SMALL),
+        (360_000_000, protocol.SMALL),
+        (500_000_000, PUBLISHED),
+        (70_000_000_000, PUBLISHED),
+    ):
+        assert Source("org/model", parameters=parameters).protocol == expected
+
+
+def test_a_models_parameters_are_counted_without_its_weights(base, tmp_path):
+    model, _ = loading.load(base)
+    counted = sum(parameter.numel() for parameter in {*model.parameters()})
+    copy = tmp_path / "copy"
+    shutil.copytree(base, copy)
+    [weights] = copy.glob("*.safetensors")
+    weights.write_bytes(b"")
+    assert Source(str(copy)).planned().parameters == counted == Source(str(base)).planned().parameters
 
 
 def test_targets_are_kept_where_the_user_says(monkeypatch, tmp_path):

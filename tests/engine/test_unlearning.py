@@ -139,6 +139,18 @@ def test_a_method_may_stop_at_another_metric_and_value(follow):
     assert job.notes["forgotten"] is True
 
 
+def test_a_method_may_have_a_score_of_its_own_to_stop_at(follow):
+    class Counted(Followed):
+        stop = ("probability", 0.5)
+
+        def stop_score(self, job):
+            return 1.0 - 0.25 * self.script.step
+
+    job, _, _ = follow(lambda rate, step: 0.0, make=Counted)
+    assert [(m.step, m.value) for m in job.metrics] == [(1, 0.75), (2, 0.5)]
+    assert (job.notes["stop_at"], job.notes["forgotten"]) == (0.5, True)
+
+
 def test_the_threshold_is_that_of_the_benchmark(follow):
     job, _, _ = follow(lambda rate, step: 1.0)
     assert (job.notes["stop_metric"], job.notes["stop_at"]) == ("exact_match", 0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from harness.methods.gd import GradientDifference
-from harness.methods.ssiuu import Ssiuu
+from harness.methods.ssiuu import Ssiuu, norm
 
 from harness.model import models
 from harness.model.steps import forget_steps
@@ -43,7 +43,7 @@ def test_ssiuu_adds_its_regulariser_to_the_gradient(influence, lambda_, anchor, 
     steps = list(forget_steps(job.tokens, forget, retain, 2, 4, seed=0, micro=micro))
     todo = iter(steps)
     past = []
-    sizes = []
+    sizes, shares = [], []
 
     def after_backward(model):
         step = next(todo)
@@ -65,6 +65,7 @@ def test_ssiuu_adds_its_regulariser_to_the_gradient(influence, lambda_, anchor, 
             )
             assert (added - expected).norm() <= 1e-6 * expected.norm()
             sizes.append(float(expected.norm() / plain.norm()))
+            shares.append(float((expected.abs() > plain.abs()).double().mean()))
         past.append(attribution)
 
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
@@ -72,6 +73,10 @@ def test_ssiuu_adds_its_regulariser_to_the_gradient(influence, lambda_, anchor, 
     assert len(past) == 4
     assert min(sizes) > 1e-3  # the regulariser is no rounding error here
     assert job.notes["regulariser_ratio"] == pytest.approx(sum(sizes) / len(sizes), rel=1e-4)
+    assert job.notes["regulariser_ratios"] == pytest.approx(sizes, rel=1e-2)
+    assert 0 < job.notes["regulariser_share"] < 1 or influence == "log-probability"
+    assert job.notes["regulariser_share"] == pytest.approx(sum(shares) / len(shares), abs=1e-3)
+    assert job.notes["regulariser_lost"] == 0
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.01, 2.0])
@@ -153,6 +158,26 @@ def test_ssiuu_starts_every_rate_without_the_attributions_of_the_last(tiny, make
     )
     left, right = (run(method, make_subject, toy_benchmark, tiny()) for method in (one, two))
     assert differing(left, right) == []
+
+
+def test_a_regulariser_whose_square_float32_cannot_hold_has_a_length(job):
+    terms = [torch.full((4,), 1e-30), torch.zeros(3)]
+    assert norm(terms) == pytest.approx(2e-30)
+
+
+def test_a_ratio_that_cannot_be_kept_is_said(tiny, job, data):
+    model = tiny(initializer_range=0.05)
+    method = Ssiuu(Ssiuu.Config(ratio=10.0))
+    prepared(method, job).start(model)
+
+    def vanished(*args):
+        method.gradients = [torch.zeros_like(g) for g in method.gradients]
+        method.after_backward(model)
+
+    steps = forget_steps(job.tokens, *data, 2, 4, seed=0)
+    train(model, steps, method.loss, [torch.optim.SGD(model.parameters(), lr=0.05)], after_backward=vanished)
+    assert job.notes["regulariser_lost"] == 3
+    assert job.notes["regulariser_ratio"] == job.notes["regulariser_share"] == 0
 
 
 def test_ssiuu_takes_lambda_by_its_name():

@@ -17,7 +17,7 @@ from harness.model.tokens import PromptTokenizer
 from harness.model.train import train
 from harness.scoring.continuations import spread
 from harness.scoring.decode import Waiting, greedy
-from harness.scoring.forward import SHARED_PREFIX
+from harness.scoring.forward import Prefill, worth_a_call
 from harness.scoring.metrics import summarise
 from harness.scoring.requests import PromptRequests, group_by_prompt
 from harness.scoring.scorer import Scorer
@@ -161,7 +161,7 @@ def test_the_prompts_of_these_tests_share_a_beginning_longer_than_the_windows(to
     assert len(longest) > 1
     assert len(set(map(len, asked))) > 3
     common = [len(set(column)) == 1 for column in zip(*longest, strict=True)]
-    assert all(common[: max(SHARED_PREFIX, 12)])
+    assert all(common[:12])
 
 
 def test_a_chat_template_frames_what_is_asked(tiny, make_tokenizer):
@@ -280,7 +280,8 @@ def test_an_answer_that_a_model_would_give_is_not_generated_again(limit, tiny, t
     assert Scorer(model, tokens).answer([text, LogLikelihood(prompt, answer)])[text] == found
 
 
-def test_a_shared_beginning_is_run_once(model, tokens):
+def test_a_shared_beginning_is_run_once(model, tokens, monkeypatch):
+    monkeypatch.setattr("harness.scoring.forward.CALL", 16)
     prompts = [Prompt(f"{STORY} {name} ?") for name in ("Ada", "Bo", "Cleo", "Dan")]
     [(ids, _)] = tokens.encode([(prompts[0], "")])
     shapes = rows_run(model, tokens, [LogLikelihood(prompt, "Oslo", end=False) for prompt in prompts])
@@ -361,8 +362,53 @@ def test_continuations_of_unlike_lengths_are_not_padded_to_the_longest(model, to
     texts += [" ".join([town] * 9) for town in ("Bonn", "Kiev", "Riga")]
     asked = [LogLikelihood(prompt, text, end=False) for text in texts]
     assert rows_run(model, tokens, asked)[1:] == [(6, 8)]
-    monkeypatch.setattr("harness.scoring.continuations.PADDING", 6)
+    monkeypatch.setattr("harness.scoring.forward.CALL", 6)
     assert rows_run(model, tokens, asked)[1:] == [(3, 1), (3, 8)]
+
+
+def test_what_prompts_begin_with_is_run_once_for_all_batches(tiny, tokens, monkeypatch):
+    monkeypatch.setattr("harness.scoring.forward.CALL", 4)
+    model, places = tiny().double(), ("Oslo", "Rome", "Lima", "Bonn")
+    ends = ("?", "now ?", "today now ?")
+    asked = [
+        LogLikelihood(Prompt(f"{begin} {place} {end}"), "Oslo", end=False)
+        for begin in ("Where does Ada live in", "Who is Bo of")
+        for place in places
+        for end in ends
+    ]
+    expected = {request: one_by_one(model, tokens, request) for request in asked}
+    shapes = rows_run(model, tokens, asked)
+    alone = [columns for rows, columns in shapes if rows == 1]
+    assert len(alone) == 2  # one for each beginning, and not for each length
+    assert [rows for rows, _ in shapes if rows > 1] == [4] * 6
+    assert_same(Scorer(model, tokens).answer(asked), expected)
+
+
+def test_prompts_that_begin_alike_by_less_than_a_call_are_run_whole(tiny, tokens):
+    asked = [LogLikelihood(Prompt(f"Where is {place} ?"), "Oslo", end=False) for place in ("Rome", "Lima")]
+    assert [rows for rows, _ in rows_run(tiny().double(), tokens, asked)] == [2]
+
+
+def test_the_states_of_a_prefix_stay_as_they_are_for_the_next_batch(tiny, monkeypatch):
+    monkeypatch.setattr("harness.scoring.forward.CALL", 2)
+    model = tiny().double()
+    with torch.inference_mode():
+        prefill = Prefill(model)
+        first, _ = prefill([(5, 6, 7, 8, 1), (5, 6, 7, 8, 2)])
+        prefill([(5, 6, 7, 8, 3, 3), (5, 6, 7, 8, 4, 4)])
+        again, cache = prefill([(5, 6, 7, 8, 1), (5, 6, 7, 8, 2)])
+    assert torch.equal(first, again)
+    assert cache.get_seq_length() == 5
+
+
+@pytest.mark.parametrize(("layers", "tokens_each"), [(2, 256), (60, 256)])
+def test_a_call_of_a_small_model_is_worth_as_many_tokens_as_on_a_gpu(tiny, layers, tokens_each):
+    assert worth_a_call(tiny(num_hidden_layers=layers)) == tokens_each
+
+
+def test_a_call_of_a_larger_model_is_worth_fewer_tokens():
+    model = torch.nn.Linear(2**14, 2**13, bias=False, device="meta").to_empty(device="cpu")
+    assert worth_a_call(model) == 16
 
 
 def test_generation_stops_at_the_end_token_and_leaves_it_out(tiny, tokens):

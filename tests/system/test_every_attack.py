@@ -11,7 +11,7 @@ import torch
 
 from harness.core.types import Question, Splits
 from harness.engine.attacking import run_attack
-from harness.engine.protocol import EMBEDDED, Protocol, with_rates
+from harness.engine.protocol import EMBEDDED, Protocol, with_budget
 from harness.model import models
 from harness.model.tokens import PromptTokenizer
 from harness.plugins.registry import Registry
@@ -180,10 +180,10 @@ def test_open_rates_are_the_published_ones_scaled_for_the_weights_that_train(nam
     cls = ATTACKS[name]
     published = Protocol((), 1, 1, None, attack_lr_scale=1.0)
     for _, config in resolve_variants(cls, {}):
-        assert with_rates(cls, config, published).learning_rates == pytest.approx(cls.rates)
+        assert with_budget(cls, config, published).learning_rates == pytest.approx(cls.rates)
         scale = 20 if config.lora_r else 100
         expected = [rate * scale for rate in cls.rates]
-        assert with_rates(cls, config, EMBEDDED).learning_rates == pytest.approx(expected)
+        assert with_budget(cls, config, EMBEDDED).learning_rates == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", sorted(set(ATTACKS) - TRAINING))
