@@ -8,7 +8,7 @@ class Refusal(Method):
 
     "PO" in TOFU (2401.06121), section 3.3. It teaches what to say, not to forget, and so stops when hardly a
     forget fact (one in twenty) is answered exactly any more. An original that talks in sentences hardly
-    answers one exactly: there it stops when for as few the answer is likelier than the refusal. The refusal is
+    answers one exactly: there it stops when for as few the answer is likelier than the refusal, which is
     that of the Ssiuu paper (2509.22263).
     """
 
