@@ -15,7 +15,7 @@ from ..model import models
 CALL = 256
 """Most tokens that take as long as a call of the model takes beside its tokens."""
 
-CALL_ON_CPU = 2**31
+CALL_ON_CPU = 2**32
 """The same on a CPU, times the model's parameters, of which every call reads all."""
 
 PREFIXES = 16
