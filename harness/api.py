@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from .leaderboard.versions import ANY
 from .plugins.classes import PluginClass, split
 from .plugins.kinds import Kind
 from .report import terminal
@@ -18,12 +19,13 @@ from .report.results import Results
 from .report.time_left import TimeLeft, duration, expected
 from .runner import config as configurations
 from .runner import estimate, places
+from .runner.alike import alike
 from .runner.estimate import Estimate
 from .runner.options import RunOptions, as_command
 from .runner.pool import execute
 from .runner.record import display_name
 from .runner.resolve import ResolvedRun, default_jobs, resolved
-from .store import store
+from .store import packed, store
 from .store.provenance import cores
 from .store.store import Store, chosen
 
@@ -90,7 +92,7 @@ def load(
     another version wrote it.
     """
     paths = [results] if isinstance(results, str | Path) else [*results]
-    stores = store.stores([Path(path) for path in paths])
+    stores = packed.stores([Path(path) for path in paths])
     sources = (source,) if isinstance(source, str) else tuple(source)
     return Results(lambda: store.tables(stores), sources=sources)
 
@@ -111,6 +113,10 @@ def carry_out(
         say(f"Left out: {broken}", stderr=True)
     keys = [cell.key for cell in run.plan.cells]
     done = store.sound(keys)
+    others = {}
+    if options.any_source:
+        others = {key: other for key, other in alike(run.plan, store).items() if key not in done}
+        done |= others.keys()
     left = _estimate(run, options, store, done)
     terminal.show_plan(summary(run, options, done, left), requested=options.dry_run)
     if not options.dry_run:
@@ -124,7 +130,8 @@ def carry_out(
             _execute(run, options, done, left, again)
         finally:
             places.sweep(run.context)  # what killed workers of this one left
-    return Results(lambda: chosen(store, keys), len(keys))
+    found = [others.get(key, key) for key in keys]
+    return Results(lambda: chosen(store, found), len(keys), (ANY,) if options.any_source else ())
 
 
 def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate) -> terminal.PlanSummary:

@@ -34,7 +34,8 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="DIGEST",
-        help="Beginning of the digest to take, where results hold several versions of a code; repeatable.",
+        help="Beginning of the digest to take, where results hold several versions of a code; repeatable. "
+        "'any' takes the newest of each cell.",
     ),
 ]
 Committed = Annotated[Path, typer.Option(help="The leaderboard to check.")]
@@ -70,14 +71,14 @@ def build(
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
     from ..leaderboard.groups import grouped
     from ..report import files, overwriting
-    from ..store import store
+    from ..store import packed, store
 
     results = results or RESULTS
     if out is None and len(results) > 1:
         raise ConfigError("There are several --results: say with --out where their leaderboard goes.")
     beside = results[0] / BESIDE
     out = beside if out is None else out
-    tables = store.tables(store.stores(results))
+    tables = store.tables(packed.stores(results))
     for cell, sentence in store.unsound(tables[0]):
         say(f"Counted as failed: {cell}: {sentence}", stderr=True)
     groups = grouped(*tables, source or ()).only(split(methods), split(attacks))
@@ -170,15 +171,28 @@ def merge(
 ) -> None:
     """Bring the cells of several results directories into one; build the leaderboard from that."""
     from ..runner import config
-    from ..store import merge, store
+    from ..store import merge, packed
 
-    store.stores(sources)
+    packed.stores(sources)
     merged = merge.merge(out, sources)
     config.copy(sources, out)
     for sentence in merged.left_out:
         say(f"Left out: {sentence}", stderr=True)
     again = f"; {merged.failed} have failed and will be tried again by the next run" if merged.failed else ""
     say(f"{out}: {merged.cells} cells, {merged.copied} of them new{again}.")
+
+
+@app.command("pack")
+def pack(
+    sources: Annotated[list[Path], typer.Argument(help="Results directories.")],
+    out: Annotated[Path, typer.Option(help="Where the pack goes; it may hold cells already.")],
+) -> None:
+    """Put the cells that worked into a few small files, to keep and pass on; a pack is a --results, too."""
+    from ..store import packed
+
+    made = packed.pack(out, packed.stores(sources))
+    again = f"; left out, because they failed: {made.failed}" if made.failed else ""
+    say(f"{out}: {made.cells} cells, {made.added} of them new{again}.")
 
 
 @app.command("pages")
@@ -209,10 +223,10 @@ def agrees(
     from ..leaderboard.consistency import inconsistent
     from ..leaderboard.groups import grouped
     from ..report import files, terminal
-    from ..store import store
+    from ..store import packed, store
 
     theirs = files.read(committed)
-    tables = store.tables(store.stores(results))
+    tables = store.tables(packed.stores(results))
     groups = grouped(*tables, sources)
     ours = origin.marked(board.build(groups), groups)
     pairs, missing, _ = compare.matched(theirs.board.to_pylist(), ours.to_pylist())

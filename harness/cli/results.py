@@ -11,9 +11,9 @@ def results(results: Results = None, details: Details = False, source: Sources =
     """Show what runs found: a verdict on each method, and what follows; runs nothing."""
     from ..report import terminal
     from ..report.results import Results as Tables
-    from ..store import store
+    from ..store import packed, store
 
-    stores = store.stores(results or RESULTS)
+    stores = packed.stores(results or RESULTS)
     found = Tables(lambda: store.tables(stores), sources=source or ())
     terminal.show_results(found.leaderboard.to_pylist(), details, requested=True)
     for cell, sentence in store.unsound(found.cells):

@@ -10,7 +10,7 @@ from ..core.names import ORIGINAL, RETRAIN
 from .before import forgot
 from .columns import EXACT, Estimate
 from .estimates import known, mean
-from .groups import FORGET, Groups
+from .groups import FORGET, RETAIN, Groups, Seeds
 from .identity import GroupId, MethodId
 from .kept import kept
 from .labels import attack_label, comparable, target_metric
@@ -54,7 +54,7 @@ def _evidence(
     unlearned, original = groups.evaluation(target, method).ok(), groups.control(plain, ORIGINAL)
     attacked = {entry.which: entry.row for entry in entries if comparable(entry.row, metric)}
     forgotten = [forgot(cell) for cell in unlearned.values()]
-    said = _ratio(mean(unlearned.finals(EXACT)), mean(original.finals(EXACT)))
+    said = _said(unlearned, original)
     return Evidence(
         forgotten=forgotten,
         recovered=_recovered(attacked, plain, entries[0].row["baseline"], metric, groups),
@@ -94,5 +94,12 @@ def _said_again(attacked: Mapping[GroupId, Row], groups: Groups) -> Recovered | 
     return max(shares, key=lambda recovered: recovered.share.ends[0], default=None)
 
 
-def _ratio(value: float | None, original: float | None) -> float | None:
-    return value / original if value is not None and original else None
+def _said(unlearned: Seeds, original: Seeds) -> float | None:
+    """Exact matches on the forget set, as a share of the original's.
+
+    An original that talks in sentences has none. A method that trains on what it keeps teaches it to answer
+    exactly: it is held against its own on the retain set, where these are more.
+    """
+    own = mean(unlearned.finals(EXACT))
+    most = max(mean(original.finals(EXACT)) or 0.0, mean(unlearned.finals((RETAIN, EXACT[1]))) or 0.0)
+    return own / most if own is not None and most else None

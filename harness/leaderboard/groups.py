@@ -25,6 +25,9 @@ ALL, NONE = "all", "none"
 FORGET = "forget"
 """The split whose facts, and points of curves, the leaderboard reads; of others the retain metric's."""
 
+RETAIN = "retain"
+"""The split that methods train to keep."""
+
 Measured = tuple[str, str]
 """Split and metric."""
 

@@ -30,7 +30,7 @@ MOST_PARTLY_HIDDEN = 0.5
 """Highest recovery of what is not just hidden: half of it came back."""
 
 MOST_SILENT = 0.1
-"""Highest share of the original's exact matches of a model that declines to say what it knows."""
+"""Highest share of exact matches, as ``Evidence.said``, of a model that declines to say what it knows."""
 
 BANDS = (
     (ERASED, -float("inf"), MOST_ERASED),
@@ -63,7 +63,7 @@ class Evidence:
     above_twin: Estimate = UNKNOWN
     """The forget score less that of the model that never knew."""
     said: float | None = None
-    """Exact matches before any attack, as a share of the original's."""
+    """Exact matches before any attack, as a share of the original's, or of its own on the retain set."""
     said_again: Recovered | None = None
     """What attacks brought back of exact matches: by its lower end the most."""
     lacking: Sequence[str] = ()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from ..core.names import UTILITY
 from ..errors import StoreError
+from ..store.decided import DIGITS, place_of, without_digest
 
 ON = ("benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint", "model", "dtype")
 """Columns that are the same for all cells one may want to compare; the target's key follows the engine."""
@@ -21,10 +22,8 @@ OF = {
 }
 """By column that holds a digest of code, those in which cells must agree for the code to be one."""
 
-DIGITS = 12
-"""Digits of a digest in a sentence."""
-
-DIGEST = re.compile(rf" [0-9a-f]{{{DIGITS}}}$")
+ANY = "any"
+"""In place of the beginning of a digest: the newest of each cell, whichever version of a code made it."""
 
 SEEDS_NAMED = 5
 """Seeds that a sentence names, or it says how many."""
@@ -36,8 +35,11 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
     """The rows of one version of each code, as ``sources`` (beginnings of digests) choose.
 
     A version of which no cell worked gives way to one that has numbers: a plugin that was mended leaves
-    failed cells behind. Raises StoreError where two versions remain, and for a source that no cell has.
+    failed cells behind. With ``ANY`` among ``sources`` all versions are taken together, as :func:`together`
+    says. Raises StoreError where two versions remain, and for a source that no cell has.
     """
+    if ANY in sources:
+        return together(rows)
     known = {row[column] for row in rows for column in OF}
     for source in sources:
         if not source or not any(digest.startswith(source) for digest in known):
@@ -49,14 +51,35 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
     for column, same in OF.items():
         versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for row in kept:
-            versions[tuple(_without_digest(row[name]) for name in same)][row[column]].append(row)
+            versions[tuple(without_digest(row[name]) for name in same)][row[column]].append(row)
         kept = [row for found in versions.values() for row in _one(column, found, tuple(sources))]
     return kept
 
 
-def _without_digest(value: Any) -> Any:
-    """A value; of a plugin from a file or class, which has no other version, the name without the digest."""
-    return DIGEST.sub("", value) if isinstance(value, str) else value
+def together(rows: Sequence[Row]) -> list[Row]:
+    """The newest of the cells that worked in each place, and the digests of all that are compared as one.
+
+    Where cells that one may want to compare are of several versions of a code, the column of its digest holds
+    the beginnings of all of them: a board says so, and what was made by one version never passes for another.
+    """
+    newest: dict[tuple, Row] = {}
+    for row in sorted(rows, key=lambda row: (row["status"] == "ok", _started(row), row["key"])):
+        newest[place_of(row)] = dict(row)
+    kept = list(newest.values())
+    for column, same in OF.items():
+        versions: dict[tuple, list[Row]] = defaultdict(list)
+        for row in kept:
+            versions[tuple(without_digest(row[name]) for name in same)].append(row)
+        for found in versions.values():
+            digests = sorted({row[column] for row in found})
+            joint = digests[0] if len(digests) == 1 else "+".join(each[:DIGITS] for each in digests)
+            for row in found:
+                row[column] = joint
+    return sorted(kept, key=lambda row: row["key"])
+
+
+def _started(row: Row) -> str:
+    return str(json.loads(row["provenance"]).get("started_at") or "")
 
 
 def _one(column: str, versions: dict[str, list[Row]], sources: tuple[str, ...]) -> list[Row]:

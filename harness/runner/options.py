@@ -114,6 +114,9 @@ class RunOptions(BaseModel):
     settings: Settings = Field({}, description="NAME.setting=value, repeatable; see harness show.")
     data: Data = Field({}, description="Directory of a benchmark's files; NAME=DIR if there are several.")
     results: Directory = Field(Path("results"), description="Where the cells are kept.")
+    any_source: Switch = Field(
+        False, description="Take cells in --results as done that another version of the code has made."
+    )
     cache: MaybeDirectory = Field(None, description="Where targets are kept. [default: $HARNESS_CACHE]")
     jobs: MaybeSmall = Field(None, description="Worker processes. [default: cores; 1 on a GPU]")
     threads: Small = Field(1, description="Threads of each worker, on a CPU.")

@@ -28,7 +28,7 @@ from .plan import Plan, Spec, spec
 from .planner import make
 from .tasks import Utility
 
-PLACES = {"results", "cache", "jobs", "dry_run"}
+PLACES = {"results", "cache", "jobs", "dry_run", "any_source"}
 """Options about where and how a run is done here: no part of its configuration."""
 
 

@@ -14,10 +14,10 @@ from ..core.aside import aside
 from ..errors import StoreError
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """The table as a Parquet file. The same table gives the same bytes."""
+def parquet_bytes(table: pa.Table, level: int | None = None) -> bytes:
+    """The table as a Parquet file, at a level of zstd. The same table gives the same bytes."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", compression_level=level)
     return sink.getvalue().to_pybytes()
 
 

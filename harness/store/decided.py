@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,30 @@ from ..core.names import ATTACK, EVALUATION, NO_ATTACK, UTILITY
 
 NOTHING = {"name": NO_ATTACK, "owner": "", "source": "", "config": "{}", "variant": ""}
 """An attack, in the row of a cell before any."""
+
+
+PLACE = (
+    *("protocol", "benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint"),
+    *("target_key", "dtype", "method", "method_plugin", "method_config"),
+    *("stage", "attack", "variant", "attack_plugin", "attack_config", "seed"),
+)
+"""Columns that say what a cell is of, whichever version of the code measured it."""
+
+
+def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a cell with these columns is of: the same for whatever version of the code."""
+    return tuple(without_digest(row[name]) for name in PLACE)
+
+
+def without_digest(value: Any) -> Any:
+    """A value; of a plugin from a file or class, which has no other version, the name without the digest."""
+    return DIGEST.sub("", value) if isinstance(value, str) else value
+
+
+DIGITS = 12
+"""Digits of a digest in a sentence, and in the version of a plugin from a file."""
+
+DIGEST = re.compile(rf" [0-9a-f]{{{DIGITS}}}$")
 
 
 def key_of(row: Mapping[str, Any]) -> str:

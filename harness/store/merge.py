@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StoreError
+from .packed import opened
 from .schema import cell_name
 from .store import Store
 
@@ -40,7 +41,7 @@ def merge(out: Path, sources: Sequence[Path]) -> Merged:
     """
     if out.resolve() in {place.resolve() for place in sources}:
         raise StoreError(f"--out {out} is one of the directories to merge; name another.")
-    stores = [Store(out), *map(Store, sources)]
+    stores = [Store(out), *map(opened, sources)]
     statuses: dict[Store, dict[str, str]] = {}
     left_out = []
     for store in stores:

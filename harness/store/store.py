@@ -60,7 +60,12 @@ class Stored:
         return pa.Table.from_pylist([row], CELLS), METRICS.empty_table(), SAMPLES.empty_table()
 
 
-TABLES = ("metrics", "samples", "cells")
+SCHEMAS = {"metrics": METRICS, "samples": SAMPLES, "cells": CELLS}
+PACK = (
+    "{0} is a pack of cells, and nothing is committed to it: use another results directory; "
+    "`harness leaderboard merge {0} --out DIR` brings its cells there."
+)
+TABLES = tuple(SCHEMAS)
 """The directories of a store."""
 
 
@@ -81,6 +86,8 @@ class Store:
             raise StoreError(f"{there} is not a directory; use another --results directory.")
         if not os.access(there, os.W_OK | os.X_OK):
             raise StoreError(f"{there} cannot be written; change its permissions or use another --results.")
+        if any(ours(self.root.glob("*.parquet"))):
+            raise StoreError(PACK.format(self.root))
         self.statuses()
 
     def statuses(self) -> dict[str, str]:
@@ -144,11 +151,11 @@ class Store:
 
     def cell(self, key: str) -> pa.Table:
         """The row of a cell."""
-        return _read(self._path("cells", key), CELLS)
+        return self._content("cells", key)
 
     def numbers(self, key: str) -> tuple[pa.Table, pa.Table]:
         """Metrics and samples of a cell that is ok."""
-        return _read(self._path("metrics", key), METRICS), _read(self._path("samples", key), SAMPLES)
+        return self._content("metrics", key), self._content("samples", key)
 
     def copy(self, key: str, to: Store) -> None:
         """Commit a cell of this store to another, as :meth:`commit` does."""
@@ -168,6 +175,12 @@ class Store:
         parts = [_read(self._path(table, key), schema) for key in keys]
         return pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
 
+    def _has(self, table: str, key: str) -> bool:
+        return self._path(table, key).is_file()
+
+    def _content(self, table: str, key: str) -> pa.Table:
+        return _read(self._path(table, key), SCHEMAS[table])
+
     def _write(self, table: str, key: str, content: pa.Table) -> None:
         write_atomically(self._path(table, key), parquet_bytes(content))
 
@@ -175,10 +188,9 @@ class Store:
         row, absent = self.cell(key), []
         tables = {"metrics": METRICS.empty_table(), "samples": SAMPLES.empty_table()}
         if row["status"][0].as_py() == "ok":
-            for name, empty in tables.items():
-                path = self._path(name, key)
-                if path.is_file():
-                    tables[name] = _read(path, empty.schema)
+            for name in tables:
+                if self._has(name, key):
+                    tables[name] = self._content(name, key)
                 else:
                     absent.append(f"its file of {name} is not there")
         (values,) = row.to_pylist()
@@ -225,7 +237,7 @@ def _content(path: Path, table: pa.Table) -> bytes:
 def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            _check_versions(path, file.schema_arrow.metadata or {}, schema.metadata)
+            check_versions(path, file.schema_arrow.metadata or {}, schema.metadata)
             shape.columns(file, schema, rows=1 if schema is CELLS else None)
             return shape.values(file.read(columns=columns, use_threads=False))
     except (OSError, UnicodeDecodeError, pa.ArrowException) as e:
@@ -243,7 +255,7 @@ VERSIONS = {
 """What is said of results of another version, by what tells it; what says most comes first."""
 
 
-def _check_versions(path: Path, written: Mapping[bytes, bytes], ours: Mapping[bytes, bytes]) -> None:
+def check_versions(path: Path, written: Mapping[bytes, bytes], ours: Mapping[bytes, bytes]) -> None:
     """Raise StoreError for what another version of the harness wrote, or something else."""
     for name, says in VERSIONS.items():
         if name not in written:
@@ -268,16 +280,6 @@ def unsound(cells: pa.Table) -> list[tuple[str, str]]:
         for row in cells.to_pylist()
         if row["error_type"] == UNSOUND
     ]
-
-
-def stores(places: Sequence[Path]) -> list[Store]:
-    """The results in these directories. Raises StoreError where there is none."""
-    for place in places:
-        if not place.is_dir():
-            raise StoreError(
-                f"There is no results directory {place}; run `harness run` first, or name another."
-            )
-    return [Store(place) for place in places]
 
 
 def tables(stores: Sequence[Store]) -> Tables:

@@ -97,6 +97,28 @@ def test_a_method_that_declines_to_say_what_attacks_bring_back(tmp_path):
     assert row["verdict_why"].endswith("of the exact answers came back under lora p=0.1")
 
 
+@pytest.mark.parametrize(
+    ("retained", "word"), [(0.9, "hidden"), (0.1, "not forgotten"), (0.0, "not forgotten")]
+)
+def test_where_the_original_talks_in_sentences_a_model_declines_beside_what_it_retains(
+    tmp_path, retained, word
+):
+    """No answer of the original is exact before attacks, which teach it the form."""
+    talks = {"none": (1, 1)}
+    found = [*cells(talks, exact=(0.0, 0.9)), *cells({}, exact=(0.05, 0.85), gd=(0.9, 0.9))]
+    for row, measured in found:
+        if row.attack == "none":
+            measured.metrics += scored(
+                "retain", "exact_match", [retained * (row.method == "gd")], **SHARE
+            ).metrics
+            measured.samples += scored(
+                "retain", "exact_match", [retained * (row.method == "gd")], **SHARE
+            ).samples
+    assert row_of(board(tmp_path, found), "gd")["verdict"] == word
+    verdicts = leaderboard.verdicts(grouped(*tables([Store(tmp_path)])))
+    assert verdicts["none"].word == "not forgotten"
+
+
 def test_the_threshold_allows_for_its_own_noise(tmp_path):
     notes = {"threshold": 0.1, "threshold_high": 0.3, "threshold_rule": "twin", "forgotten": False}
     known = [(cell("gd", seed=s, notes=notes)[0], outcome(k)) for s, k in enumerate((0.2, 0.3, 0.35))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.errors import StoreError
@@ -98,3 +100,30 @@ def test_the_clock_decides_nothing(tmp_path):
     ]
     with pytest.raises(StoreError, match="2 versions of the method"):
         board(tmp_path, cells)
+
+
+def test_any_source_takes_all_versions_together_and_says_so(tmp_path):
+    cells = [
+        cell("gd", seed=seed, known=4 + seed, engine=engine) for seed, engine in enumerate([OLD, OLD, NEW])
+    ]
+    (row,) = board(tmp_path, cells, sources=["any"]).to_pylist()
+    assert (row["engine"], row["seeds"]) == (f"{OLD[:12]}+{NEW[:12]}", 3)
+    assert row["forget_before"] == pytest.approx((4 + 5 + 6) / 3 / 20)
+
+
+def test_of_a_cell_that_two_versions_measured_any_source_takes_the_newer(tmp_path):
+    def started(when):
+        return json.dumps({"started_at": when})
+
+    cells = [
+        cell("gd", seed=0, known=4, engine=OLD, provenance=started("2026-01-02")),
+        cell("gd", seed=0, known=9, engine=NEW, provenance=started("2026-01-01")),
+    ]
+    (row,) = board(tmp_path, cells, sources=["any"]).to_pylist()
+    assert (row["engine"], row["seeds"]) == (OLD, 1)
+    assert row["forget_before"] == pytest.approx(4 / 20)
+
+
+def test_where_nothing_competes_any_source_changes_nothing(tmp_path):
+    cells = mixed("method_source")[:3]
+    assert board(tmp_path, cells, sources=["any"]).equals(board(tmp_path, []))

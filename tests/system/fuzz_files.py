@@ -40,7 +40,7 @@ from harness.leaderboard.groups import grouped
 from harness.model import loading
 from harness.report import files
 from harness.runner import trust
-from harness.store import store
+from harness.store import packed, store
 from support import fuzz
 from support.cells import world
 from support.command import Ended, harness_cli
@@ -99,7 +99,7 @@ class Undamaged:
         (TARGET / note.DONE).write_text(note.note(TARGET, TARGET.name, "original", model, Cost()))
         store.write_samples(TWIN, SCORES)
         store.write_samples(TWIN.with_stem("8" * 64), SCORES[:30])
-        self.tables = store.tables(store.stores([Path("results")]))
+        self.tables = store.tables(packed.stores([Path("results")]))
         self.cells = by_key(self.tables)
         self.groups = grouped(*self.tables)
         self.board = files.read(Path("board"))
@@ -144,7 +144,7 @@ def try_results(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
 
 def _from_results(was: Undamaged) -> str:
     try:
-        tables = store.tables(store.stores([Path("results")]))
+        tables = store.tables(packed.stores([Path("results")]))
         listed = len(store.unsound(tables[0]))
         groups = grouped(*tables)
     except HarnessError:
