@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.names import TINY
 from ..errors import ConfigError, StoreError
 from ..plugins.selection import split
 from ..report.console import note, say
@@ -132,6 +133,8 @@ def regenerate(
     cache: Annotated[
         Path | None, typer.Option(help="Take trained models from here. [default: train them, too]")
     ] = None,
+    model: Annotated[str, typer.Option(help="Draw rows of this model.")] = TINY,
+    frame: Annotated[str, typer.Option(help="How it was asked, as in the run that is made again.")] = "auto",
 ) -> None:
     """Draw a part of the grid, run it from nothing, and check the committed rows; exits with 1 like check."""
     from .. import api
@@ -141,7 +144,7 @@ def regenerate(
 
     seed = secrets.randbelow(2**32) if seed is None else seed
     rows = files.read(committed).board.to_pylist()
-    part = pick(rows, 60 * minutes, seed)
+    part = pick(rows, 60 * minutes, seed, model)
     describe(part, sum(row["attack"] != "none" for row in rows), minutes, seed)
     folder = Path(tempfile.mkdtemp(prefix="harness-"))
     options = RunOptions.of(
@@ -154,6 +157,8 @@ def regenerate(
             "results": folder / "results",
             "cache": cache or folder / "cache",
             "controls": False,
+            "model": model,
+            "frame": frame,
         }
     )
     api.carry_out(options)

@@ -16,8 +16,8 @@ JOBS = 2
 """Cores that a budget is for. Not those of this machine: the same seed picks the same subset anywhere."""
 
 SETUP = 80.0
-"""Seconds before the first cell, for each target: it and its twin trained side by side, workers started
-(docs/performance.md)."""
+"""Seconds before the first cell, for each target: it and its twin trained side by side, or a pretrained model
+converted and asked what it knows; workers started (docs/performance.md)."""
 
 Row = Mapping[str, Any]
 
@@ -55,13 +55,13 @@ class Subset:
         return len(self.methods) * (1 + len(self.attacks))
 
 
-def pick(rows: Sequence[Row], budget: float, seed: int) -> Subset:
+def pick(rows: Sequence[Row], budget: float, seed: int, model: str = TINY) -> Subset:
     """Pick a row under an attack, and add methods and attacks at random while ``budget`` (seconds) allows.
 
-    Every row that fits is as likely as any other to come first. Picked are rows of the embedded model with
-    the settings a plain run has; costs are those in the table. Raises StoreError where none fits.
+    Every row that fits is as likely as any other to come first. Picked are rows of one model with the
+    settings a plain run has; costs are those in the table. Raises StoreError where none fits.
     """
-    plain = {Run.of(row): row for row in rows if _plain(row)}
+    plain = {Run.of(row): row for row in rows if _plain(row, model)}
     candidates = {
         run: (row["seeds"], row["targets"])
         for run, row in plain.items()
@@ -87,8 +87,8 @@ def pick(rows: Sequence[Row], budget: float, seed: int) -> Subset:
     ]
     if not fitting:
         raise StoreError(
-            f"No row of this leaderboard can be made again in {budget / 60:g} minutes: those of the embedded "
-            f"model ('{TINY}') with default settings can; give more --minutes, or another --committed."
+            f"No row of this leaderboard can be made again in {budget / 60:g} minutes: those of the model "
+            f"'{model}' with default settings can; give more --minutes, another --model or --committed."
         )
     chance = random.Random(seed)
     first = chance.choice(fitting)
@@ -107,7 +107,7 @@ def pick(rows: Sequence[Row], budget: float, seed: int) -> Subset:
     return Subset(benchmark, tuple(sorted(methods)), tuple(sorted(attacks)), *size, taken, len(fitting))
 
 
-def _plain(row: Row) -> bool:
-    """Whether a run without settings makes this row."""
-    plain = row["model"] == TINY and row["dtype"] == "float32" and all(row[name] is None for name in CONFIGS)
+def _plain(row: Row, model: str) -> bool:
+    """Whether a run of the model without settings makes this row."""
+    plain = row["model"] == model and row["dtype"] == "float32" and all(row[name] is None for name in CONFIGS)
     return plain and not row["failed"] and row["seconds"] is not None
