@@ -18,7 +18,7 @@ class FewShotLora(Attack):
 
     class Config(EpochsConfig):
         samples: int = Field(10, ge=1, description="forget facts the attacker holds; at least 2 must be left")
-        batch_size: int = Field(1, ge=1, description="examples per step, or all there are if fewer")
+        batch_size: int | None = Field(1, ge=1, description="examples per step, or all there are if fewer")
         lora_r: int | None = Field(
             128, ge=1, description="rank of LoRA adapters, at most the model's width; None trains all weights"
         )

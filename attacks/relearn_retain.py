@@ -16,7 +16,7 @@ class RelearnRetain(Attack):
     rates = (2e-4,)
 
     class Config(FinetuneConfig):
-        batch_size: int = Field(8, ge=1, description="examples per step, or all there are if fewer")
+        batch_size: int | None = Field(8, ge=1, description="examples per step, or all there are if fewer")
         steps: int | None = Field(
             60, ge=1, description="optimiser steps for each rate: the attacker's budget"
         )

@@ -78,7 +78,9 @@ class TrainingConfig(Config):
     learning_rates: tuple[float, ...] | None = Field(
         None, min_length=1, description="grid; None: the published rates times the target's scale"
     )
-    batch_size: int = Field(32, ge=1, description="examples per step, or all there are if fewer")
+    batch_size: int | None = Field(
+        None, ge=1, description="examples per step, or all there are if fewer; None: the target's"
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     lora_r: int | None = Field(
         None, ge=1, description="rank of LoRA adapters, at most the model's width; None trains all weights"
@@ -88,6 +90,13 @@ class TrainingConfig(Config):
     def stops(self, facts: int) -> list[int]:
         """Return the steps after which the forget set is scored; the last is the attacker's budget."""
         raise NotImplementedError(f"{type(self).__name__} does not say how long to train")
+
+
+def settled(setting: int | None) -> int:
+    """A setting of a budget. Raises ValueError where it was left open, and no protocol has filled it yet."""
+    if setting is None:
+        raise ValueError("A budget was left open: the protocol of the model's size says what it is.")
+    return setting
 
 
 class FinetuneConfig(TrainingConfig):
@@ -102,9 +111,8 @@ class FinetuneConfig(TrainingConfig):
     )
 
     def stops(self, facts: int) -> list[int]:
-        if self.steps is None:
-            raise ValueError("How many steps the attack takes was left open, and no protocol has said it.")
-        return sorted({c for c in self.checkpoints if c <= self.steps} | {self.steps})
+        steps = settled(self.steps)
+        return sorted({c for c in self.checkpoints if c <= steps} | {steps})
 
 
 class EpochsConfig(TrainingConfig):
@@ -113,5 +121,5 @@ class EpochsConfig(TrainingConfig):
     epochs: int = Field(3, ge=1, description="passes over the facts trained on, for each rate")
 
     def stops(self, facts: int) -> list[int]:
-        per_epoch = -(-facts // min(self.batch_size, facts))
+        per_epoch = -(-facts // min(settled(self.batch_size), facts))
         return [per_epoch * (epoch + 1) for epoch in range(self.epochs)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..core import jobs
 from ..core.base import Attack
+from ..core.config import settled
 from ..core.jobs import Ask
 from ..core.keys import derive
 from ..core.optimizers import adamw
@@ -79,7 +80,7 @@ class AttackJob(Job, jobs.AttackJob):
         if both:
             raise HarnessError(f"{len(both)} facts are both trained on and scored, {min(both)} among them.")
         data = self.encode(facts)
-        stops = self.config.stops(len(data))
+        stops, size = self.config.stops(len(data)), settled(self.config.batch_size)
         seed, micro = derive(self.seed, "order", "attack"), self.subject.micro_batch
 
         def checked(step: int, rate: float) -> bool:
@@ -91,7 +92,7 @@ class AttackJob(Job, jobs.AttackJob):
         training = Training(
             "fine-tune",
             stops[-1],
-            lambda: plain_steps(self.tokens, data, self.config.batch_size, stops[-1], seed, micro),
+            lambda: plain_steps(self.tokens, data, size, stops[-1], seed, micro),
             cross_entropy,
             self._trainable,
             lambda chosen, rate: adamw(chosen, rate, self.config.weight_decay),

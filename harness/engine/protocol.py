@@ -17,7 +17,7 @@ class Protocol:
 
     ``learning_rates`` is the grid for unlearning, ``attack_lr_scale`` multiplies an attack's published rates,
     ``adapter_lr_scale`` those of an attack that trains LoRA adapters. An attack takes the ``attack_rates``
-    highest of them, or all, and ``attack_steps`` steps at each.
+    highest of them, or all, and ``attack_steps`` steps of ``attack_batch_size`` examples at each.
     """
 
     learning_rates: tuple[float, ...]
@@ -29,6 +29,7 @@ class Protocol:
     adapter_lr_scale: float = 1.0
     attack_rates: int | None = None
     attack_steps: int = 40
+    attack_batch_size: int = 32
 
 
 PUBLISHED = Protocol((1e-5, 2e-5, 5e-5), epochs=10, batch_size=32, check_every=None, attack_lr_scale=1.0)
@@ -54,6 +55,7 @@ SMALL = Protocol(
     attack_lr_scale=5.0,
     attack_rates=1,
     attack_steps=20,
+    attack_batch_size=16,
 )
 """For a pretrained model of 135M parameters: published rates times 5, for unlearning and attacks. All of some
 thirty facts are in a step, and each is looked at: the first ten decide. Of private-data's rates the highest
@@ -83,6 +85,7 @@ def with_budget(attack: type[Attack], config: Config, protocol: Protocol) -> Con
     filled = {
         "learning_rates": tuple(float(f"{rate * scale:.6g}") for rate in attack.rates if rate in highest),
         "steps": protocol.attack_steps,
+        "batch_size": protocol.attack_batch_size,
     }
     return _filled(config, filled)
 

@@ -122,7 +122,7 @@ def test_all_weights_train_after_adapters_did(make_subject, toy_benchmark, tiny)
     weights = models.snapshot(subject.model)
     run_attack(subject, lora(), 0, weights)
     models.restore(subject.model, weights)
-    full = PrivateData(PrivateData.Config(learning_rates=(1e-2,), steps=2))
+    full = PrivateData(PrivateData.Config(learning_rates=(1e-2,), steps=2, batch_size=2))
     run_attack(subject, full, 0, weights)
     changed = {
         name for name, tensor in subject.model.state_dict().items() if not torch.equal(tensor, weights[name])

@@ -22,7 +22,9 @@ class Scripted(Attack):
     Config = FinetuneConfig
 
     def __init__(self, do, **settings):
-        super().__init__(FinetuneConfig(**({"learning_rates": (1e-3,), "steps": 4} | settings)))
+        super().__init__(
+            FinetuneConfig(**({"learning_rates": (1e-3,), "steps": 4, "batch_size": 32} | settings))
+        )
         self.do = do
 
     def attack(self, job):

@@ -54,6 +54,7 @@ def test_an_evaluation_holds_every_metric_the_samples_and_what_the_benchmark_add
         "retain_metric": ["retain", "exact_match"],
         "threshold": 0.3,
         "threshold_high": 0.3,
+        "parameters": sum(p.numel() for p in subject.model.parameters()),
         "threshold_rule": "benchmark",
         "chance": 0.0,
         "n_scored": 12,

@@ -99,7 +99,12 @@ def test_of_the_published_rates_the_highest_are_taken():
     assert protocol.with_budget(Both, Both.Config(), two).learning_rates == (1.5e-5, 5e-6)
     assert protocol.with_budget(Both, Both.Config(), protocol.PUBLISHED).learning_rates == Both.rates
     chosen = protocol.with_budget(Both, Both.Config(learning_rates=(1.0,), steps=3), two)
-    assert (chosen.learning_rates, chosen.steps) == ((1.0,), 3)
+    assert (chosen.learning_rates, chosen.steps, chosen.batch_size) == ((1.0,), 3, 16)
+
+
+def test_a_budget_that_nobody_said_is_no_budget():
+    with pytest.raises(ValueError, match="A budget was left open"):
+        PrivateData.Config().stops(3)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def make(name, label):
     short = {key: value for key, value in SMALL.items() if key in cls.Config.model_fields}
     if name in ("private-data", "instruction", "rtt"):
         short.pop("lora_r")  # their definitions train all weights
-    return cls(cls.Config(**cls.variants[label], **short))
+    return cls(with_budget(cls, cls.Config(**cls.variants[label], **short), EMBEDDED))
 
 
 @pytest.fixture
