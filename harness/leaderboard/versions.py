@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.names import UTILITY
 from ..errors import StoreError
-from ..store.decided import DIGITS, subject_of, without_digest
+from ..store.decided import DIGITS, identity_of, without_digest
 
 ON = ("benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint", "model", "dtype")
 """Columns that are the same for all cells one may want to compare; the target's key follows the engine."""
@@ -64,7 +64,7 @@ def together(rows: Sequence[Row]) -> list[Row]:
     """
     newest: dict[tuple, Row] = {}
     for row in sorted(rows, key=lambda row: (row["status"] == "ok", _started(row), row["key"])):
-        newest[subject_of(row)] = dict(row)
+        newest[identity_of(row)] = dict(row)
     kept = list(newest.values())
     for column, same in OF.items():
         versions: dict[tuple, list[Row]] = defaultdict(list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ..core.types import Event
-from ..store.decided import subject_of
+from ..store.decided import identity_of
 from ..store.store import Store
 from .plan import Plan
 from .record import Recorder
@@ -17,10 +17,10 @@ def alike(plan: Plan, store: Store) -> dict[str, str]:
     for key, cell in store.stored().items():
         if cell.status == "ok":
             (row,) = cell.row.to_pylist()
-            there[subject_of(row)] = key
+            there[identity_of(row)] = key
     recorder = Recorder(plan.source, store, _nobody)
     places = {
-        cell.key: subject_of(asdict(recorder.row(group, cell)))
+        cell.key: identity_of(asdict(recorder.row(group, cell)))
         for group in plan.groups
         for cell in group.cells
     }

@@ -13,7 +13,7 @@ NOTHING = {"name": NO_ATTACK, "owner": "", "source": "", "config": "{}", "varian
 """An attack, in the row of a cell before any."""
 
 
-SUBJECT = (
+IDENTITY = (
     *("protocol", "benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint"),
     *("target_key", "dtype", "method", "method_plugin", "method_config"),
     *("stage", "attack", "variant", "attack_plugin", "attack_config", "seed"),
@@ -21,9 +21,9 @@ SUBJECT = (
 """Columns that say what a cell is of, whichever version of the code measured it."""
 
 
-def subject_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def identity_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a cell with these columns is of: the same for whatever version of the code."""
-    return tuple(without_digest(row[name]) for name in SUBJECT)
+    return tuple(without_digest(row[name]) for name in IDENTITY)
 
 
 def without_digest(value: Any) -> Any:

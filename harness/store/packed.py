@@ -104,9 +104,9 @@ def _packed(store: Store, key: str) -> dict[str, Any]:
     return row | {name: table.drop_columns("key").to_pylist() for name, table in tables}
 
 
-def opened(place: Path) -> Store:
+def opened(directory: Path) -> Store:
     """The results in a directory, packed or not."""
-    return Packed(place) if any(ours(place.glob("*.parquet"))) else Store(place)
+    return Packed(directory) if any(ours(directory.glob("*.parquet"))) else Store(directory)
 
 
 def stores(places: Sequence[Path]) -> list[Store]:
