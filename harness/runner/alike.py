@@ -13,18 +13,18 @@ from .record import Recorder
 
 def alike(plan: Plan, store: Store) -> dict[str, str]:
     """By the key of a planned cell, the key of one that worked and differs in nothing but the code."""
-    there = {}
+    measured = {}
     for key, cell in store.stored().items():
         if cell.status == "ok":
             (row,) = cell.row.to_pylist()
-            there[identity_of(row)] = key
+            measured[identity_of(row)] = key
     recorder = Recorder(plan.source, store, _nobody)
-    places = {
+    planned = {
         cell.key: identity_of(asdict(recorder.row(group, cell)))
         for group in plan.groups
         for cell in group.cells
     }
-    return {key: there[place] for key, place in places.items() if place in there}
+    return {key: measured[identity] for key, identity in planned.items() if identity in measured}
 
 
 def _nobody(event: Event) -> None:
