@@ -53,7 +53,7 @@ def bare(model: Any, steps: Any) -> float:
             ).logits[:, -width - 1 : -1]
             loss = sign * F.cross_entropy(logits.flatten(0, 1), texts.labels[:, -width:].flatten())
             loss.backward()
-            total += float(loss)
+            total += loss.item()
         optimizer.step()
         optimizer.zero_grad()
     return total
