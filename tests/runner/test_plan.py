@@ -140,7 +140,7 @@ def test_a_setting_is_in_the_keys_of_its_plugin_and_in_no_other(wanted, settings
 
 
 def test_a_setting_that_says_the_default_changes_nothing(wanted):
-    same = replace(wanted, settings=["gd.gamma=1", "gd.epochs=10", "instruction.items=1000"])
+    same = replace(wanted, settings=["gd.gamma=1", "gd.epochs=60", "instruction.items=1000"])
     assert moved(keys(wanted), keys(same)) == set()
 
 
@@ -318,13 +318,18 @@ def test_only_a_method_that_reads_the_twin_waits_for_it(wanted):
 
 
 @pytest.mark.parametrize(
-    ("model", "benchmark", "unlearn", "attack"),
+    ("model", "benchmark", "parameters", "unlearn", "attack"),
     [
-        (None, "stub", harness.engine.protocol.PUBLISHED, [1e-5, 5e-6, 1e-6]),
-        ("tiny", "tofu-mini", harness.engine.protocol.EMBEDDED, [1e-3, 5e-4, 1e-4]),
+        (None, "stub", 7 * 10**9, harness.engine.protocol.PUBLISHED, [1e-5, 5e-6, 1e-6]),
+        (None, "stub", 135 * 10**6, harness.engine.protocol.SMALL, [5e-5]),
+        (None, "stub", 10**4, harness.engine.protocol.EMBEDDED, [1e-3, 5e-4, 1e-4]),
+        ("tiny", "tofu-mini", 0, harness.engine.protocol.EMBEDDED, [1e-3, 5e-4, 1e-4]),
     ],
 )
-def test_settings_left_open_are_those_of_the_models_size(wanted, model, benchmark, unlearn, attack):
+def test_settings_left_open_are_those_of_the_models_size(
+    wanted, monkeypatch, model, benchmark, parameters, unlearn, attack
+):
+    monkeypatch.setattr("harness.model.loading.count", lambda *given: parameters)
     chosen = replace(wanted, model=model or wanted["model"], benchmarks=benchmark, data=[])
     plan = plan_of(replace(chosen, methods="gd", attacks="private-data:p=0.1"))
     [group, *_] = [group for group in plan.groups if group.method.name == "gd"]
