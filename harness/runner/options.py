@@ -119,7 +119,9 @@ class RunOptions(BaseModel):
     )
     cache: MaybeDirectory = Field(None, description="Where targets are kept. [default: $HARNESS_CACHE]")
     jobs: MaybeSmall = Field(None, description="Worker processes. [default: cores; 1 on a GPU]")
-    threads: Small = Field(1, description="Threads of each worker, on a CPU.")
+    threads: MaybeSmall = Field(
+        None, description="Threads of each worker, on a CPU. [default: the cores it has; 1 for a small model]"
+    )
     dtype: Annotated[DType, Rule(f"it must be one of {', '.join(DTYPES)}")] = Field(
         "float32", description="float32, bfloat16 or float16 (which scores, but trains nothing)."
     )

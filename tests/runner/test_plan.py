@@ -10,7 +10,10 @@ import pytest
 import harness.engine.targets
 import harness.runner.planner
 from harness.core.fingerprint import HARNESS, engine_fingerprint
+from harness.engine.source import Source
+from harness.runner import resolve
 from harness.runner.options import RunOptions
+from harness.runner.plan import Plan
 from harness.runner.resolve import resolved
 from support.site import install, on_path
 from support.stub import TOWNS
@@ -408,3 +411,21 @@ def test_what_is_left_to_do_keeps_the_rest_of_its_group(wanted):
     assert {cell.key for group in left for cell in group.cells} == {c.key for c in plan.cells} - done
     assert {group.key for group in left} == {group.key for group in plan.groups}
     assert plan.missing({cell.key for cell in plan.cells}) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "groups", "jobs", "threads"),
+    [
+        (135_000_000, 1, 8, 8),
+        (135_000_000, 3, 8, 2),
+        (135_000_000, 20, 8, 1),
+        (135_000_000, 20, 2, 4),
+        (135_000_000, 0, 4, 8),
+        (500_000, 1, 8, 1),
+        (None, 1, 8, 1),
+    ],
+)
+def test_workers_of_a_large_model_share_the_cores(monkeypatch, parameters, groups, jobs, threads):
+    monkeypatch.setattr("harness.runner.resolve.cores", lambda: 8)
+    plan = Plan(Source("org/model", parameters=parameters), groups=[None] * groups)
+    assert resolve.threads(plan, jobs) == threads
