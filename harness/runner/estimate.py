@@ -1,6 +1,6 @@
-"""How long a run will take: from what cells like its own took, here or, for the embedded model, elsewhere.
+"""How long a run will take: from what cells like its own took, here or for the committed leaderboards.
 
-``seconds.csv`` beside this file holds the latter. ``tests/perf/seconds.py`` makes it from the leaderboard of
+``seconds.csv`` beside this file holds the latter. ``tests/perf/seconds.py`` makes it from the leaderboards of
 the repository. A line without a method is the mean of all methods: what an attack takes hardly depends on who
 unlearned.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, Self
 
-from ..core.names import CONTROLS, EVALUATION, NO_ATTACK, TINY
+from ..core.names import CONTROLS, EVALUATION, NO_ATTACK
 from .plan import Cell, Group, Plan
 
 TABLE = Path(__file__).with_name("seconds.csv")
@@ -68,10 +68,10 @@ class Known:
 
 
 def shipped() -> Known:
-    """What cells of the embedded model take."""
+    """What cells of the models of the committed leaderboards take."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
-        return Known([{"model": TINY, "dtype": "float32", **row} for row in rows])
+        return Known([{"dtype": "float32", **row} for row in rows])
 
 
 def measured(rows: Iterable[Mapping[str, Any]]) -> Known:

@@ -1,4 +1,4 @@
-"""What cells of the embedded model take, from the committed leaderboard: the table that estimates begin with.
+"""What cells take, from the committed leaderboards: the table that estimates begin with.
 
 python tests/perf/seconds.py > harness/runner/seconds.csv
 """
@@ -13,15 +13,16 @@ from statistics import fmean
 
 import pyarrow.parquet as pq
 
-from harness.core.names import ATTACK, EVALUATION, NO_ATTACK, TINY, UTILITY
+from harness.core.names import ATTACK, EVALUATION, NO_ATTACK, SMOLLM2, TINY, UTILITY
 
-BOARD = Path(__file__).parents[2] / "leaderboard" / "leaderboard.parquet"
-COLUMNS = ("benchmark", "stage", "method", "attack", "variant", "seconds")
+BOARDS = Path(__file__).parents[2] / "leaderboard"
+FILES = {TINY: BOARDS / "leaderboard.parquet", SMOLLM2: BOARDS / "real" / "leaderboard.parquet"}
+COLUMNS = ("model", "benchmark", "stage", "method", "attack", "variant", "seconds")
 TARGET, LM_EVAL = 59.0, 0.2
 """Of a target, and of lm-eval's tasks (docs/performance.md): no row of the leaderboard has them."""
 
 HEAD = f"""\
-# Core seconds of a cell of the embedded model, from the column `seconds` of the committed leaderboard;
+# Core seconds of a cell, from the column `seconds` of the committed leaderboards;
 # those of targets and lm-eval from docs/performance.md. A line without a method is the mean of all methods.
 # Made by: python tests/perf/{Path(__file__).name} > harness/runner/seconds.csv
 """
@@ -30,16 +31,17 @@ HEAD = f"""\
 def main() -> None:
     """Print a line for each kind of cell."""
     seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for row in pq.read_table(BOARD).to_pylist():
-        if row["model"] != TINY or row["config"] or row["attack_config"] or row["seconds"] is None:
+    for row in (row for file in FILES.values() for row in pq.read_table(file).to_pylist()):
+        if row["model"] not in FILES or row["config"] or row["attack_config"] or row["seconds"] is None:
             continue
+        on = row["model"], row["benchmark"]
         if row["attack"] == NO_ATTACK:
-            seconds[row["benchmark"], EVALUATION, row["method"], NO_ATTACK, ""].append(row["seconds"])
+            seconds[*on, EVALUATION, row["method"], NO_ATTACK, ""].append(row["seconds"])
         else:
-            seconds[row["benchmark"], ATTACK, "", row["attack"], row["variant"]].append(row["seconds"])
-    for benchmark in {work[0] for work in seconds}:
-        seconds[benchmark, "target", "", NO_ATTACK, ""] = [TARGET]
-        seconds[benchmark, UTILITY, "", NO_ATTACK, ""] = [LM_EVAL]
+            seconds[*on, ATTACK, "", row["attack"], row["variant"]].append(row["seconds"])
+    for on in {work[:2] for work in seconds if work[0] == TINY}:
+        seconds[*on, "target", "", NO_ATTACK, ""] = [TARGET]
+        seconds[*on, UTILITY, "", NO_ATTACK, ""] = [LM_EVAL]
     sys.stdout.write(HEAD)
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(COLUMNS)

@@ -1,0 +1,34 @@
+"""The committed leaderboard of a pretrained model is what the cells beside it give, and these are sound."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.store.packed import Packed
+from support.command import harness_cli
+from support.paths import ROOT
+
+CELLS, BOARD = ROOT / "leaderboard" / "cells", ROOT / "leaderboard" / "real"
+
+pytestmark = pytest.mark.skipif(not CELLS.is_dir(), reason="no checkout with committed cells")
+
+
+def test_every_cell_is_sound_and_of_the_pretrained_model():
+    cells = Packed(CELLS).stored()
+    assert cells
+    assert [cell.wrong for cell in cells.values() if cell.status != "ok"] == []
+    rows = [row for cell in cells.values() for row in cell.row.to_pylist()]
+    assert {(row["model"], row["dtype"]) for row in rows} == {("smollm2", "float32")}
+    assert {json.loads(row["notes"])["frame"] for row in rows} == {"plain"}
+    assert len({row["target_weights"] for row in rows}) == 1
+
+
+def test_the_board_is_built_from_its_cells_to_the_byte(tmp_path):
+    ended = harness_cli(
+        *("leaderboard", "build", "--results", CELLS, "--source", "any", "--out", tmp_path / "board")
+    )
+    assert ended.code == 0, ended.err
+    committed = {path.name: path.read_bytes() for path in BOARD.iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "board").iterdir()} == committed
