@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,9 +173,12 @@ def _count(source: Source) -> int:
     """A model's parameters, from its configuration, or from the header of a GGUF file."""
     from ..model import gguf, loading
 
-    if (file := source.file) and not source.is_converted():
-        return gguf.count(file)
-    return loading.count(source.local(), source.trust_remote_code)
+    if source.file is None:
+        return loading.count(source.local(), source.trust_remote_code)
+    if source.is_converted():
+        with suppress(ModelError):  # what is wrong with it is said where it is loaded
+            return loading.count(source.converted)
+    return gguf.count(source.file)
 
 
 def _changed(path: Path) -> ModelError:

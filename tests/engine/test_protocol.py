@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
+from harness.attacks.private_data import PrivateData
 
-from attacks.private_data import PrivateData
 from harness.core import intervals
 from harness.core.types import Splits
 from harness.engine import protocol

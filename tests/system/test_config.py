@@ -78,7 +78,7 @@ def test_settings_win_one_by_one(file):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("sedes: 3", "FILE: There is no option named 'sedes'. Did you mean 'seeds'? There are: attacks, "),
+        ("sedes: 3", "FILE: There is no option named 'sedes'. Did you mean 'seeds'? There are: any_source, attacks, "),
         ("seeds: three", "FILE: seeds: three: it must be a whole number from 1 to 1000."),
         ("seeds: true", "FILE: seeds: True: it must be a whole number from 1 to 1000."),
         ("controls: 1", "FILE: controls: 1: it must be true or false."),
@@ -120,7 +120,7 @@ def test_names_and_settings_are_written_out(world):
     assert told["methods"] == list(Registry().methods)
     assert told["attacks"] == ["private-data:p=0.1", "nudge"]
     assert told["settings"] == {"npo.beta": 0.2, "private-data.learning_rates": [0.01]}
-    assert set(told) == set(RunOptions.model_fields) - {"results", "cache", "jobs", "dry_run"}
+    assert set(told) == set(RunOptions.model_fields) - {"results", "cache", "jobs", "dry_run", "any_source"}
 
 
 def test_a_run_can_be_repeated_from_its_results_alone(world, tmp_path):
