@@ -78,7 +78,10 @@ def test_settings_win_one_by_one(file):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("sedes: 3", "FILE: There is no option named 'sedes'. Did you mean 'seeds'? There are: any_source, attacks, "),
+        (
+            "sedes: 3",
+            "FILE: There is no option named 'sedes'. Did you mean 'seeds'? There are: any_source, attacks, ",
+        ),
         ("seeds: three", "FILE: seeds: three: it must be a whole number from 1 to 1000."),
         ("seeds: true", "FILE: seeds: True: it must be a whole number from 1 to 1000."),
         ("controls: 1", "FILE: controls: 1: it must be true or false."),
