@@ -113,10 +113,8 @@ def carry_out(
         say(f"Left out: {broken}", stderr=True)
     keys = [cell.key for cell in run.plan.cells]
     done = store.sound(keys)
-    others = {}
-    if options.any_source:
-        others = {key: other for key, other in alike(run.plan, store).items() if key not in done}
-        done |= others.keys()
+    others = alike(run.plan, store, done) if options.any_source else {}
+    done |= others.keys()
     left = _estimate(run, options, store, done)
     terminal.show_plan(summary(run, options, done, left), requested=options.dry_run)
     if not options.dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ def fitting(parameters: int) -> Protocol:
 
 def with_protocol(method: type[Method], config: Config, protocol: Protocol) -> Config:
     """The settings a method leaves open, filled from the target's protocol."""
-    rates = tuple(float(f"{rate * method.rate_scale:.6g}") for rate in protocol.learning_rates)
+    rates = _scaled(protocol.learning_rates, method.rate_scale)
     filled = {"learning_rates": rates, "epochs": protocol.epochs, "batch_size": protocol.batch_size}
     return _filled(config, filled)
 
@@ -83,11 +83,16 @@ def with_budget(attack: type[Attack], config: Config, protocol: Protocol) -> Con
     scale = protocol.adapter_lr_scale if adapters else protocol.attack_lr_scale
     highest = sorted(attack.rates, reverse=True)[: protocol.attack_rates]
     filled = {
-        "learning_rates": tuple(float(f"{rate * scale:.6g}") for rate in attack.rates if rate in highest),
+        "learning_rates": _scaled([rate for rate in attack.rates if rate in highest], scale),
         "steps": protocol.attack_steps,
         "batch_size": protocol.attack_batch_size,
     }
     return _filled(config, filled)
+
+
+def _scaled(rates: Iterable[float], scale: float) -> tuple[float, ...]:
+    """Rates times a scale, without the last digits of floating point."""
+    return tuple(float(f"{rate * scale:.6g}") for rate in rates)
 
 
 def _filled(config: Config, values: Mapping[str, Any]) -> Config:

@@ -173,12 +173,13 @@ def _count(source: Source) -> int:
     """A model's parameters, from its configuration, or from the header of a GGUF file."""
     from ..model import gguf, loading
 
-    if source.file is None:
+    file = source.file
+    if file is None:
         return loading.count(source.local(), source.trust_remote_code)
     if source.is_converted():
         with suppress(ModelError):  # what is wrong with it is said where it is loaded
             return loading.count(source.converted)
-    return gguf.count(source.file)
+    return gguf.count(file)
 
 
 def _changed(path: Path) -> ModelError:

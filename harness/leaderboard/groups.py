@@ -17,7 +17,7 @@ from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
 from . import invariants, stats
 from .identity import GroupId, MethodId, TargetId
-from .versions import one_code
+from .versions import one_code, started_at
 
 ALL, NONE = "all", "none"
 """Words that stand for every name, and for no attack."""
@@ -212,8 +212,7 @@ def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) 
     """Each cell with its final values, its curve, and the values of its facts."""
     by_key = {}
     for row in rows:
-        started_at = json.loads(row["provenance"]).get("started_at") or ""
-        by_key[row["key"]] = Cell(row, json.loads(row["notes"]), started_at)
+        by_key[row["key"]] = Cell(row, json.loads(row["notes"]), started_at(row))
     finals = pc.is_null(metrics["step"])
     for metric in metrics.filter(pc.or_(finals, pc.equal(metrics["split"], FORGET))).to_pylist():
         if (cell := by_key.get(metric["key"])) is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.names import UTILITY
 from ..errors import StoreError
-from ..store.decided import DIGITS, identity_of, without_digest
+from ..store.decided import DIGITS, identity_of, without_digests
 
 ON = ("benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint", "model", "dtype")
 """Columns that are the same for all cells one may want to compare; the target's key follows the engine."""
@@ -51,7 +51,7 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
     for column, same in OF.items():
         versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for row in kept:
-            versions[tuple(without_digest(row[name]) for name in same)][row[column]].append(row)
+            versions[without_digests(row, same)][row[column]].append(row)
         kept = [row for found in versions.values() for row in _one(column, found, tuple(sources))]
     return kept
 
@@ -63,13 +63,13 @@ def together(rows: Sequence[Row]) -> list[Row]:
     the beginnings of all of them: a board says so, and what was made by one version never passes for another.
     """
     newest: dict[tuple, Row] = {}
-    for row in sorted(rows, key=lambda row: (row["status"] == "ok", _started(row), row["key"])):
+    for row in sorted(rows, key=lambda row: (row["status"] == "ok", started_at(row), row["key"])):
         newest[identity_of(row)] = dict(row)
     kept = list(newest.values())
     for column, same in OF.items():
         versions: dict[tuple, list[Row]] = defaultdict(list)
         for row in kept:
-            versions[tuple(without_digest(row[name]) for name in same)].append(row)
+            versions[without_digests(row, same)].append(row)
         for found in versions.values():
             digests = sorted({row[column] for row in found})
             joint = digests[0] if len(digests) == 1 else "+".join(each[:DIGITS] for each in digests)
@@ -78,7 +78,8 @@ def together(rows: Sequence[Row]) -> list[Row]:
     return sorted(kept, key=lambda row: row["key"])
 
 
-def _started(row: Row) -> str:
+def started_at(row: Row) -> str:
+    """When a cell was started, or nothing where it does not say."""
     return str(json.loads(row["provenance"]).get("started_at") or "")
 
 

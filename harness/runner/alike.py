@@ -11,8 +11,8 @@ from .plan import Plan
 from .record import Recorder
 
 
-def alike(plan: Plan, store: Store) -> dict[str, str]:
-    """By the key of a planned cell, the key of one that worked and differs in nothing but the code."""
+def alike(plan: Plan, store: Store, done: set[str]) -> dict[str, str]:
+    """By the key of a planned cell that is not done, that of one that differs in nothing but the code."""
     measured = {}
     for key, cell in store.stored().items():
         if cell.status == "ok":
@@ -23,6 +23,7 @@ def alike(plan: Plan, store: Store) -> dict[str, str]:
         cell.key: identity_of(asdict(recorder.row(group, cell)))
         for group in plan.groups
         for cell in group.cells
+        if cell.key not in done
     }
     return {key: measured[identity] for key, identity in planned.items() if identity in measured}
 

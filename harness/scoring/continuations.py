@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.types import Request, TokenScores
-from .forward import forward, pick_rows, worth_a_call
+from .forward import forward, pick_rows
 from .requests import PromptRequests
 
 LOGITS_LIMIT = 2**27
@@ -27,14 +27,18 @@ def score_continuations(
     cache: Any,
     max_tokens: int,
     pad: int,
+    call: int,
 ) -> dict[Request, TokenScores]:
-    """The scores of every request; ``logits`` (B, V) are those behind the prompts, ``cache`` is theirs."""
+    """The scores of every request; ``logits`` (B, V) are those behind the prompts, ``cache`` is theirs.
+
+    Padding in one call of the model is at most as many tokens as another ``call`` is worth.
+    """
     todo = [(row, ids) for row, group in enumerate(batch) for ids in group.continuations]
     todo.sort(key=lambda item: len(item[1]))
     first = log_softmax(logits) if todo else logits
     best = logits.argmax(dim=-1).tolist()
     answers: dict[Request, TokenScores] = {}
-    for chunk in chunks(todo, len(batch[0].prompt), logits.shape[-1], max_tokens, worth_a_call(model)):
+    for chunk in chunks(todo, len(batch[0].prompt), logits.shape[-1], max_tokens, call):
         rows = torch.tensor([row for row, _ in chunk])
         heads = torch.tensor([ids[0] if ids else 0 for _, ids in chunk])
         logprobs = [[value] for value in first[rows, heads].tolist()]

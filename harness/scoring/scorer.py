@@ -50,7 +50,9 @@ class Scorer:
         for batch in batches(group_by_prompt(self.tokens, requests), self.max_tokens, prefill.call):
             logits, cache = prefill([group.prompt for group in batch])
             answers.update(
-                score_continuations(self.model, batch, logits, cache, self.max_tokens, self.tokens.pad)
+                score_continuations(
+                    self.model, batch, logits, cache, self.max_tokens, self.tokens.pad, prefill.call
+                )
             )
             waiting = self._to_decode(batch, logits, cache, answers)
             if waiting and not fits(self.model, [*pool, waiting], self.max_tokens):

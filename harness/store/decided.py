@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.keys import key
@@ -23,12 +23,13 @@ IDENTITY = (
 
 def identity_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a cell with these columns is of: the same for whatever version of the code."""
-    return tuple(without_digest(row[name]) for name in IDENTITY)
+    return without_digests(row, IDENTITY)
 
 
-def without_digest(value: Any) -> Any:
-    """A value; of a plugin from a file or class, which has no other version, the name without the digest."""
-    return DIGEST.sub("", value) if isinstance(value, str) else value
+def without_digests(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:
+    """The values of columns; of a plugin from a file or class, whose version is a digest, the name alone."""
+    values = (row[name] for name in columns)
+    return tuple(DIGEST.sub("", value) if isinstance(value, str) else value for value in values)
 
 
 DIGITS = 12

@@ -49,17 +49,15 @@ class Packed(Store):
         for path in sorted(ours(root.glob("*.parquet"))):
             self._tables |= _read(path)
 
-    def statuses(self) -> dict[str, str]:
-        return {key: str(self.cell(key)["status"][0].as_py()) for key in self._keys()}
-
     def _keys(self) -> list[str]:
         return sorted(key for name, key in self._tables if name == "cells")
 
     def _has(self, table: str, key: str) -> bool:
         return (table, key) in self._tables
 
-    def _content(self, table: str, key: str) -> pa.Table:
-        return self._tables[table, key]
+    def _content(self, table: str, key: str, columns: list[str] | None = None) -> pa.Table:
+        whole = self._tables[table, key]
+        return whole if columns is None else whole.select(columns)
 
     def _write(self, table: str, key: str, content: pa.Table) -> None:
         raise StoreError(PACK.format(self.root))

@@ -61,12 +61,13 @@ class Stored:
 
 
 SCHEMAS = {"metrics": METRICS, "samples": SAMPLES, "cells": CELLS}
+TABLES = tuple(SCHEMAS)
+"""The directories of a store."""
+
 PACK = (
     "{0} is a pack of cells, and nothing is committed to it: use another results directory; "
     "`harness leaderboard merge {0} --out DIR` brings its cells there."
 )
-TABLES = tuple(SCHEMAS)
-"""The directories of a store."""
 
 
 class Store:
@@ -93,10 +94,7 @@ class Store:
     def statuses(self) -> dict[str, str]:
         """``ok`` or ``failed`` for the key of every committed cell."""
         # One column of one row each: 500 cells take 0.1 s, and threads make it no faster.
-        return {
-            key: _read(self._path("cells", key), CELLS, ["status"])["status"][0].as_py()
-            for key in self._keys()
-        }
+        return {key: self._content("cells", key, ["status"])["status"][0].as_py() for key in self._keys()}
 
     def done(self) -> set[str]:
         """The keys of the cells that are ok: those a run need not do again."""
@@ -104,23 +102,23 @@ class Store:
 
     def cells(self) -> pa.Table:
         """All committed cells, failed ones too, by key."""
-        return self._table("cells", CELLS, self._keys())
+        return self._table("cells", self._keys())
 
     def columns(self, *names: str) -> list[dict[str, Any]]:
         """These columns of each committed cell whose file can be read: rows, and less to read than all."""
         rows: list[dict[str, Any]] = []
         for key in self._keys():
             with suppress(StoreError):
-                rows += _read(self._path("cells", key), CELLS, [*names]).to_pylist()
+                rows += self._content("cells", key, [*names]).to_pylist()
         return rows
 
     def metrics(self) -> pa.Table:
         """The metrics of all cells that are ok, by key and then as committed."""
-        return self._table("metrics", METRICS, sorted(self.done()))
+        return self._table("metrics", sorted(self.done()))
 
     def samples(self) -> pa.Table:
         """The per-fact values of all cells that are ok, by key and then as committed."""
-        return self._table("samples", SAMPLES, sorted(self.done()))
+        return self._table("samples", sorted(self.done()))
 
     def stored(self, keys: Iterable[str] | None = None) -> dict[str, Stored]:
         """Every committed cell, or those of ``keys`` that are there, each looked at: by key."""
@@ -171,15 +169,15 @@ class Store:
     def _keys(self) -> list[str]:
         return sorted(path.stem for path in ours((self.root / "cells").glob("*.parquet")))
 
-    def _table(self, table: str, schema: pa.Schema, keys: list[str]) -> pa.Table:
-        parts = [_read(self._path(table, key), schema) for key in keys]
-        return pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
+    def _table(self, table: str, keys: list[str]) -> pa.Table:
+        parts = [self._content(table, key) for key in keys]
+        return pa.concat_tables([SCHEMAS[table].empty_table(), *parts]).combine_chunks()
 
     def _has(self, table: str, key: str) -> bool:
         return self._path(table, key).is_file()
 
-    def _content(self, table: str, key: str) -> pa.Table:
-        return _read(self._path(table, key), SCHEMAS[table])
+    def _content(self, table: str, key: str, columns: list[str] | None = None) -> pa.Table:
+        return _read(self._path(table, key), SCHEMAS[table], columns)
 
     def _write(self, table: str, key: str, content: pa.Table) -> None:
         write_atomically(self._path(table, key), parquet_bytes(content))

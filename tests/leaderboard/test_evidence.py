@@ -108,12 +108,9 @@ def test_where_the_original_talks_in_sentences_a_model_declines_beside_what_it_r
     found = [*cells(talks, exact=(0.0, 0.9)), *cells({}, exact=(0.05, 0.85), gd=(0.9, 0.9))]
     for row, measured in found:
         if row.attack == "none":
-            measured.metrics += scored(
-                "retain", "exact_match", [retained * (row.method == "gd")], **SHARE
-            ).metrics
-            measured.samples += scored(
-                "retain", "exact_match", [retained * (row.method == "gd")], **SHARE
-            ).samples
+            spoken = scored("retain", "exact_match", [retained * (row.method == "gd")], **SHARE)
+            measured.metrics += spoken.metrics
+            measured.samples += spoken.samples
     assert row_of(board(tmp_path, found), "gd")["verdict"] == word
     verdicts = leaderboard.verdicts(grouped(*tables([Store(tmp_path)])))
     assert verdicts["none"].word == "not forgotten"

@@ -7,29 +7,14 @@ import pytest
 from harness.errors import StoreError
 from harness.store import store as store_module
 from harness.store.merge import Merged, merge
-from harness.store.schema import CellRow
 from harness.store.store import Store
-from support.sound import scored, sound
+from support.sound import row_of, scored, sound
 
 
 def commit(place, name, value=0.5, status="ok", seconds=1.0):
     """A cell of the method ``name``; None as value makes a failed one."""
     failed = {"status": "failed", "error_type": "E", "error_message": "no room"} if value is None else {}
-    row = CellRow(
-        key="",
-        benchmark="world",
-        data_fingerprint="d",
-        model="tiny",
-        target_key="t",
-        target_weights="w",
-        method=name,
-        method_plugin="p 1",
-        seed=0,
-        dtype="float32",
-        seconds=seconds,
-        **failed,
-    )
-    row = sound(row)
+    row = sound(row_of(method=name, seconds=seconds, **failed))
     Store(place).commit(row, None if failed else scored("forget", "accuracy", [value]))
     return row.key
 

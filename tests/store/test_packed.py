@@ -8,28 +8,14 @@ from harness.errors import StoreError
 from harness.store import packed, store
 from harness.store.merge import merge
 from harness.store.packed import Pack, Packed
-from harness.store.schema import CellRow
 from harness.store.store import Store
-from support.sound import scored, sound
+from support.sound import row_of, scored, sound
 
 
 def commit(place, method, value=0.5, seed=0):
     """A cell with two facts; None as value makes a failed one."""
     failed = {"status": "failed", "error_type": "E", "error_message": "no room"} if value is None else {}
-    row = CellRow(
-        key="",
-        benchmark="world",
-        data_fingerprint="d",
-        model="tiny",
-        target_key="t",
-        target_weights="w",
-        method=method,
-        method_plugin="p 1",
-        seed=seed,
-        dtype="float32",
-        **failed,
-    )
-    row = sound(row)
+    row = sound(row_of(method=method, seed=seed, **failed))
     Store(place).commit(row, None if failed else scored("forget", "accuracy", [value, 1.0]))
     return row.key
 
