@@ -6,9 +6,9 @@ import secrets
 import shutil
 import tempfile
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -145,7 +145,7 @@ def regenerate(
     seed = secrets.randbelow(2**32) if seed is None else seed
     rows = files.read(committed).board.to_pylist()
     part = pick(rows, 60 * minutes, seed, model)
-    describe(part, sum(row["attack"] != "none" for row in rows), minutes, seed)
+    describe(part, [row for row in rows if row["attack"] != "none"], minutes, seed)
     folder = Path(tempfile.mkdtemp(prefix="harness-"))
     options = RunOptions.of(
         {
@@ -267,8 +267,9 @@ def stale(directory: Path, made: Published) -> Iterator[Difference]:
             yield Difference(name, "not what the tables beside it give", RERENDER)
 
 
-def describe(part: Subset, rows: int, minutes: float, seed: int) -> None:
-    """Say what was drawn and what it will take."""
+def describe(part: Subset, attacked: Sequence[Mapping[str, Any]], minutes: float, seed: int) -> None:
+    """Say what was drawn and what it will take, by what the rows under attacks took."""
+    from ..leaderboard.labels import computed_on
     from ..leaderboard.subset import JOBS, SETUP
 
     say(f"drawn with --seed {seed}: {part.benchmark}, seeds: {part.seeds}")
@@ -276,5 +277,8 @@ def describe(part: Subset, rows: int, minutes: float, seed: int) -> None:
     setup = SETUP * part.targets
     say(
         f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {setup / 60:.1f} of them for the targets; "
-        f"{part.eligible} of {rows} rows under attacks fit into {minutes:g} minutes and may be drawn\n"
+        f"{part.eligible} of {len(attacked)} rows under attacks fit into {minutes:g} minutes and may be drawn"
+    )
+    say(
+        f"These minutes are those of the committed rows, {computed_on(attacked) or 'which do not say where'}.\n"
     )

@@ -95,8 +95,15 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str, of_model: Cal
     row["seconds"] = mean(cell.row["seconds"] for cell in ok.values())
     row["steps"] = mean(cell.row["steps"] for cell in ok.values())
     row["peak_memory_mib"] = max((cell.row["peak_memory_mib"] for cell in ok.values()), default=None)
+    row["hardware"] = sorted({name for cell in ok.values() if (name := _hardware(cell.row))}) or None
     row["signature"] = signature(which, seeds)
     return row
+
+
+def _hardware(cell: Row) -> str | None:
+    """The accelerator that a cell ran on, or the processor where there was none; None if it does not say."""
+    made = json.loads(cell["provenance"])
+    return made.get("gpu") or made.get("cpu")
 
 
 def _definition(seeds: Seeds, forget: Measured) -> dict[str, Any]:

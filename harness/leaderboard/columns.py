@@ -181,6 +181,10 @@ COLUMNS: Columns = {
     "seconds": (FLOAT, "wall time of a cell of this row, mean over seeds"),
     "steps": (FLOAT, "optimiser steps of a cell of this row, mean over seeds"),
     "peak_memory_mib": (FLOAT, "highest memory in use over the seeds, MiB"),
+    "hardware": (
+        pa.list_(TEXT),
+        "what the cells of this row ran on: accelerators, or else processors",
+    ),
     "signature": (TEXT, "everything that identifies the row, to quote beside its numbers"),
 }
 

@@ -51,6 +51,12 @@ def attack_label(row: Mapping[str, Any]) -> str:
     return " ".join(part for part in (row["attack"], row["variant"], settings(row["attack_config"])) if part)
 
 
+def computed_on(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the cells of these rows ran on, for the seconds beside them; "" where nobody said."""
+    names = sorted({name for row in rows for name in row["hardware"] or ()})
+    return f"computed on {' and '.join(names)}" if names else ""
+
+
 def tasks(row: dict[str, Any]) -> str:
     """The tasks behind the lm-eval column, with what a score always carries."""
     measured = json.loads(row["lm_eval_tasks"])

@@ -17,6 +17,7 @@ from ..leaderboard.labels import (
     by_target,
     comparable,
     compared,
+    computed_on,
     method_label,
     settings,
     target_metric,
@@ -89,6 +90,7 @@ def _about(rows: Rows) -> str:
             escape.markdown(f"forget metric {target_metric(rows)}"),
             f"chance {' or '.join(map(number, chances)) or number(None)}",
             *sorted({escape.markdown(tasks(row)) for row in rows if row["lm_eval_tasks"]}),
+            *filter(None, [escape.markdown(computed_on(rows))]),
         ]
     )
 

@@ -144,6 +144,7 @@ def _target(rows: Rows, overall: Sequence[str]) -> dict[str, Any]:
         "definition": of_metric["forget_definition"],
         "range": None if None in (low, high) else range_text(low, high),
         "chances": sorted(chances),
+        "computed": labels.computed_on(rows),
         "tasks": sorted({labels.tasks(row) for row in rows if row["lm_eval_tasks"]}),
         "findings": [*findings.findings(rows), *filter(None, [findings.resolution(rows)]), *overall],
         "compared": labels.compared(rows) + labels.guarded(rows),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.core.keys import key
@@ -10,7 +12,7 @@ from harness.errors import StoreError
 from harness.leaderboard import board as leaderboard
 from harness.leaderboard import stats
 from harness.leaderboard.groups import grouped
-from harness.leaderboard.labels import guarded
+from harness.leaderboard.labels import computed_on, guarded
 from harness.report.markdown import markdown
 from harness.store.schema import PROTOCOL
 from harness.store.store import Store
@@ -48,6 +50,15 @@ def test_a_row_holds_what_its_cells_measured(table):
         "model:tiny@tttttttt|dtype:float32|"
     )
     assert "seeds:0,1,2|" in row["signature"]
+
+
+def test_a_row_names_what_its_cells_ran_on(tmp_path):
+    made = [{"gpu": None, "cpu": "A processor"}, {"gpu": "An accelerator", "cpu": "A processor"}, {}]
+    cells = [cell("gd", seed=seed, provenance=json.dumps(each)) for seed, each in enumerate(made)]
+    rows = board(tmp_path, [*cells, cell("npo")]).to_pylist()
+    assert [row["hardware"] for row in rows] == [["A processor", "An accelerator"], None]
+    assert computed_on(rows) == "computed on A processor and An accelerator"
+    assert computed_on(rows[1:]) == ""
 
 
 def test_before_an_attack_there_is_no_score(table):

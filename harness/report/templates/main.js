@@ -21,6 +21,7 @@ function facts(target) {
     target.dtype,
     `, forget metric ${target.metric ?? DASH}, chance ${target.chances.map((v) => text(v)).join(" or ") || DASH}`,
     target.tasks.map((t) => `, ${t}`),
+    target.computed ? `, ${target.computed}` : "",
     ".",
   );
 }
