@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 
 import pytest
 
+from harness.store.decided import identity_of
 from harness.store.packed import Packed
 from support.command import harness_cli
 from support.paths import ROOT
@@ -32,3 +34,25 @@ def test_the_board_is_built_from_its_cells_to_the_byte(tmp_path):
     assert ended.code == 0, ended.err
     committed = {path.name: path.read_bytes() for path in BOARD.iterdir()}
     assert {path.name: path.read_bytes() for path in (tmp_path / "board").iterdir()} == committed
+
+
+def test_cells_that_two_machines_made_have_the_same_numbers():
+    """One on a CPU, the other on a GPU, with other versions of torch: a rounded weight may fall otherwise."""
+    pack = Packed(CELLS)
+    made: dict[tuple, list[str]] = defaultdict(list)
+    for key, cell in pack.stored().items():
+        made[identity_of(cell.row.to_pylist()[0])].append(key)
+    twice = [keys for keys in made.values() if len(keys) == 2]
+    assert len(twice) == 40
+    for keys in twice:
+        machines = [json.loads(pack.cell(key)["provenance"][0].as_py())["gpu"] for key in keys]
+        assert {bool(gpu) for gpu in machines} == {True, False}
+        one, other = (finals(pack, key) for key in keys)
+        assert one == pytest.approx(other, abs=0.02)
+        assert sum(abs(one[name] - other[name]) > 1e-4 for name in one) <= 2
+
+
+def finals(pack, key):
+    """The final values of a cell, by split and metric."""
+    rows = pack.numbers(key)[0].to_pylist()
+    return {(row["split"], row["metric"]): row["value"] for row in rows if row["step"] is None}
