@@ -165,13 +165,14 @@ def test_a_regulariser_whose_square_float32_cannot_hold_has_a_length(job):
     assert norm(terms) == pytest.approx(2e-30)
 
 
-def test_a_ratio_that_cannot_be_kept_is_said(tiny, job, data):
+@pytest.mark.parametrize("size", [0.0, 1e-20], ids=["nothing is left", "less than float32 can scale up"])
+def test_a_ratio_that_cannot_be_kept_is_said(size, tiny, job, data):
     model = tiny(initializer_range=0.05)
     method = Ssiuu(Ssiuu.Config(ratio=10.0))
     prepared(method, job).start(model)
 
     def vanished(*args):
-        method.gradients = [torch.zeros_like(g) for g in method.gradients]
+        method.gradients = [torch.full_like(g, size) for g in method.gradients]
         method.after_backward(model)
 
     steps = forget_steps(job.tokens, *data, 2, 4, seed=0)
