@@ -30,11 +30,13 @@ def measure(name: str) -> dict[str, float]:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from harness.core.types import Splits
-    from harness.engine.evaluation import ModelUnderTest
+    from harness.engine.job import Training
     from harness.engine.protocol import EMBEDDED, with_protocol
+    from harness.engine.rates import RateSearch
+    from harness.engine.under_test import ModelUnderTest
     from harness.engine.unlearning import UnlearningJob
-    from harness.model import train
     from harness.model.embedded import word_tokenizer
+    from harness.model.steps import forget_steps
     from harness.model.tokens import PromptTokenizer
     from harness.plugins.registry import Registry
 
@@ -59,7 +61,7 @@ def measure(name: str) -> dict[str, float]:
     tokens = PromptTokenizer(tokenizer)
     subject = ModelUnderTest(model, tokens, benchmark, splits, EMBEDDED)
     forget, retain = subject.encode(splits["forget"]), subject.encode(splits["retain"])
-    steps = list(train.forget_steps(tokens, forget, retain, BATCH, WARM + STEPS, seed=0))
+    steps = list(forget_steps(tokens, forget, retain, BATCH, WARM + STEPS, seed=0))
     start = peak()
     clock: list[float] = []
     if name == BARE:
@@ -80,18 +82,24 @@ def measure(name: str) -> dict[str, float]:
         method = cls(with_protocol(cls, cls.Config(**sampled), EMBEDDED))
         job = UnlearningJob(subject, method.config, seed=0)
         method.prepare(job)
-        method.start(model)
-        with job._trainable(method) as chosen:
-            optimizer = method.optimizer(chosen, 1e-5)
-            method.new_epoch(job, 0)
+        search = RateSearch(
+            job, method, job.forget, job.original, job.forget_score, lambda size, n: lambda: steps
+        )
 
-            def tick(step: int) -> bool:
-                clock.append(time.process_time())
-                return False
+        def tick(step: int, rate: float) -> bool:
+            clock.append(time.process_time())
+            return False
 
-            train.train(
-                model, steps, method.loss, [optimizer], after_backward=method.after_backward, check=tick
-            )
+        Training(
+            "unlearn",
+            len(steps),
+            lambda: steps,
+            method.loss,
+            search._trainable,
+            method.optimizer,
+            tick,
+            after_backward=method.after_backward,
+        ).at(job, 1e-5)
     return {"seconds": (clock[-1] - clock[WARM - 1]) / STEPS, "mib": peak() - start}
 
 
