@@ -144,7 +144,7 @@ def regenerate(
 
     seed = secrets.randbelow(2**32) if seed is None else seed
     rows = files.read(committed).board.to_pylist()
-    part = pick(rows, 60 * minutes, seed, model)
+    part = pick(at_cpu_pace(rows), 60 * minutes, seed, model)
     describe(part, [row for row in rows if row["attack"] != "none"], minutes, seed)
     folder = Path(tempfile.mkdtemp(prefix="harness-"))
     options = RunOptions.of(
@@ -267,8 +267,21 @@ def stale(directory: Path, made: Published) -> Iterator[Difference]:
             yield Difference(name, "not what the tables beside it give", RERENDER)
 
 
+def at_cpu_pace(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the seconds that they take on a CPU: budgets are for one, and some were made on a GPU."""
+    from ..runner.estimate import Work, shipped
+
+    known = shipped()
+    return [
+        {**row, "seconds": max(row["seconds"], known.seconds(Work.of_row(row)) or 0.0)}
+        if row["seconds"]
+        else dict(row)
+        for row in rows
+    ]
+
+
 def describe(part: Subset, attacked: Sequence[Mapping[str, Any]], minutes: float, seed: int) -> None:
-    """Say what was drawn and what it will take, by what the rows under attacks took."""
+    """Say what was drawn from the rows under attacks, and what it will take."""
     from ..leaderboard.labels import computed_on
     from ..leaderboard.subset import JOBS, SETUP
 
@@ -279,6 +292,4 @@ def describe(part: Subset, attacked: Sequence[Mapping[str, Any]], minutes: float
         f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {setup / 60:.1f} of them for the targets; "
         f"{part.eligible} of {len(attacked)} rows under attacks fit into {minutes:g} minutes and may be drawn"
     )
-    say(
-        f"These minutes are those of the committed rows, {computed_on(attacked) or 'which do not say where'}.\n"
-    )
+    say(f"The committed rows were {computed_on(attacked) or 'made nobody knows where'}.\n")

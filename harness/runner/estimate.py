@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, Self
 
-from ..core.names import CONTROLS, EVALUATION, NO_ATTACK
+from ..core.names import ATTACK, CONTROLS, EVALUATION, NO_ATTACK
 from .plan import Cell, Group, Plan
 
 TABLE = Path(__file__).with_name("seconds.csv")
@@ -48,6 +48,13 @@ class Work(NamedTuple):
         """The work that a row is about."""
         return cls(*(row[name] for name in cls._fields))
 
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
+        """The work behind a row of a leaderboard."""
+        before = row["attack"] == NO_ATTACK
+        of = {"stage": EVALUATION if before else ATTACK, "variant": row["variant"] or ""}
+        return cls.of({**row, **of, "method": row["method"] if before else ""})
+
 
 COLUMNS = (*Work._fields, "status", "seconds")
 """Of the rows of ``cells`` that seconds are taken from."""
@@ -65,6 +72,10 @@ class Known:
             if work.method and not (work.stage == EVALUATION and work.method in CONTROLS):
                 taken[work._replace(method="")].append(float(row["seconds"]))
         self.means = {work: fmean(seconds) for work, seconds in taken.items()}
+
+    def seconds(self, work: Work) -> float | None:
+        """What it takes, by this method or else by the mean of all; None where nobody knows."""
+        return self.means.get(work, self.means.get(work._replace(method="")))
 
 
 def shipped() -> Known:

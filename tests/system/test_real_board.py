@@ -56,3 +56,11 @@ def finals(pack, key):
     """The final values of a cell, by split and metric."""
     rows = pack.numbers(key)[0].to_pylist()
     return {(row["split"], row["metric"]): row["value"] for row in rows if row["step"] is None}
+
+
+def test_a_budget_is_for_a_cpu_although_the_rows_were_made_on_a_gpu():
+    """Three models that nothing is done to, with the least attack, take three minutes on one."""
+    drawn = ("leaderboard", "regenerate", "--committed", BOARD, "--model", "smollm2", "--frame", "plain")
+    ended = harness_cli(*drawn, "--minutes", 2)
+    assert ended.code == 2
+    assert "No row of this leaderboard can be made again in 2 minutes" in " ".join(ended.err.split())
