@@ -169,15 +169,16 @@ def _order(methods: Sequence[Row]) -> str:
     pairs, certain = _pairs(ranked)
     if not certain:
         return _indistinct(ranked, pairs)
-    best, better_than = ranked[0], [b for a, b in certain if a is ranked[0]]
+    beaten = {method_label(row): [b for a, b in certain if a is row] for row in ranked}
+    better_than = beaten[method_label(ranked[0])]
+    best = [row for row in ranked if beaten[method_label(row)] == better_than]
     if pairs == 1:
         scores = " and ".join(number(row["worst"], DIGITS) for row in ranked)
         names = map(method_label, ranked)
         return f"{' withstands attacks better than '.join(names)}: their worst scores are {scores}."
     start = f"Of {pairs} pairs of ranked methods {len(certain)} can be told apart"
-    return (
-        f"{start}: {method_label(best)} is better than {_names(better_than)}." if better_than else f"{start}."
-    )
+    better = _who(best, "is better than", "are better than")
+    return f"{start}: {better} {_names(better_than)}." if better_than else f"{start}."
 
 
 def _indistinct(ranked: Sequence[Row], pairs: int) -> str:

@@ -133,6 +133,9 @@ class TestOrder:
     def test_of_many_pairs_it_is_said_how_many(self):
         own = [standing("a", 1, 0.4, ("c",)), standing("b", 1, 0.5), standing("c", 3, 0.7, ("a",))]
         assert said(*own)[-1] == "Of 3 pairs of ranked methods 1 can be told apart: a is better than c."
+        own = [standing(name, 1, 0.4, ("c",)) for name in "ab"] + [standing("c", 3, 0.7, ("a", "b"))]
+        told = "Of 3 pairs of ranked methods 2 can be told apart: a and b are better than c."
+        assert said(*own)[-1] == told
         own = [standing("a", 1, 0.4), standing("b", 1, 0.45, ("c",)), standing("c", 1, 0.7, ("b",))]
         assert said(*own)[-1] == "Of 3 pairs of ranked methods 1 can be told apart."
 
