@@ -6,9 +6,9 @@ import secrets
 import shutil
 import tempfile
 import webbrowser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,6 @@ from .completion import listed
 
 if TYPE_CHECKING:
     from ..leaderboard.compare import Difference
-    from ..leaderboard.subset import Subset
     from ..report.files import Published
 
 RERENDER = "harness leaderboard pages"
@@ -114,11 +113,22 @@ def check(
         bool, typer.Option("--part", help="Compare only the rows that the results hold.")
     ] = False,
     source: Sources = None,
+    again: Annotated[
+        int, typer.Option(min=0, help="In place of that, make so many drawn cells of the results again.")
+    ] = 0,
+    seed: Annotated[int | None, typer.Option(help="Draw the cells of this seed.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Take trained models for --again from here.")] = None,
 ) -> None:
     """Hold a committed leaderboard against results; exits with 1 where they differ beyond the intervals.
 
     A leaderboard that was built from these very results is refused: it would agree with itself.
     """
+    if again:
+        from .again import agree
+
+        if not agree(results or RESULTS, again, fresh(seed), cache):
+            raise typer.Exit(1)
+        return
     if not agrees(committed, results or RESULTS, part, sources=source or ()):
         raise typer.Exit(1)
 
@@ -141,8 +151,9 @@ def regenerate(
     from ..leaderboard.subset import pick
     from ..report import files
     from ..runner.options import RunOptions
+    from .again import at_cpu_pace, describe
 
-    seed = secrets.randbelow(2**32) if seed is None else seed
+    seed = fresh(seed)
     rows = files.read(committed).board.to_pylist()
     part = pick(at_cpu_pace(rows), 60 * minutes, seed, model)
     describe(part, [row for row in rows if row["attack"] != "none"], minutes, seed)
@@ -213,6 +224,11 @@ def pages(
         say(f"{out / name}")
 
 
+def fresh(seed: int | None) -> int:
+    """The seed that was asked for, or one that nobody knows beforehand."""
+    return secrets.randbelow(2**32) if seed is None else seed
+
+
 def agrees(
     committed: Path,
     results: Sequence[Path],
@@ -265,31 +281,3 @@ def stale(directory: Path, made: Published) -> Iterator[Difference]:
             yield Difference(name, "not there", RERENDER)
         elif path.read_bytes() != content:
             yield Difference(name, "not what the tables beside it give", RERENDER)
-
-
-def at_cpu_pace(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with the seconds that they take on a CPU: budgets are for one, and some were made on a GPU."""
-    from ..runner.estimate import Work, shipped
-
-    known = shipped()
-    return [
-        {**row, "seconds": max(row["seconds"], known.seconds(Work.of_row(row)) or 0.0)}
-        if row["seconds"]
-        else dict(row)
-        for row in rows
-    ]
-
-
-def describe(part: Subset, attacked: Sequence[Mapping[str, Any]], minutes: float, seed: int) -> None:
-    """Say what was drawn from the rows under attacks, and what it will take."""
-    from ..leaderboard.labels import computed_on
-    from ..leaderboard.subset import JOBS, SETUP
-
-    say(f"drawn with --seed {seed}: {part.benchmark}, seeds: {part.seeds}")
-    say(f"methods: {', '.join(part.methods)}   attacks: {', '.join(part.attacks)}")
-    setup = SETUP * part.targets
-    say(
-        f"about {part.seconds / 60:.1f} minutes on {JOBS} cores, {setup / 60:.1f} of them for the targets; "
-        f"{part.eligible} of {len(attacked)} rows under attacks fit into {minutes:g} minutes and may be drawn"
-    )
-    say(f"The committed rows were {computed_on(attacked) or 'made nobody knows where'}.\n")

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -409,3 +410,69 @@ class TestRegenerate:
         said = refusal(leaderboard("regenerate", "--committed", board, "--minutes", 1))
         assert said.startswith("No row of this leaderboard can be made again in 1 minutes")
         assert not ran
+
+
+class TestAgain:
+    """As above, of single cells."""
+
+    @pytest.fixture
+    def more(self):
+        """How many facts more the models of the run answer."""
+        return 0
+
+    @pytest.fixture(autouse=True)
+    def ran(self, monkeypatch, more):
+        """What was asked of the run."""
+        asked = []
+
+        def run(options):
+            asked.append(options)
+            attacks = {"none", *options.attacks}
+            fill(options.results, options.methods, attacks, more)
+            return harness.load(options.results)
+
+        monkeypatch.setattr(harness.api, "carry_out", run)
+        return asked
+
+    def test_drawn_cells_are_run_from_nothing_and_agree(self, results, ran):
+        ended = leaderboard("check", "--again", 3, "--results", results, "--seed", 5)
+        assert (ended.code, ended.err) == (0, "")
+        assert len(re.findall(r"drawn with --seed 5: world (?:gd|npo) (?:none|noise) seed 0", ended.out)) == 3
+        assert len(re.findall(r"(\d+) numbers: \1 are as they are kept, 0 disagree\.", ended.out)) == 3
+        for options in ran:
+            assert (options.benchmarks, options.seeds, options.model) == (("world",), 1, "tiny")
+            assert not options.controls
+            assert not options.results.parent.exists()
+        again = leaderboard("check", "--again", 3, "--results", results, "--seed", 5)
+        assert again.out == ended.out
+
+    def test_controls_and_other_seeds_are_not_drawn(self, results):
+        said = refusal(leaderboard("check", "--again", 5, "--results", results))
+        assert said.startswith("5 cells cannot be drawn: of these results 4 can be made again")
+
+    @pytest.mark.parametrize("more", [2, 15])
+    def test_a_number_may_move_within_its_interval(self, results, ran, more):
+        ended = leaderboard("check", "--again", 4, "--results", results, "--seed", 1)
+        moved = re.findall(r"accuracy on forget: 0\.\d+ \[0\.\d+, 0\.\d+\], and 0?1?\.?\d+ again", ended.out)
+        assert moved
+        assert ended.code == (1 if more == 15 else 0)
+        if more == 15:
+            place = Path(re.search(r"The results are kept in (\S+)\. Draw .* --seed 1\.", ended.err)[1])
+            assert (place / "results" / "cells").is_dir()
+
+    def test_one_that_a_plain_run_does_not_make_is_refused(self, results, monkeypatch, tmp_path):
+        other = fill(tmp_path / "other", ("ga",))
+        monkeypatch.setattr(harness.api, "carry_out", lambda options: harness.load(other))
+        ended = leaderboard("check", "--again", 1, "--results", results)
+        assert ended.code == 2
+        assert "was made with settings or data that a plain run does not have" in ended.err
+
+    def test_a_cell_that_was_changed_is_not_drawn(self, results):
+        place = results / "metrics"
+        for path in place.iterdir():
+            table = pq.read_table(path)
+            if table.num_rows:
+                column = table.schema.get_field_index("value")
+                pq.write_table(table.set_column(column, "value", pa.array([0.5] * table.num_rows)), path)
+        said = refusal(leaderboard("check", "--again", 1, "--results", results))
+        assert "of these results 0 can be made again" in said
