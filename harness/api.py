@@ -207,7 +207,7 @@ def _take_classes(given: dict[str, Any]) -> list[PluginClass]:
     """Put names in the place of classes, and return the classes."""
     classes = []
     for kind in Kind:
-        name = f"{kind}s"
+        name = kind.plural
         if name in given:
             given[name], own = split(given[name], kind)
             classes += own

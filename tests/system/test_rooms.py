@@ -14,7 +14,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HARNESS = sorted((ROOT / "harness").rglob("*.py"))
 METHODS = [path for path in sorted((ROOT / "methods").glob("*.py")) if path.name != "__init__.py"]
-PLUGINS = [*METHODS, *sorted((ROOT / "attacks").glob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+PLUGINS = [
+    *METHODS,
+    *sorted((ROOT / "attacks").glob("*.py")),
+    *sorted((ROOT / "benchmarks").rglob("*.py")),
+    *sorted((ROOT / "analyses").glob("*.py")),
+]
 TAUGHT = [
     *sorted((ROOT / "examples").rglob("src/**/*.py")),
     *sorted((ROOT / "docs/examples").glob("*.py")),
@@ -90,7 +95,7 @@ def test_a_plugin_needs_one_import_and_no_ceremony(path):
     for node in ast.walk(ast.parse(text)):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}"
         if isinstance(node, ast.ImportFrom) and not node.level and node.module.split(".")[0] == "harness":
-            own = ("harness.methods", "harness.attacks", "harness.benchmarks")
+            own = ("harness.methods", "harness.attacks", "harness.benchmarks", "harness.analyses")
             assert node.module == "harness" or node.module.startswith(own), f"line {node.lineno}"
 
 
