@@ -96,10 +96,11 @@ def complete(row: CellRow, outcome: Outcome) -> CellRow:
     except (TypeError, ValueError) as error:
         raise HarnessError(f"Its notes cannot be written as JSON: {error}.") from error
     try:
-        metrics, samples = as_tables(row.key, outcome)
+        metrics, samples, findings = as_tables(row.key, outcome, row.analysis)
     except (TypeError, ValueError, OverflowError) as error:
         raise HarnessError(f"Its numbers cannot be written as a table: {error}.") from error
-    if broken := violations(as_row(row), metrics.to_pylist(), samples.to_pydict()):
+    by_column = samples.to_pydict(), findings.to_pydict()
+    if broken := violations(as_row(row), metrics.to_pylist(), *by_column):
         raise HarnessError(f"What it measured cannot be: {broken[0]}.")
     return row
 
