@@ -127,14 +127,15 @@ class Attack(Plugin):
 class Analysis(Plugin):
     """Looks into the models for where the knowledge is, before and after unlearning.
 
-    It compares the original with the unlearned model, once for each unlearned model. One that is
-    ``attacked`` is also run once for each setting of an attack that trains, with the model after it.
+    It compares the original with the unlearned model, and is run once for each unlearned model. One that is
+    ``attacked`` compares the model after an attack as well, and is run once for each setting of an attack
+    that trains.
     """
 
     Config: ClassVar[type[Config]] = AnalysisConfig
 
     attacked: ClassVar[bool] = False
-    """True when it asks for the model after an attack as well: it is then run for every such attack, too."""
+    """True when it asks for the model after an attack, too: it is then run for each such attack instead."""
 
     @abstractmethod
     def analyse(self, job: AnalysisJob) -> Iterable[Finding]:

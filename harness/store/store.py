@@ -203,8 +203,10 @@ class Store:
                 tables[name] = self._content(name, key)
             elif name != "analyses" or values["stage"] == ANALYSIS:
                 absent.append(f"its file of {name} is not there")
-        numbers = tuple(tables.values())
-        return Stored(row, *numbers, absent or integrity.wrong(key, values, *numbers))
+        metrics, samples, found = tables.values()
+        return Stored(
+            row, metrics, samples, found, absent or integrity.wrong(key, values, metrics, samples, found)
+        )
 
 
 def as_tables(key: str, outcome: Outcome, analysis: str = "") -> Numbers:

@@ -1,4 +1,4 @@
-"""What analyses find, on disk: a table of its own, in the digest, packed and merged; older results read on."""
+"""What analyses find, on disk: a table of its own, in the digest, packed, merged; older results read on."""
 
 from __future__ import annotations
 
