@@ -55,6 +55,6 @@ def merged(model: nn.Module) -> models.Weights:
         value = tensor.detach().clone()
         if path in adapted:
             for adapter in adapted[path].active_adapters:
-                value += adapted[path].get_delta_weight(adapter).detach().to(value)
+                value += adapted[path].get_delta_weight(adapter).detach()
         weights[name.replace(".base_layer.", ".")] = value
     return weights
