@@ -53,7 +53,7 @@ from harness.core.config import TrainingConfig
 from harness.core.jobs import Job
 from harness.core.types import Cost, Metric, Outcome
 from harness.scoring.metrics import aggregates, likelihood, memorisation, samples, text, truth_ratios
-from harness.testing import check_attack, check_benchmark, check_method
+from harness.testing import check_analysis, check_attack, check_benchmark, check_method
 
 METRICS = (likelihood, text, memorisation, truth_ratios, aggregates, samples)
 """The files of which ``harness.metrics`` is made."""
@@ -87,7 +87,7 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "Models": (models,),
         "Neurons": (neurons,),
         "Formulas": (formulas, metrics, *METRICS, membership),
-        "Checks": (check_method, check_attack, check_benchmark),
+        "Checks": (check_method, check_attack, check_benchmark, check_analysis),
     },
 }
 """A module stands for all its public functions, classes and constants."""

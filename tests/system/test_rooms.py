@@ -25,7 +25,7 @@ TAUGHT = [
     *sorted((ROOT / "docs/examples").glob("*.py")),
     *(
         ROOT / f"harness/cli/templates/{kind}.py.txt"
-        for kind in ("method", "attack", "benchmark", "__init__")
+        for kind in ("method", "attack", "benchmark", "analysis", "__init__")
     ),
 ]
 
@@ -89,7 +89,7 @@ def test_every_room_says_what_it_is_for():
 
 @pytest.mark.parametrize("path", [*PLUGINS, *TAUGHT], ids=name)
 def test_a_plugin_needs_one_import_and_no_ceremony(path):
-    text = path.read_text().replace("${kind}", "kind").replace("$", "")
+    text = path.read_text().replace("${plural}", "kinds").replace("$", "")
     assert "TYPE_CHECKING" not in text
     assert "noqa" not in text
     for node in ast.walk(ast.parse(text)):
