@@ -122,16 +122,15 @@ def run_analysis(
     return Outcome(findings=findings, notes=notes, cost=job.cost)
 
 
-def _checked(found: Any, who: str) -> Finding:
+def _checked(given: Any, who: str) -> Finding:
     """A finding whose numbers are plain and finite. Raises HarnessError."""
-    if not isinstance(found, Finding):
-        raise HarnessError(f"{who} must give harness.Finding, and gave {type(found).__name__}.")
-    at = " ".join(str(part) for part in (found.figure, found.series, found.layer, found.module) if part != "")
-    value, x = float(found.value), None if found.x is None else float(found.x)
+    if not isinstance(given, Finding):
+        raise HarnessError(f"{who} must give harness.Finding, and gave {type(given).__name__}.")
+    where = (given.figure, given.series, given.layer, given.module)
+    at = " ".join(str(part) for part in where if part not in ("", None))
+    value, x = float(given.value), None if given.x is None else float(given.x)
     if not math.isfinite(value) or (x is not None and not math.isfinite(x)):
-        where = "" if x is None else f" at {x:g}"
-        raise HarnessError(
-            f"{who} gave {value:g} for {at.replace(' None', '')}{where}: leave out what cannot be computed."
-        )
-    layer = None if found.layer is None else int(found.layer)
-    return Finding(found.figure, found.series, value, x, layer, found.module)
+        at += "" if x is None else f" at {x:g}"
+        raise HarnessError(f"{who} gave {value:g} for {at}: leave out what cannot be computed.")
+    layer = None if given.layer is None else int(given.layer)
+    return Finding(given.figure, given.series, value, x, layer, given.module)
