@@ -8,6 +8,7 @@ from .report.results import Results as Results
 # What a plugin derives from, and how it is registered.
 from .core.base import Method as Method
 from .core.base import Attack as Attack
+from .core.base import Analysis as Analysis
 from .core.benchmark import Benchmark as Benchmark
 from .plugins.hookspecs import hookimpl as hookimpl
 from .plugins.hookspecs import Register as Register
@@ -16,6 +17,7 @@ from .plugins.hookspecs import Register as Register
 from .core.config import Config as Config
 from .core.config import MethodConfig as MethodConfig
 from .core.config import AttackConfig as AttackConfig
+from .core.config import AnalysisConfig as AnalysisConfig
 from .core.config import FinetuneConfig as FinetuneConfig
 from .core.config import EpochsConfig as EpochsConfig
 from .core.config import BenchmarkConfig as BenchmarkConfig
@@ -27,6 +29,7 @@ from .core.config import validator as validator
 # What it is handed: its job, the model's tokenizer, batches of texts.
 from .core.jobs import UnlearningJob as UnlearningJob
 from .core.jobs import AttackJob as AttackJob
+from .core.jobs import AnalysisJob as AnalysisJob
 from .core.tokenizer import PromptTokenizer as PromptTokenizer
 from .core.batch import Batch as Batch
 from .core.batch import TokenBatch as TokenBatch
@@ -49,6 +52,7 @@ from .core.types import TokenScores as TokenScores
 from .core.types import Measure as Measure
 from .core.types import Sample as Sample
 from .core.types import Reported as Reported
+from .core.types import Finding as Finding
 from .core.formulas import formula as formula
 from .core.formulas import KNOWLEDGE as KNOWLEDGE
 from .core.formulas import GOODNESS as GOODNESS

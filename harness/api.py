@@ -27,7 +27,7 @@ from .runner.record import display_name
 from .runner.resolve import ResolvedRun, default_jobs, resolved
 from .store import packed, store
 from .store.provenance import cores
-from .store.store import Store, chosen
+from .store.store import Store, analyses, chosen
 
 Names = str | type | Sequence[str | type]
 """``"a,b"``, ``["a", "b"]``, or with classes of your own ``["a", Mine]``."""
@@ -94,7 +94,7 @@ def load(
     paths = [results] if isinstance(results, str | Path) else [*results]
     stores = packed.stores([Path(path) for path in paths])
     sources = (source,) if isinstance(source, str) else tuple(source)
-    return Results(lambda: store.tables(stores), sources=sources)
+    return Results(lambda: store.tables(stores), sources=sources, analyses=lambda: store.analyses(stores))
 
 
 def carry_out(
@@ -129,7 +129,8 @@ def carry_out(
         finally:
             places.sweep(run.context)  # what killed workers of this one left
     found = [others.get(key, key) for key in keys]
-    return Results(lambda: chosen(store, found), len(keys), (ANY,) if options.any_source else ())
+    sources = (ANY,) if options.any_source else ()
+    return Results(lambda: chosen(store, found), len(keys), sources, lambda: analyses([store], found))
 
 
 def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate) -> terminal.PlanSummary:
@@ -143,6 +144,7 @@ def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimat
         seeds=options.seeds,
         methods=list(dict.fromkeys(group.method.name for group in plan.groups)),
         attacks=list(dict.fromkeys(attacks)),
+        analyses=list(dict.fromkeys(cell.analysis.name for cell in plan.cells if cell.analysis)),
         utility={measured.engine: json.loads(measured.config)["asked"] for measured in tasks},
         cells=len(plan.cells),
         done=sum(cell.key in done for cell in plan.cells),
@@ -207,7 +209,7 @@ def _take_classes(given: dict[str, Any]) -> list[PluginClass]:
     """Put names in the place of classes, and return the classes."""
     classes = []
     for kind in Kind:
-        name = f"{kind}s"
+        name = kind.plural
         if name in given:
             given[name], own = split(given[name], kind)
             classes += own

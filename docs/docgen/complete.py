@@ -94,12 +94,12 @@ def columns() -> Iterator[str]:
 
 def pages(entries: list[Entry], docs: Path) -> Iterator[str]:
     """A page for each plugin, and a plugin for each page."""
-    wanted = {docs / f"{entry.kind}s" / f"{entry.name}.md": entry for entry in entries}
+    wanted = {docs / entry.kind.plural / f"{entry.name}.md": entry for entry in entries}
     for path, entry in wanted.items():
         if not path.is_file():
             yield f"The {entry.kind} '{entry.name}' has no page; write {_shown(path)}."
     for kind in {entry.kind for entry in entries}:
-        for path in sorted((docs / f"{kind}s").glob("*.md")):
+        for path in sorted((docs / kind.plural).glob("*.md")):
             if path not in wanted and path.name != "index.md":
                 yield f"{_shown(path)} is about no {kind} there is; delete or rename it."
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness import (
+    Analysis,
+    AnalysisConfig,
+    AnalysisJob,
     Attack,
     AttackConfig,
     AttackJob,
@@ -16,6 +19,7 @@ from harness import (
     EpochsConfig,
     Example,
     Fact,
+    Finding,
     FinetuneConfig,
     Generate,
     LogLikelihood,
@@ -49,17 +53,18 @@ from harness.core.config import TrainingConfig
 from harness.core.jobs import Job
 from harness.core.types import Cost, Metric, Outcome
 from harness.scoring.metrics import aggregates, likelihood, memorisation, samples, text, truth_ratios
-from harness.testing import check_attack, check_benchmark, check_method
+from harness.testing import check_analysis, check_attack, check_benchmark, check_method
 
 METRICS = (likelihood, text, memorisation, truth_ratios, aggregates, samples)
 """The files of which ``harness.metrics`` is made."""
 
-BASES = (Plugin, Method, Attack, Benchmark)
+BASES = (Plugin, Method, Attack, Benchmark, Analysis)
 CONFIGS = (
     Config,
     MethodConfig,
     AttackConfig,
     BenchmarkConfig,
+    AnalysisConfig,
     TrainingConfig,
     FinetuneConfig,
     EpochsConfig,
@@ -68,12 +73,13 @@ CONFIGS = (
 
 PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "reference/python.md": {"Functions": (run, load), "What comes back": (Results,)},
-    "reference/classes.md": {"The three nouns": BASES, "Settings they share": CONFIGS},
+    "reference/classes.md": {"The four nouns": BASES, "Settings they share": CONFIGS},
     "reference/engine.md": {
-        "The two jobs": (Job, UnlearningJob, AttackJob),
+        "The jobs": (Job, UnlearningJob, AttackJob, AnalysisJob),
         "Facts and splits": (Question, Fact, Splits, Training, Example),
         "What is asked and answered": (Prompt, LogLikelihood, Generate, TokenScores),
         "Metrics": (Measure, Sample, Metric, Reported),
+        "What an analysis found": (Finding,),
         "What a cell found": (Cost, Outcome),
         "Texts in batches": (TokenBatch, Batch, PromptTokenizer, answer_tokens),
         "Fixed random numbers": (fixed_random,),
@@ -81,7 +87,7 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "Models": (models,),
         "Neurons": (neurons,),
         "Formulas": (formulas, metrics, *METRICS, membership),
-        "Checks": (check_method, check_attack, check_benchmark),
+        "Checks": (check_method, check_attack, check_benchmark, check_analysis),
     },
 }
 """A module stands for all its public functions, classes and constants."""

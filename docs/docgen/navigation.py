@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
 
 NOTEBOOKS = {"docs/notebooks/first_run.ipynb": "notebooks/first_run"}
@@ -20,6 +21,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/wrap-a-method",
         "howto/own-attack",
         "howto/own-benchmark",
+        "howto/own-analysis",
         "howto/gpu",
         "howto/offline",
         "howto/parquet",
@@ -28,7 +30,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/not-ranked",
         "cli",
     ),
-    "Plugins": ("methods/index", "attacks/index", "benchmarks/index"),
+    "Plugins": ("methods/index", "attacks/index", "benchmarks/index", "analyses/index"),
     "Results": (*BOARD.values(), "protocol"),
     "Reference": (
         "reference/cli",
@@ -48,7 +50,7 @@ def below(uri: str, registry: Registry) -> str:
     """What stands below a page in the navigation: all sections below home, each plugin below its kind."""
     if uri == "index.md":
         return "\n".join(_toctree(pages, title) for title, pages in SECTIONS.items())
-    kinds = {f"{kind}s/index.md": names for kind, names in registry.kinds.items()}
+    kinds = {f"{kind.plural}/index.md": registry.kinds[kind] for kind in Kind}
     return _toctree(kinds[uri]) if uri in kinds else ""
 
 

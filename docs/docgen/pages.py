@@ -14,13 +14,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from harness.core.base import Attack, Method
+from harness.core.base import Analysis, Attack, Method
 from harness.core.benchmark import Benchmark, Plugin
 from harness.core.config import MethodConfig, TrainingConfig
 from harness.core.formulas import described
 from harness.core.types import Reported
 from harness.leaderboard.labels import attack_label, method_label
 from harness.plugins.entry import Entry
+from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
 from harness.plugins.settings import settings_of
 
@@ -39,12 +40,12 @@ MISSING = "It is not in the committed leaderboard yet.\n"
 def section(registry: Registry, uri: str) -> str:
     """What follows the hand-written text of ``methods/gd.md``; nothing for a page that is about no plugin."""
     folder, _, name = uri.removesuffix(".md").partition("/")
-    entries = registry.kinds.get(folder.removesuffix("s"), {})
+    entries = next((registry.kinds[kind] for kind in Kind if kind.plural == folder), {})
     if name not in entries:
         return ""
     cls = entries[name].load()
     kinds: dict[str, Callable[[str, Any], Iterable[str]]]
-    kinds = {"method": _method, "attack": _attack, "benchmark": _benchmark}
+    kinds = {"method": _method, "attack": _attack, "benchmark": _benchmark, "analysis": _analysis}
     about = kinds[entries[name].kind]
     parts = [_source(entries[name], cls), *about(name, cls)]
     return "\n".join(part for part in parts if part)
@@ -77,6 +78,17 @@ def benchmarks() -> str:
         return [code(cls.forget_metric), "--data or the hub" if cls.needs_data else "the package"]
 
     return _overview("benchmark", ["benchmark", "what it is", "forget metric", "facts from"], facts)
+
+
+def analyses() -> str:
+    """Every analysis with the models it compares."""
+    registry = Registry()
+
+    def facts(name: str) -> list[str]:
+        cls: type[Analysis] = registry.analysis(name).load()  # type: ignore[assignment]
+        return [_compared(cls)]
+
+    return _overview("analysis", ["analysis", "what it is", "compares"], facts)
 
 
 def board() -> str:
@@ -243,6 +255,15 @@ def _benchmark(name: str, cls: type[Benchmark]) -> Iterable[str]:
                 for r in controls
             ],
         )  # fmt: skip
+
+
+def _analysis(name: str, cls: type[Analysis]) -> Iterable[str]:
+    yield f"It compares {_compared(cls)}.\n"
+    yield settings(name, cls)
+
+
+def _compared(cls: type[Analysis]) -> str:
+    return "original, unlearned and attacked model" if cls.attacked else "original and unlearned model"
 
 
 def _found(row: Row) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ TABLES = {
     "cells": store.CELLS,
     "metrics": store.METRICS,
     "samples": store.SAMPLES,
+    "analyses": store.ANALYSES,
     "leaderboard.parquet": leaderboard.SCHEMA,
     "curves.parquet": curves.SCHEMA,
 }

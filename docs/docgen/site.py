@@ -18,6 +18,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "methods/index.md": pages.methods,
     "attacks/index.md": pages.attacks,
     "benchmarks/index.md": pages.benchmarks,
+    "analyses/index.md": pages.analyses,
     "leaderboard.md": pages.board,
     "reference/cli.md": reference.cli,
     "reference/hooks.md": reference.hooks,

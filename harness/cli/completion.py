@@ -24,7 +24,7 @@ def listed(kind: str) -> Callable[[str], Offers]:
         entries = Registry().kinds[kind]
         for name in (*entries, *(() if comma else sorted(Kind(kind).reserved))):
             if name.startswith(begun) and name not in taken:
-                about = _line(entries[name].summary()) if name in entries else f"{name} {kind}s"
+                about = _line(entries[name].summary()) if name in entries else f"{name} {Kind(kind).plural}"
                 yield f"{before}{comma}{name}", about
 
     return complete

@@ -29,6 +29,7 @@ COMPLETION: dict[str, Callable[[str], Any]] = {
     "methods": listed("method"),
     "attacks": listed("attack"),
     "benchmarks": listed("benchmark"),
+    "analyses": listed("analysis"),
     "dtype": among(*DTYPES),
     "frame": among(*FRAMES),
 }

@@ -16,7 +16,7 @@ from .options import AsJSON, PluginFiles, Settings
 
 
 def list_plugins(as_json: AsJSON = False, plugins: PluginFiles = None) -> None:
-    """List the methods, attacks and benchmarks that are installed."""
+    """List the methods, attacks, benchmarks and analyses that are installed."""
     from ..plugins import describe, files, uninstalled
 
     registry = uninstalled.registry(files.read(plugins))
@@ -25,7 +25,7 @@ def list_plugins(as_json: AsJSON = False, plugins: PluginFiles = None) -> None:
         return
     for kind, entries in registry.kinds.items():
         rows = [(entry.name, entry.summary(), entry.owner) for entry in entries.values()]
-        say(table(f"{kind}s", ("name", "what it is", "from"), rows))
+        say(table(Kind(kind).plural, ("name", "what it is", "from"), rows))
     if registry.broken:
         say(Text("Left out:", "bold yellow"), stderr=True)
     for broken in registry.broken:
@@ -34,7 +34,8 @@ def list_plugins(as_json: AsJSON = False, plugins: PluginFiles = None) -> None:
 
 def show(
     name: Annotated[
-        str, typer.Argument(help="A method, an attack or a benchmark.", autocompletion=named(*Kind))
+        str,
+        typer.Argument(help="A method, attack, benchmark or analysis.", autocompletion=named(*Kind)),
     ],
     as_json: AsJSON = False,
     plugins: PluginFiles = None,
@@ -56,7 +57,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Its name, and that of the directory.")],
     into: Annotated[Path, typer.Option(help="Where the directory goes.")] = Path("."),
 ) -> None:
-    """Write a small installable package with a method, an attack or a benchmark of your own."""
+    """Write a small installable package with a method, an attack, a benchmark or an analysis of your own."""
     from .scaffold import write
 
     written, commands = write(kind, name, into)

@@ -39,6 +39,9 @@ def write(kind: str, name: str, into: Path, registry: Registry | None = None) ->
         "dashed": name.replace("_", "-"),
         "module": module,
         "kind": kind,
+        "plural": Kind(kind).plural,
+        "one": one(kind),
+        "One": one(kind).capitalize(),
         "run": run,
         "Class": class_name(kind, name),
     }

@@ -1,4 +1,4 @@
-"""The base classes of methods and attacks. Each docstring is the manual.
+"""The base classes of methods, attacks and analyses. Each docstring is the manual.
 
 No heavy import here: plugins are listed without loading torch.
 """
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .batch import Batch
 from .benchmark import Plugin
-from .config import Config, MethodConfig
-from .jobs import AttackJob, UnlearningJob
+from .config import AnalysisConfig, Config, MethodConfig
+from .jobs import AnalysisJob, AttackJob, UnlearningJob
 from .optimizers import adamw
-from .types import Splits
+from .types import Finding, Splits
 
 if TYPE_CHECKING:
     import torch
@@ -122,3 +122,26 @@ class Attack(Plugin):
         """Return why it cannot run on these facts, as a clause, or None if it can. Asked by the plan."""
         missing = [name for name in sorted(self.reads) if not splits.get(name)]
         return f"the benchmark has no split '{missing[0]}'" if missing else None
+
+
+class Analysis(Plugin):
+    """Looks into the models for where the knowledge is, before and after unlearning.
+
+    It compares the original with the unlearned model, and is run once for each unlearned model. One that is
+    ``attacked`` compares the model after an attack as well, and is run once for each setting of an attack
+    that trains.
+    """
+
+    Config: ClassVar[type[Config]] = AnalysisConfig
+
+    attacked: ClassVar[bool] = False
+    """True when it asks for the model after an attack, too: it is then run for each such attack instead."""
+
+    @abstractmethod
+    def analyse(self, job: AnalysisJob) -> Iterable[Finding]:
+        """Return, or yield, the numbers of its figures and tables.
+
+        At least one, each finite: what cannot be computed is left out. Weights, facts and the mode of
+        ``job.model`` must be afterwards as they were. Raise HarnessError with a sentence for a model without
+        the parts that it needs.
+        """

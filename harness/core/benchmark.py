@@ -16,7 +16,7 @@ from .types import Fact, Measure, Reported, Sample, Splits, Training
 
 
 class Plugin(ABC):
-    """What methods, attacks and benchmarks have in common: a name, settings, and a docstring as manual."""
+    """What plugins of all kinds have in common: a name, settings, and a docstring as manual."""
 
     name: ClassVar[str]
     paper: ClassVar[str] = ""

@@ -52,6 +52,10 @@ class AttackConfig(Config):
     """Settings of an attack that does not train."""
 
 
+class AnalysisConfig(Config):
+    """Settings of an analysis."""
+
+
 class BenchmarkConfig(Config):
     """Settings of a benchmark."""
 

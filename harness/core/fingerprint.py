@@ -17,7 +17,7 @@ HARNESS = Path(__file__).parent.parent
 ROOMS = ("core", "model", "scoring", "engine")
 """The rooms whose code decides numbers. Planning, storing and showing them is not among them."""
 
-PLUGINS = ("methods", "attacks", "benchmarks")
+PLUGINS = ("methods", "attacks", "benchmarks", "analyses")
 """Where the built-in plugins lie when the package is installed from a wheel; elsewhere they lie beside it."""
 
 

@@ -1,10 +1,11 @@
-"""What a plugin is handed: the job of a method and the job of an attack. These docstrings are the manual."""
+"""What a plugin is handed: the job of a method, an attack or an analysis. These docstrings are the manual."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .batch import Batch, Encoded, TokenBatch
 from .benchmark import Benchmark
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 Ask = Callable[[Request], Request]
 """Another way to ask for the same thing."""
 
+Which = Literal["original", "unlearned", "attacked"]
+"""A model that an analysis looks at."""
+
 
 class Job(Protocol):
-    """What both jobs offer: the model, the texts, random numbers of the cell's seed, notes and progress."""
+    """What all jobs offer: the model, the texts, random numbers of the cell's seed, notes and progress."""
 
     config: Any
     """The plugin's settings, as in ``self.config``."""
@@ -179,3 +183,36 @@ class AttackJob(Job, Protocol):
         are scored in place and merged when their rate is done. Raises HarnessError when a fact is both
         trained on and scored, and without peft where adapters are asked for.
         """
+
+
+class AnalysisJob(Job, Protocol):
+    """What an analysis gets: the models to compare, the facts, the texts. It changes none of them.
+
+    There is one module, :attr:`model`, and its weights are switched in place: no model is copied for it. It
+    holds the unlearned model's but within :meth:`original` and :meth:`attacked`, and the contexts may be
+    nested. It does not train, and gives answers as when it is scored (``eval``); gradients can be taken.
+    """
+
+    @property
+    def forget(self) -> tuple[Fact, ...]:
+        """The facts that were to be forgotten."""
+
+    @property
+    def retain(self) -> tuple[Fact, ...]:
+        """The facts that were to be kept."""
+
+    def original(self) -> AbstractContextManager[nn.Module]:
+        """Give :attr:`model` the original's weights while inside."""
+
+    def unlearned(self) -> AbstractContextManager[nn.Module]:
+        """Give :attr:`model` the unlearned model's weights while inside."""
+
+    def attacked(self) -> AbstractContextManager[nn.Module]:
+        """Give :attr:`model` the weights after the attack while inside, at its best checkpoint.
+
+        That is the first of those with the highest forget metric. Raises HarnessError where no attack came
+        before: an analysis that needs one says ``attacked = True``.
+        """
+
+    def weights(self, which: Which) -> Mapping[str, Tensor]:
+        """The weights of a model by name, to be read. Raises HarnessError as :meth:`attacked` does."""

@@ -23,6 +23,7 @@ AXES = {
     "init": "fresh weights: a model from scratch, a LoRA, a control vector",
     "order": "the order in which training sees its data",
     "attack": "what an attack draws: noise, samples",
+    "analysis": "what an analysis draws: distractors, bootstrap",
 }
 """Axes of randomness: stages on different axes never share a stream."""
 

@@ -9,12 +9,12 @@ TINY = "tiny"
 SMOLLM2 = "smollm2"
 """SmolLM2-135M-Instruct, from a package of pip."""
 
-EVALUATION, UTILITY, ATTACK = STAGES = ("evaluation", "utility", "attack")
-"""What a cell does with an unlearned model: the benchmark's own metrics, lm-eval's tasks, or an attack. The
-metrics of lm-eval's tasks have the split ``utility``, too."""
+EVALUATION, UTILITY, ATTACK, ANALYSIS = STAGES = ("evaluation", "utility", "attack", "analysis")
+"""What a cell does with an unlearned model: the benchmark's own metrics, lm-eval's tasks, an attack, or an
+analysis. The metrics of lm-eval's tasks have the split ``utility``, too."""
 
 NO_ATTACK = "none"
-"""The attack of cells and rows that attack nothing."""
+"""The attack of cells and rows that attack nothing, and in a selection no plugin at all."""
 
 SCORE = "utility_lm_eval"
 """lm-eval's aggregate: mean over the tasks asked for of the accuracy or exact match of each; in [0, 1]."""

@@ -179,6 +179,24 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One number of an analysis: a point of a figure, or a cell of a table.
+
+    ``figure`` names the figure or table, such as ``cumulated``, and ``series`` the line or group within it,
+    ``""`` where there is one alone. ``value`` is finite; its unit is what the analysis says. ``x`` is the
+    position on the axis (rank, depth), None for a single number. ``layer`` counts the decoder layers from 0,
+    and ``module`` is ``q``, ``k``, ``v``, ``o``, ``gate``, ``up``, ``down`` or the family's counterpart.
+    """
+
+    figure: str
+    series: str
+    value: float
+    x: float | None = None
+    layer: int | None = None
+    module: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """A metric that a benchmark reports on ``splits`` (``all``: an aggregate), and what computes it.
 
@@ -232,12 +250,16 @@ class Cost:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a cell measured: metrics (final values and curves), per-fact samples, notes, and the cost."""
+    """What a cell measured: metrics (final values and curves), per-fact samples, notes, and the cost.
+
+    Of an analysis there are ``findings`` in place of metrics and samples.
+    """
 
     metrics: list[Metric] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def as_row(record: Any) -> dict[str, Any]:

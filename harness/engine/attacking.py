@@ -17,7 +17,7 @@ from ..core.optimizers import adamw
 from ..core.types import Fact, Metric, Outcome, Sample, Splits
 from ..errors import HarnessError
 from ..model import models
-from ..model.lora import adapters
+from ..model.lora import adapters, merged
 from ..model.losses import cross_entropy
 from ..model.steps import plain_steps
 from ..scoring.metrics import summarise
@@ -37,11 +37,16 @@ class AttackJob(Job, jobs.AttackJob):
     scored: tuple[Fact, ...] = ()
     curve: list[tuple[int, float | None, list[Sample]]] = field(default_factory=list)
     """Step, learning rate and samples of each checkpoint."""
+    keep_best: bool = False
+    """Whether the weights of the best checkpoint are kept."""
+    best: models.Weights | None = None
+    """Those weights: of the first checkpoint with the highest forget metric."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.scored = self.subject.splits["forget"]
         self._at: tuple[int, float | None] = (0, None)
+        self._highest = 0.0
 
     def answered(self, facts: Sequence[Fact]) -> set[str]:
         return self.subject.answered(facts)
@@ -74,6 +79,15 @@ class AttackJob(Job, jobs.AttackJob):
             step, rate = self._at
             learning_rate = rate if learning_rate is None else learning_rate
         self.curve.append((step, learning_rate, samples))
+        if self.keep_best:
+            self._keep_if_best(samples)
+
+    def _keep_if_best(self, samples: list[Sample]) -> None:
+        """Keep the weights as they are now, where no checkpoint before had as high a forget metric."""
+        for metric in summarise(samples):
+            is_score = metric.metric == self.benchmark.forget_metric
+            if is_score and (self.best is None or metric.value > self._highest):
+                self._highest, self.best = metric.value, merged(self.model)
 
     def finetune(self, facts: Sequence[Fact]) -> None:
         both = {f.id for f in facts} & {f.id for f in self.scored}
@@ -118,8 +132,21 @@ class AttackJob(Job, jobs.AttackJob):
 
 def run_attack(subject: ModelUnderTest, attack: Attack, seed: int, weights: models.Weights) -> Outcome:
     """Attack the model and keep the maximum over checkpoints, the curve, and the samples of the maximum."""
-    job = AttackJob(subject, attack.config, seed, subject.splits.only(attack.reads), weights)
+    outcome, _ = attacked(subject, attack, seed, weights, keep_best=False)
+    return outcome
+
+
+def attacked(
+    subject: ModelUnderTest, attack: Attack, seed: int, weights: models.Weights, keep_best: bool = True
+) -> tuple[Outcome, models.Weights]:
+    """The same with the weights of the best checkpoint, adapters merged; none unless they are kept."""
+    data = subject.splits.only(attack.reads)
+    job = AttackJob(subject, attack.config, seed, data, weights, keep_best=keep_best)
     attack.attack(job)
+    return _outcome(subject, attack, job), job.best or {}
+
+
+def _outcome(subject: ModelUnderTest, attack: Attack, job: AttackJob) -> Outcome:
     if not job.curve:
         raise HarnessError(
             f"The attack '{attack.name}' ended without a checkpoint: there is nothing to report."

@@ -1,16 +1,20 @@
-"""The stages of one unlearned model: evaluation, lm-eval and attacks, each from the same weights."""
+"""The stages of one unlearned model: evaluation, lm-eval, attacks, analyses, each from the same weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from ..core.base import Attack, Method
+from ..core.base import Analysis, Attack, Method
+from ..core.jobs import Which
 from ..core.reports import clustered, with_definitions
 from ..core.types import Outcome
+from ..errors import HarnessError
 from ..model import models
-from .attacking import run_attack
+from .analysing import Kept, run_analysis
+from .attacking import attacked
 from .evaluation import evaluate
 from .integrity import Intact, Tampered, check_finite
 from .surroundings import Surroundings
@@ -26,19 +30,27 @@ class UnlearnedModel:
     job: UnlearningJob
     weights: models.Weights
     intact: Intact
+    after_attack: Kept | None = None
+    """The model at the best checkpoint of the last attack, where it was kept."""
 
     @classmethod
     def unlearn(
-        cls, subject: ModelUnderTest, method: Method, seed: int, process: Surroundings
+        cls,
+        subject: ModelUnderTest,
+        method: Method,
+        seed: int,
+        process: Surroundings,
+        keep_original: bool = False,
     ) -> UnlearnedModel:
         """Let ``method`` change the model of ``subject`` in place, and look at what it leaves.
 
-        ``process`` is as it was before any plugin's code was imported. Raises Tampered where anything but the
+        ``process`` is as it was before any plugin's code was imported. Analyses need the original's weights:
+        without them nothing is kept that is as large as the model. Raises Tampered where anything but the
         weights is different afterwards, or a weight is not finite.
         """
         who = f"The method '{method.name}'"
         intact = Intact.of(subject, process)
-        job = unlearn(subject, method, seed)
+        job = unlearn(subject, method, seed, keep_original)
         intact.check(who)
         check_finite(subject.model, who)
         return cls(subject, job, models.snapshot(subject.model), intact)
@@ -61,16 +73,44 @@ class UnlearnedModel:
         self.intact.check("A task of lm-eval")
         return outcome
 
-    def attack(self, attack: Attack, seed: int) -> Outcome:
+    def attack(self, attack: Attack, seed: int, keep_best: bool = False) -> Outcome:
         """The score of an attack on this model, and whether the model had forgotten before.
 
-        Raises Tampered where it changes anything but the weights, which are restored.
+        The weights of its best checkpoint may be kept, for analyses, until the next attack. Raises Tampered
+        where it changes anything but the weights, which are restored.
         """
+        self.after_attack = None
         with self._restored():
-            outcome = run_attack(self.subject, attack, seed, self.weights)
+            outcome, best = attacked(self.subject, attack, seed, self.weights, keep_best)
         self.intact.check(f"The attack '{attack.name}'")
+        if best:
+            at = {name: outcome.notes.get(name) for name in ("best_step", "learning_rate")}
+            self.after_attack = Kept.of(best, **at)
         outcome.notes["forgotten"] = self.job.notes.get("forgotten")
         return self._defined(outcome)
+
+    def analyse(self, analysis: Analysis, seed: int, after_attack: bool = False) -> Outcome:
+        """What an analysis finds in the original and this model, and in this model after the last attack.
+
+        Raises Tampered where it changes anything, weights included.
+        """
+        compared: dict[Which, Kept] = {"original": self._original, "unlearned": self._unlearned}
+        if after_attack:
+            if self.after_attack is None:
+                raise HarnessError("The attack recorded no forget metric: no checkpoint of it is the best.")
+            compared["attacked"] = self.after_attack
+        outcome = run_analysis(self.subject, analysis, seed, compared)
+        self.intact.check(f"The analysis '{analysis.name}'")
+        outcome.notes["forgotten"] = self.job.notes.get("forgotten")
+        return outcome
+
+    @cached_property
+    def _original(self) -> Kept:
+        return Kept.of(self.job.original)
+
+    @cached_property
+    def _unlearned(self) -> Kept:
+        return Kept.of(self.weights)
 
     def is_intact(self) -> bool:
         """Whether the next stage finds things as this one did, after one that raised."""

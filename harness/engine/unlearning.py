@@ -119,9 +119,10 @@ def _no_twin(path: Path, why: str) -> ModelError:
     return ModelError(f"The model in {path} is no twin of the original: {why}.")
 
 
-def unlearn(subject: ModelUnderTest, method: Method, seed: int) -> UnlearningJob:
+def unlearn(subject: ModelUnderTest, method: Method, seed: int, keep_original: bool = False) -> UnlearningJob:
     """Let ``method`` change ``subject.model`` in place; settings left open take the protocol's value."""
     job = UnlearningJob(subject, method.config, seed)
     method.unlearn(job)
-    job.original = {}  # nobody needs it any more, and it is as large as the model
+    if not keep_original:
+        job.original = {}  # nobody needs it any more, and it is as large as the model
     return job

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.names import ATTACK, CONTROLS
+from ..core.names import ANALYSIS, ATTACK, CONTROLS
 from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
@@ -165,12 +165,13 @@ def _check(kind: str, names: Sequence[str], known: Collection[str]) -> None:
 
 
 def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequence[str] = ()) -> Groups:
-    """The cells of a store, in whatever order they come.
+    """The cells of a store, in whatever order they come; what analyses found is on no board.
 
     Where versions of a code compete, ``sources`` are the beginnings of the digests to take. An unsound cell
     of which it is not certain what it is of is left out. Raises StoreError when there are no cells, where
     versions compete, or where the cells violate what must hold in any results.
     """
+    cells = cells.filter(pc.not_equal(cells["stage"], ANALYSIS))
     if not cells.num_rows:
         raise StoreError("There are no results yet; run `harness run` or point --results at its directory.")
     known = _known(cells.to_pylist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import HarnessError
+from . import models
 
 
 @contextmanager
@@ -36,3 +37,24 @@ def adapters(model: nn.Module, r: int, alpha: float, seed: int) -> Iterator[list
     finally:
         wrapped.merge_and_unload()
         model.requires_grad_(True)  # peft froze it, and leaves it so
+
+
+def merged(model: nn.Module) -> models.Weights:
+    """A copy of the weights as they would be with the adapters merged, which stay; names are the plain ones.
+
+    Of a model without adapters it is :func:`models.snapshot`.
+    """
+    adapted: Mapping[str, Any] = {
+        name: module for name, module in model.named_modules() if hasattr(module, "get_delta_weight")
+    }
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        path = name.removesuffix(".base_layer.weight")
+        if any(name.startswith(f"{of}.lora_") for of in adapted):
+            continue
+        value = tensor.detach().clone()
+        if path in adapted:
+            for adapter in adapted[path].active_adapters:
+                value += adapted[path].get_delta_weight(adapter).detach()
+        weights[name.replace(".base_layer.", ".")] = value
+    return weights

@@ -17,8 +17,13 @@ Weights = dict[str, torch.Tensor]
 
 def weights_fingerprint(model: nn.Module) -> str:
     """SHA-256 over names, shapes and bits of all parameters and buffers that are saved."""
+    return fingerprint(model.state_dict())
+
+
+def fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
+    """The same of weights by name."""
     whole = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(weights.items()):
         whole.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         whole.update(_bits(tensor))
     return whole.hexdigest()
@@ -35,7 +40,12 @@ def _bits(tensor: torch.Tensor) -> bytes:
 
 def snapshot(model: nn.Module) -> Weights:
     """A copy of the weights, to start from again."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return copied(model.state_dict())
+
+
+def copied(weights: Mapping[str, torch.Tensor]) -> Weights:
+    """A copy of weights by name."""
+    return {name: tensor.detach().clone() for name, tensor in weights.items()}
 
 
 def restore(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
@@ -44,6 +54,12 @@ def restore(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
         for name, tensor in model.state_dict().items():
             tensor.copy_(weights[name])
     model.zero_grad(set_to_none=True)
+
+
+def point(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Have the model use these very tensors as its weights. Nothing is copied, and its own are let go."""
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        tensor.data = weights[name]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..core.base import Attack, Method
+from ..core.base import Analysis, Attack, Method
 from ..core.benchmark import Benchmark, Plugin
 from ..core.types import Reported
 from .entry import Entry
@@ -84,6 +84,9 @@ def _facts(cls: type[Plugin]) -> dict[str, str | list[str]]:
     if issubclass(cls, Attack):
         facts["reads"] = sorted(cls.reads)
         facts["variants"] = [label for label in cls.variants if label]
+    elif issubclass(cls, Analysis):
+        models = ["original", "unlearned"]
+        facts["compares"] = [*models, "attacked"] if cls.attacked else models
     elif issubclass(cls, Benchmark):
         facts["forget_metric"] = getattr(cls, "forget_metric", "")
         for attribute in ("curve_metrics", "retain_metric"):

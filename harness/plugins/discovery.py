@@ -1,7 +1,7 @@
 """Find the installed plugins and ask each what it registers. One that breaks is recorded, the rest works.
 
-A plugin is an entry point of the group ``unlearning_harness``. The built-in methods, attacks and benchmarks
-are three of them.
+A plugin is an entry point of the group ``unlearning_harness``. The built-in methods, attacks, benchmarks and
+analyses are four of them.
 """
 
 from __future__ import annotations

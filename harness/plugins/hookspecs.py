@@ -1,4 +1,4 @@
-"""The three hooks. Each gets a callback, so that the host validates what it is given.
+"""The four hooks. Each gets a callback, so that the host validates what it is given.
 
     import harness
 
@@ -35,3 +35,8 @@ def register_attacks(register: Register) -> None:
 @hookspec
 def register_benchmarks(register: Register) -> None:
     """Call ``register(name, class_or_path)`` for each benchmark."""
+
+
+@hookspec
+def register_analyses(register: Register) -> None:
+    """Call ``register(name, class_or_path)`` for each analysis."""

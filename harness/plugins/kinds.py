@@ -1,11 +1,11 @@
-"""The kinds of plugins: method, attack, benchmark."""
+"""The kinds of plugins: method, attack, benchmark, analysis."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
 
-from ..core.base import Attack, Method
+from ..core.base import Analysis, Attack, Method
 from ..core.benchmark import Benchmark, Plugin
 
 
@@ -23,6 +23,7 @@ class Kind(StrEnum):
     # `none` is a method too (the control), but for attacks it means no attack.
     ATTACK = "attack", Attack, ["all", "none"], "harness run --methods gd --attacks {}"
     BENCHMARK = "benchmark", Benchmark, ["all"], "harness run --methods gd --attacks all --benchmarks {}"
+    ANALYSIS = "analysis", Analysis, ["all", "none"], "harness run --methods gd --attacks none --analyses {}"
 
     def __new__(
         cls, word: str, base: type[Plugin] = Plugin, reserved: Sequence[str] = (), example: str = ""
@@ -34,6 +35,11 @@ class Kind(StrEnum):
         return kind
 
     @property
+    def plural(self) -> str:
+        """Several of this kind: the word of options, and the folder of the built-in ones."""
+        return "analyses" if self.value == "analysis" else f"{self.value}s"
+
+    @property
     def hook(self) -> str:
         """The hook that plugins of this kind come in by."""
-        return f"register_{self.value}s"
+        return f"register_{self.plural}"

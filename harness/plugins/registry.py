@@ -53,6 +53,11 @@ class Registry:
         """The benchmarks by name."""
         return self.kinds[Kind.BENCHMARK]
 
+    @property
+    def analyses(self) -> dict[str, Entry]:
+        """The analyses by name."""
+        return self.kinds[Kind.ANALYSIS]
+
     def method(self, name: str) -> Entry:
         """The method of that name. Raises HarnessError with the nearest name."""
         return self.get(Kind.METHOD, name)
@@ -64,6 +69,10 @@ class Registry:
     def benchmark(self, name: str) -> Entry:
         """The benchmark of that name. Raises HarnessError with the nearest name."""
         return self.get(Kind.BENCHMARK, name)
+
+    def analysis(self, name: str) -> Entry:
+        """The analysis of that name. Raises HarnessError with the nearest name."""
+        return self.get(Kind.ANALYSIS, name)
 
     def get(self, kind: Kind, name: str) -> Entry:
         """The plugin of that kind and name. Raises HarnessError with the nearest name."""

@@ -1,9 +1,9 @@
-"""The grammar of --methods, --attacks and --benchmarks: from names to plugins."""
+"""The grammar of --methods, --attacks, --benchmarks and --analyses: from names to plugins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import HarnessError, gather, unknown
@@ -30,11 +30,12 @@ class Selection:
     methods: list[Entry]
     attacks: list[AttackChoice]
     benchmarks: list[Entry]
+    analyses: list[Entry] = field(default_factory=list)
 
     def entries(self) -> list[Entry]:
         """Every plugin of the selection, once."""
         attacks = [choice.entry for choice in self.attacks]
-        return list(dict.fromkeys([*self.benchmarks, *self.methods, *attacks]))
+        return list(dict.fromkeys([*self.benchmarks, *self.methods, *attacks, *self.analyses]))
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -43,13 +44,18 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def select(
-    registry: Registry, methods: Sequence[str], attacks: Sequence[str], benchmarks: Sequence[str]
+    registry: Registry,
+    methods: Sequence[str],
+    attacks: Sequence[str],
+    benchmarks: Sequence[str],
+    analyses: Sequence[str] = ("none",),
 ) -> Selection:
-    """Resolve all three selections. Raises one HarnessError with everything that is wrong in them."""
+    """Resolve all four selections. Raises one HarnessError with everything that is wrong in them."""
     parts: list[tuple[Callable[[Registry, Sequence[str]], Any], Sequence[str]]] = [
         (select_methods, methods),
         (select_attacks, attacks),
         (select_benchmarks, benchmarks),
+        (select_analyses, analyses),
     ]
     return Selection(*gather(lambda part: part[0](registry, part[1]), parts))
 
@@ -64,16 +70,19 @@ def select_benchmarks(registry: Registry, names: Sequence[str]) -> list[Entry]:
     return _select(registry, Kind.BENCHMARK, names)
 
 
+def select_analyses(registry: Registry, names: Sequence[str]) -> list[Entry]:
+    """The analyses of these names, of ``all`` or of ``none``, each once."""
+    return [] if _none(Kind.ANALYSIS, names) else _select(registry, Kind.ANALYSIS, names)
+
+
 def select_attacks(registry: Registry, names: Sequence[str]) -> list[AttackChoice]:
     """The attacks of ``a`` and ``b:variant``, ``all`` or ``none``, each once.
 
     ``a:variant`` is one variant of an attack; ``a`` is all of them, and then ``a:variant`` adds nothing.
     """
     names = _named(Kind.ATTACK, names)
-    if names == ["none"]:
+    if _none(Kind.ATTACK, names):
         return []
-    if "none" in names:
-        raise HarnessError(f"'none' means no attack and stands alone, unlike in '{','.join(names)}'.")
     choices = gather(lambda name: _choice(registry, name), [name for name in names if name != "all"])
     if "all" in names:
         return [AttackChoice(entry) for entry in registry.attacks.values()]
@@ -96,6 +105,14 @@ def _select(registry: Registry, kind: Kind, names: Sequence[str]) -> list[Entry]
     names = _named(kind, names)
     entries = gather(lambda name: registry.get(kind, name), [name for name in names if name != "all"])
     return list(registry.kinds[kind].values()) if "all" in names else entries
+
+
+def _none(kind: Kind, names: Sequence[str]) -> bool:
+    """Whether none of a kind is meant. Raises HarnessError where others are named as well."""
+    names = _named(kind, names)
+    if "none" in names and len(names) > 1:
+        raise HarnessError(f"'none' means no {kind} and stands alone, unlike in '{','.join(names)}'.")
+    return "none" in names
 
 
 def _named(kind: Kind, names: Sequence[str]) -> list[str]:

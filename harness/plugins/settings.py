@@ -119,7 +119,9 @@ def check(settings: Iterable[tuple[str, Any]], selection: Selection, registry: R
     the run, no such setting, a value that is not allowed, two values for one setting.
     """
     overrides: Overrides = {}
-    others = [AttackChoice(entry) for entry in [*selection.methods, *selection.benchmarks]]
+    others = [
+        AttackChoice(entry) for entry in [*selection.methods, *selection.benchmarks, *selection.analyses]
+    ]
     steps = [
         *(partial(assign, overrides, *item, selection.entries(), registry) for item in settings),
         *(partial(_check, overrides, choice) for choice in [*others, *selection.attacks]),

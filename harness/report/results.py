@@ -18,6 +18,7 @@ from ..leaderboard.findings import findings
 from ..leaderboard.format import DASH
 from ..leaderboard.groups import Groups, grouped
 from ..leaderboard.labels import attack_label, by_target, method_label, target_metric
+from ..store.schema import ANALYSES
 from . import summary
 from .escape import plain
 
@@ -27,16 +28,20 @@ if TYPE_CHECKING:
 
 Tables = tuple[pa.Table, pa.Table, pa.Table]
 
-NAMES = ("leaderboard", "curves", "cells", "metrics", "samples")
+NAMES = ("leaderboard", "curves", "cells", "metrics", "samples", "analyses")
 
 
 class Results:
     """The cells of a run or of a results directory. They are read when first asked for, all at once."""
 
     def __init__(
-        self, read: Callable[[], Tables], planned: int | None = None, sources: Sequence[str] = ()
+        self,
+        read: Callable[[], Tables],
+        planned: int | None = None,
+        sources: Sequence[str] = (),
+        analyses: Callable[[], pa.Table] = ANALYSES.empty_table,
     ) -> None:
-        self._read, self._planned, self._sources = read, planned, sources
+        self._read, self._planned, self._sources, self._found = read, planned, sources, analyses
 
     @cached_property
     def _tables(self) -> Tables:
@@ -56,6 +61,11 @@ class Results:
     def samples(self) -> pa.Table:
         """The value of every fact, by cell key (``store.SAMPLES``)."""
         return self._tables[2]
+
+    @cached_property
+    def analyses(self) -> pa.Table:
+        """What analyses found, a row for each number, by cell key (``store.ANALYSES``)."""
+        return self._found()
 
     @cached_property
     def _groups(self) -> Groups:

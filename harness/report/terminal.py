@@ -38,6 +38,7 @@ class PlanSummary:
     """A sentence for each thing that cannot be run."""
     time: str = ""
     """What the rest takes, in words; nothing where there is no rest."""
+    analyses: Sequence[str] = ()
     to_convert: str = ""
     """How long it takes to make the model of its GGUF file first; nothing where that is not to be done."""
 
@@ -46,6 +47,8 @@ class PlanSummary:
         yield f"benchmarks: {', '.join(self.benchmarks)}   model: {self.model}   seeds: {self.seeds}"
         yield f"methods: {', '.join(self.methods)}"
         yield f"attacks: {', '.join(self.attacks) or 'none'}"
+        if self.analyses:
+            yield f"analyses: {', '.join(self.analyses)}"
         yield from (f"utility: {', '.join(tasks)} ({engine})" for engine, tasks in self.utility.items())
         yield f"cells: {self.cells}, of which {self.done} are in {self.results} already"
         if self.to_convert:

@@ -42,6 +42,7 @@ class Work(NamedTuple):
     attack: str = NO_ATTACK
     variant: str = ""
     method: str = ""
+    analysis: str = ""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -82,7 +83,7 @@ def shipped() -> Known:
     """What cells of the models of the committed leaderboards take."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
-        return Known([{"dtype": "float32", **row} for row in rows])
+        return Known([{"dtype": "float32", "analysis": "", **row} for row in rows])
 
 
 def measured(rows: Iterable[Mapping[str, Any]]) -> Known:
@@ -153,8 +154,9 @@ def _of_group(
 
     def of(cell: Cell) -> float | None:
         attack = cell.attack.name if cell.attack else NO_ATTACK
-        work = Work(group.benchmark.name, model, dtype, cell.stage, attack, cell.variant, group.method.name)
-        return seconds(work)
+        analysis = cell.analysis.name if cell.analysis else ""
+        benchmark, method = group.benchmark.name, group.method.name
+        return seconds(Work(benchmark, model, dtype, cell.stage, attack, cell.variant, method, analysis))
 
     first, *_ = group.cells
     unlearning = 0.0

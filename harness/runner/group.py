@@ -1,4 +1,4 @@
-"""The cells of one unlearned model: unlearn once, then evaluate, measure lm-eval or attack for each cell.
+"""The cells of one unlearned model: unlearn once, then evaluate, measure lm-eval, attack or analyse for each.
 
 What decides a number is in ``engine.cell``; here are the plugins and files a stage needs, failures and costs.
 """
@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from ..core.base import Attack
-from ..core.names import ATTACK, EVALUATION, UTILITY
+from ..core.base import Analysis, Attack
+from ..core.names import ANALYSIS, ATTACK, EVALUATION, UTILITY
 from ..core.types import Cost, Event, Outcome, Tell
 from ..engine.cell import UnlearnedModel
 from ..engine.integrity import Tampered
 from ..engine.surroundings import Surroundings
 from ..engine.under_test import ModelUnderTest
-from ..errors import StoreError
+from ..errors import HarnessError, StoreError
 from ..plugins.registry import Registry
 from ..store.store import Store
 from . import pair, utility
 from . import tasks as lm_eval_tasks
 from .context import WorkerContext
-from .plan import Cell, Group, task_name
-from .record import Recorder
+from .plan import Cell, Group, Spec, task_name
+from .record import Recorder, explain
 
 
 @dataclass
@@ -36,6 +37,10 @@ class GroupRun:
     tell: Tell
     process: Surroundings
     """The state of the process before any plugin's code was imported."""
+    attacked: tuple[Spec | None, str, int] | None = None
+    """Attack, variant and seed of the last attack that was made."""
+    failure: str = ""
+    """Why it failed, if it did."""
 
     def run(self) -> None:
         """Run all cells. A failure before the first fails them all, a later one its cell alone.
@@ -50,7 +55,8 @@ class GroupRun:
         try:
             subject, weights = self._load(name)
             method = self.group.method.make(self.registry)
-            model = UnlearnedModel.unlearn(subject, method, self.group.seed, self.process)
+            compared = any(cell.stage == ANALYSIS for cell in self.group.cells)
+            model = UnlearnedModel.unlearn(subject, method, self.group.seed, self.process, compared)
             self._check_twin(subject)
         except StoreError:
             raise
@@ -83,7 +89,12 @@ class GroupRun:
         Seeds of a method without a seed share one unlearned model, and so what its evaluation and lm-eval
         find: the first of them bears the cost, and the others none.
         """
-        stages = {EVALUATION: self._evaluate, UTILITY: self._measure_utility, ATTACK: self._attack}
+        stages = {
+            EVALUATION: self._evaluate,
+            UTILITY: self._measure_utility,
+            ATTACK: self._attack,
+            ANALYSIS: self._analyse,
+        }
         shared: dict[str, Outcome] = {}
         for cell in self.group.cells:
             row = recorder.row(self.group, cell, weights)
@@ -95,7 +106,7 @@ class GroupRun:
                 else:
                     outcome = stages[cell.stage](model, cell)
                     outcome.cost.seconds = clock.lap()
-                    if cell.stage != ATTACK:
+                    if cell.stage in (EVALUATION, UTILITY):
                         shared[cell.stage] = outcome
             except BaseException as error:
                 recorder.failed(replace(row, seconds=clock.lap()), error)
@@ -128,10 +139,32 @@ class GroupRun:
         return model.utility(measure)
 
     def _attack(self, model: UnlearnedModel, cell: Cell) -> Outcome:
-        """One setting of one attack."""
+        """One setting of one attack. Where an analysis looks at what it makes of the model, that is kept."""
         assert cell.attack is not None
-        attack: Attack = cell.attack.make(self.registry)
-        return model.attack(attack, cell.seed)
+        setting = cell.attack, cell.variant, cell.seed
+        kept = any(
+            (other.attack, other.variant, other.seed) == setting
+            for other in self.group.cells
+            if other.stage == ANALYSIS
+        )
+        self.attacked, self.failure = setting, ""
+        try:
+            attack: Attack = cell.attack.make(self.registry)
+            return model.attack(attack, cell.seed, kept)
+        except BaseException as error:
+            self.failure = explain(error)
+            raise
+
+    def _analyse(self, model: UnlearnedModel, cell: Cell) -> Outcome:
+        """One analysis. An attack that comes before it is made again where its own cell is there already."""
+        assert cell.analysis is not None
+        if cell.attack and self.attacked != (cell.attack, cell.variant, cell.seed):
+            with suppress(Exception):  # told below, as to the analyses after this one
+                self._attack(model, cell)
+        if cell.attack and self.failure:
+            raise HarnessError(f"The attack before it failed: {self.failure}")
+        analysis: Analysis = cell.analysis.make(self.registry)
+        return model.analyse(analysis, cell.seed, after_attack=cell.attack is not None)
 
 
 @dataclass

@@ -94,6 +94,9 @@ class RunOptions(BaseModel):
     methods: Names = Field(("all",), description="Methods, separated by commas, or 'all'.")
     attacks: Names = Field(("all",), description="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")
     benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
+    analyses: Names = Field(
+        ("none",), description="Analyses of each unlearned model, separated by commas, or 'all', or 'none'."
+    )
     model: Model = Field(
         TINY, description="'tiny' (embedded), 'smollm2' (a package's), a directory, a GGUF file, or a hub id."
     )

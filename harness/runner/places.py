@@ -40,7 +40,8 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
     """Raise StoreError where something has to be written and cannot be."""
     groups = plan.missing(done)
     if groups:
-        for table in TABLES:
+        analysed = any(cell.analysis for group in groups for cell in group.cells)
+        for table in (name for name in TABLES if analysed or name != "analyses"):
             _try(context.results / table, "use another --results directory")
     cache = "use another --cache: what a run makes is kept there"
     if converted := to_convert(plan, context.cache, done):

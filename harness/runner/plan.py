@@ -69,18 +69,20 @@ class UtilityTasks:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One unit of work and one row of results: evaluation, lm-eval or an attack, under one seed."""
+    """One unit of work and one row of results: evaluation, lm-eval, attack or analysis, under one seed."""
 
     key: str
     seed: int
     stage: str
-    """``evaluation``, ``utility`` or ``attack``."""
+    """``evaluation``, ``utility``, ``attack`` or ``analysis``."""
     attack: Spec | None = None
-    """Of the stage ``attack``."""
+    """Of the stage ``attack``; of an analysis the one after which the model is looked at as well."""
     variant: str = ""
     """Label of the attack's published setting."""
     tasks: UtilityTasks | None = None
     """Of the stage ``utility``."""
+    analysis: Spec | None = None
+    """Of the stage ``analysis``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ..core.base import Attack, Method
 from ..core.benchmark import Benchmark
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import key, splits_fingerprint
-from ..core.names import ATTACK, EVALUATION, UTILITY
+from ..core.names import ANALYSIS, ATTACK, EVALUATION, UTILITY
 from ..core.types import Fact, Splits
 from ..engine.pair import Pair
 from ..engine.protocol import Protocol, with_budget, with_protocol
@@ -24,6 +24,7 @@ from ..plugins.registry import Registry
 from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, resolve, resolve_variants
 from ..store.schema import PROTOCOL
+from .analyses import NO_ANALYSES, Analyses, analyses_of
 from .plan import Cell, Group, Plan, Reference, Scores, Spec, Target, UtilityTasks, spec
 from .plugin_code import plugin_code
 from .tasks import Utility
@@ -60,6 +61,7 @@ def make(
         benchmark, splits = loaded(chosen, registry)
         attacks = attacks_of(selection, overrides, source.protocol, splits, entry.name, plan.left_out)
         measured = tasks(benchmark.utility_tasks)
+        analyses = analyses_of(selection, overrides, [spec for _, spec in attacks], entry.name, plan.left_out)
         with plugin_code(f"The benchmark '{entry.name}'"):
             candidates = tuple(benchmark.candidates(splits))
             made = [recipes(benchmark, splits, source, number) for number in range(targets)]
@@ -72,7 +74,7 @@ def make(
             screening = scores(chosen, models["original"], shared, CANDIDATES) if candidates else None
             twin = reference(chosen, benchmark, splits, models, shared, screening)
             both = of_pair(chosen, benchmark, models["original"], twin, shared) if pair and twin else None
-            works.append(Work(chosen, models, shared, twin, attacks, measured, both, screening))
+            works.append(Work(chosen, models, shared, twin, attacks, measured, both, screening, analyses))
         for method in selection.methods:
             cls: type[Method] = method.load()  # type: ignore[assignment]
             if cls.needs_twin and "retrain" not in replicates[0]:
@@ -196,6 +198,7 @@ class Work:
     tasks: UtilityTasks | None
     pair: Scores | None = None
     screening: Reference | None = None
+    analyses: Analyses = NO_ANALYSES
 
     @property
     def family(self) -> str:
@@ -241,9 +244,16 @@ class Work:
         if self.tasks:
             identity = key({**decides, UTILITY: self.tasks.identity()})
             cells.append(Cell(identity, seed, UTILITY, tasks=self.tasks))
+        for analysis in self.analyses.before:
+            identity = key({**decides, ANALYSIS: analysis.identity(), "attack": None})
+            cells.append(Cell(identity, seed, ANALYSIS, analysis=analysis))
         for label, attack in self.attacks:
-            identity = key({**decides, "attack": {**attack.identity(), "variant": label}})
-            cells.append(Cell(identity, seed, ATTACK, attack, label))
+            under = {**attack.identity(), "variant": label}
+            cells.append(Cell(key({**decides, "attack": under}), seed, ATTACK, attack, label))
+            # Right after the attack, whose best checkpoint is then at hand.
+            for analysis in self.analyses.after if attack.name in self.analyses.training else ():
+                identity = key({**decides, ANALYSIS: analysis.identity(), "attack": under})
+                cells.append(Cell(identity, seed, ANALYSIS, attack, label, analysis=analysis))
         return cells
 
 

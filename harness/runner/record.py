@@ -18,7 +18,10 @@ from ..store import provenance
 from ..store.rules import violations
 from ..store.schema import CellRow, cell_name
 from ..store.store import Store, as_tables
-from .plan import Cell, Group
+from .plan import Cell, Group, Spec
+
+NO_ANALYSIS = Spec("analysis", "", "", "", "{}", "{}")
+"""Of a cell of another stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Recorder:
             plugin, source, config = cell.attack.owner, cell.attack.source, cell.attack.settings
         elif cell.tasks:
             plugin, source, config = cell.tasks.engine, cell.tasks.fingerprint, cell.tasks.config
+        analysis = cell.analysis or NO_ANALYSIS
         return CellRow(
             key=cell.key,
             protocol=group.protocol,
@@ -62,6 +66,10 @@ class Recorder:
             attack_plugin=plugin,
             attack_source=source,
             attack_config=config,
+            analysis=analysis.name,
+            analysis_plugin=analysis.owner,
+            analysis_source=analysis.source,
+            analysis_config=analysis.settings,
             seed=cell.seed,
             dtype=self.source.dtype,
             provenance=json.dumps(asdict(provenance.collect(gpu_name()))),
@@ -96,10 +104,11 @@ def complete(row: CellRow, outcome: Outcome) -> CellRow:
     except (TypeError, ValueError) as error:
         raise HarnessError(f"Its notes cannot be written as JSON: {error}.") from error
     try:
-        metrics, samples = as_tables(row.key, outcome)
+        metrics, samples, findings = as_tables(row.key, outcome, row.analysis)
     except (TypeError, ValueError, OverflowError) as error:
         raise HarnessError(f"Its numbers cannot be written as a table: {error}.") from error
-    if broken := violations(as_row(row), metrics.to_pylist(), samples.to_pydict()):
+    by_column = samples.to_pydict(), findings.to_pydict()
+    if broken := violations(as_row(row), metrics.to_pylist(), *by_column):
         raise HarnessError(f"What it measured cannot be: {broken[0]}.")
     return row
 

@@ -54,7 +54,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
     plugins: tuple[Uninstalled, ...] = (*files.read(options.plugins), *classes)
     registry = registry_with(plugins)
     methods = (*CONTROLS * options.controls, *options.methods)
-    selection = select(registry, methods, options.attacks, options.benchmarks)
+    selection = select(registry, methods, options.attacks, options.benchmarks, options.analyses)
     overrides = check([*options.settings.items(), *lora_settings(options, selection)], selection, registry)
     source, pair = planned(*models_of(options))
     data = data_directories(options.data, selection.benchmarks)
@@ -178,6 +178,7 @@ def configuration(
     config["methods"] = [entry.name for entry in select_methods(registry, options.methods or CONTROLS)]
     config["attacks"] = [str(choice) for choice in selection.attacks] or ["none"]
     config["benchmarks"] = [entry.name for entry in selection.benchmarks]
+    config["analyses"] = [entry.name for entry in selection.analyses] or ["none"]
     config["data"] = {name: str(path) for name, path in data.items()}
     adapters = {"lora_r", "lora_alpha"} if options.lora else set()
     config["settings"] = {

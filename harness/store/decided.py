@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.keys import key
-from ..core.names import ATTACK, EVALUATION, NO_ATTACK, UTILITY
+from ..core.names import ANALYSIS, ATTACK, EVALUATION, NO_ATTACK, UTILITY
 
 NOTHING = {"name": NO_ATTACK, "owner": "", "source": "", "config": "{}", "variant": ""}
 """An attack, in the row of a cell before any."""
 
 
+NO_ANALYSIS = {"name": "", "owner": "", "source": "", "config": "{}"}
+"""An analysis, in the row of a cell of another stage."""
+
 IDENTITY = (
     *("protocol", "benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint"),
     *("target_key", "dtype", "method", "method_plugin", "method_config"),
     *("stage", "attack", "variant", "attack_plugin", "attack_config", "seed"),
+    *("analysis", "analysis_plugin", "analysis_config"),
 )
 """Columns that say what a cell is of, whichever version of the code measured it."""
 
@@ -58,6 +62,11 @@ def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
         "seed": row["seed"],
     }
     attack = {**_plugin(row, "attack"), "variant": row["variant"]}
+    analysis = _plugin(row, "analysis")
+    if row["stage"] == ANALYSIS:
+        return {**decides, ANALYSIS: analysis, "attack": None if attack == NOTHING else attack}
+    if analysis != NO_ANALYSIS:
+        decides[ANALYSIS] = {**analysis, "stage": row["stage"]}  # it is in no key of another stage
     if row["stage"] == ATTACK:
         return {**decides, "attack": attack}
     # Where a key holds no attack, a row that names one, or an unknown stage, has another key.

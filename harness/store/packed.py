@@ -1,6 +1,6 @@
 """Results in a few files: what is kept under version control, passed on, and read without computing.
 
-    <directory>/<benchmark>-<method>.parquet    a row for each cell, its metrics and samples in it
+    <directory>/<benchmark>-<method>.parquet    a row for each cell, its metrics, samples and findings in it
 
 A pack is read as any results directory is. Only cells that worked are in it; nothing is ever committed to it
 by a run.
@@ -21,10 +21,11 @@ from ..core.files import ours
 from ..errors import StoreError, one_line
 from . import shape
 from .atomic import parquet_bytes, write_atomically
-from .schema import CELLS, METRICS, SAMPLES
-from .store import PACK, Store, check_versions
+from .reading import check_versions
+from .schema import CELLS, as_of_now, of_version
+from .store import NUMBERS, PACK, Store
 
-INNER = {"metrics": METRICS, "samples": SAMPLES}
+INNER = dict(NUMBERS)
 """What of a cell is nested in its row, without the key."""
 
 LEVEL = 19
@@ -121,9 +122,9 @@ def _read(path: Path) -> Mapping[tuple[str, str], pa.Table]:
     """The tables of each cell in a file, by name and key."""
     try:
         with pq.ParquetFile(path) as file:
-            check_versions(path, file.schema_arrow.metadata or {}, PACKED.metadata)
-            shape.columns(file, PACKED)
-            whole = file.read(use_threads=False)
+            version = check_versions(path, file.schema_arrow.metadata or {}, PACKED.metadata)
+            shape.columns(file, of_version(PACKED, version))
+            whole = as_of_now(file.read(use_threads=False), PACKED)
         found = {}
         for i, key in enumerate(whole["key"].to_pylist()):
             row = whole.slice(i, 1).select(CELLS.names).cast(CELLS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ..core.names import ATTACK, NO_ATTACK, STAGES, UTILITY
+from ..core.names import ANALYSIS, ATTACK, NO_ATTACK, STAGES, UTILITY
 from .intervals import mean_interval
 
 ROUNDING = 1e-6
@@ -23,23 +23,25 @@ ALL = "all"
 """The split of aggregates, which have no samples."""
 
 Row = Mapping[str, Any]
+Columns = Mapping[str, Sequence[Any]]
 Measured = tuple[str, str]
 """Split and metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A cell by what was measured: final values, points of curves, and the values of facts."""
+    """A cell by what was measured: final values, points of curves, values of facts, and findings."""
 
     row: Row
     finals: Mapping[Measured, Sequence[Row]]
     curves: Mapping[Measured, Sequence[Row]]
     samples: Mapping[Measured, tuple[Sequence[str], Sequence[float]]]
     """Facts and their values."""
+    findings: Columns
 
     @classmethod
-    def of(cls, row: Row, metrics: Sequence[Row], samples: Mapping[str, Sequence[Any]]) -> Numbers:
-        """The numbers in rows of ``metrics``, and in ``samples`` by column."""
+    def of(cls, row: Row, metrics: Sequence[Row], samples: Columns, findings: Columns) -> Numbers:
+        """The numbers in rows of ``metrics``, and in ``samples`` and ``findings`` by column."""
         finals: dict[Measured, list[Row]] = defaultdict(list)
         curves: dict[Measured, list[Row]] = defaultdict(list)
         for metric in metrics:
@@ -51,7 +53,7 @@ class Numbers:
             names, values = facts[split, metric]
             names.append(fact)
             values.append(value)
-        return cls(row, finals, curves, facts)
+        return cls(row, finals, curves, facts, findings)
 
     def metrics(self) -> Iterator[Row]:
         """All rows of ``metrics``."""
@@ -60,19 +62,43 @@ class Numbers:
                 yield from rows
 
 
-def violations(row: Row, metrics: Sequence[Row], samples: Mapping[str, Sequence[Any]]) -> list[str]:
+def violations(row: Row, metrics: Sequence[Row], samples: Columns, findings: Columns) -> list[str]:
     """A sentence for everything that breaks the first of the rules that are broken; empty for a sound cell.
 
-    ``samples`` is by column: there are many.
+    ``samples`` and ``findings`` are by column: there are many.
     """
-    numbers = Numbers.of(row, metrics, samples)
+    numbers = Numbers.of(row, metrics, samples, findings)
     return next((found for rule in RULES if (found := list(rule(numbers)))), [])
 
 
 def _stage(cell: Numbers) -> Iterator[str]:
-    stage, attack = cell.row["stage"], cell.row["attack"]
-    if stage not in STAGES or (stage == ATTACK) == (attack == NO_ATTACK):
+    stage, attack, analysis = (cell.row[name] for name in ("stage", "attack", "analysis"))
+    if (stage == ANALYSIS) == (analysis == ""):
+        yield f"only a cell of the stage '{ANALYSIS}' names an analysis; this is '{stage}' of '{analysis}'"
+    elif stage not in STAGES or (stage != ANALYSIS and (stage == ATTACK) == (attack == NO_ATTACK)):
         yield f"only a cell of the stage '{ATTACK}' names an attack; this is '{stage}' of '{attack}'"
+
+
+def _findings(cell: Numbers) -> Iterator[str]:
+    """An analysis has findings, all of them numbers, and nothing else; other cells have none."""
+    found, name = cell.findings, cell.row["analysis"]
+    if cell.row["stage"] != ANALYSIS:
+        if found["key"]:
+            yield f"only an analysis has findings, and there are {len(found['key'])}"
+        return
+    if cell.finals or cell.curves or cell.samples:
+        yield f"the analysis '{name}' has findings alone, and there are metrics or samples"
+    if not found["key"]:
+        yield f"the analysis '{name}' found nothing, and at least one number must be there"
+    columns = (found[column] for column in ("analysis", "figure", "series", "layer", "module", "x", "value"))
+    for analysis, *where, x, value in zip(*columns, strict=True):
+        at = " ".join(str(part) for part in (*where, x) if part not in (None, ""))
+        if analysis != name:
+            yield f"a number of the analysis '{name}' is of '{analysis}'"
+        if not where[0]:
+            yield f"a number of the analysis '{name}' names no figure"
+        if not _finite(value) or not (x is None or _finite(x)):
+            yield f"{at} is {value}, and a number of an analysis must be finite, as must its place"
 
 
 def _once(cell: Numbers) -> Iterator[str]:
@@ -186,7 +212,7 @@ def _of_curve(cell: Numbers) -> Iterator[str]:
                 yield f"{_name(measured)} is {final['value']:g}, and the maximum of its curve {highest:g}"
 
 
-RULES = (_stage, _once, _numbers, _in_range, _in_interval, _at_most, _of_samples, _of_curve)
+RULES = (_stage, _findings, _once, _numbers, _in_range, _in_interval, _at_most, _of_samples, _of_curve)
 """In this order: each may rely on those before it."""
 
 

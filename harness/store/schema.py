@@ -8,10 +8,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..core.names import EVALUATION, NO_ATTACK, UTILITY
+from ..core.names import ANALYSIS, EVALUATION, NO_ATTACK, UTILITY
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 """Of the tables: raised when a column is added, renamed or changes its meaning."""
+
+BEFORE_ANALYSES = "4"
+"""The version that is read as well: it lacks the columns of :data:`LATER`, and nothing else differs."""
+
+LATER: Mapping[str, Any] = {
+    "analysis": "",
+    "analysis_plugin": "",
+    "analysis_source": "",
+    "analysis_config": "{}",
+    "analyses": [],
+}
+"""By name, what the columns that came later hold in cells of before, and in cells of other stages."""
 
 PROTOCOL = "2"
 """Of the measurement. Raised when the same code inputs would no longer give comparable numbers: another
@@ -63,7 +75,7 @@ class CellRow:
     method_config: str = _column(pa.string(), "resolved settings of the method, canonical JSON", default="{}")
     stage: str = _column(
         pa.string(),
-        "what was done with the unlearned model: 'evaluation', 'utility' (by lm-eval) or 'attack'",
+        "what was done with the unlearned model: 'evaluation', 'utility' (lm-eval), 'attack' or 'analysis'",
         default=EVALUATION,
     )
     attack: str = _column(pa.string(), "name of the attack, or 'none' before any attack", default=NO_ATTACK)
@@ -81,6 +93,14 @@ class CellRow:
     attack_config: str = _column(
         pa.string(), "resolved settings of the attack (the tasks for 'utility'), canonical JSON", default="{}"
     )
+    analysis: str = _column(pa.string(), "name of the analysis, or '' where there is none", default="")
+    analysis_plugin: str = _column(
+        pa.string(), "distribution and version the analysis comes from, or ''", default=""
+    )
+    analysis_source: str = _column(pa.string(), "SHA-256 of the analysis's source, or ''", default="")
+    analysis_config: str = _column(
+        pa.string(), "resolved settings of the analysis, canonical JSON", default="{}"
+    )
     seed: int = _column(pa.int64(), "the cell's seed, from which one per axis is derived")
     dtype: str = _column(pa.string(), "number format of the weights, e.g. 'bfloat16'")
     status: str = _column(pa.string(), "'ok' or 'failed'", default="ok")
@@ -95,13 +115,17 @@ class CellRow:
     peak_memory_mib: float = _column(pa.float64(), "highest memory in use", "MiB", default=0.0)
     provenance: str = _column(pa.string(), "commit, versions and hardware as JSON", default="{}")
     content: str = _column(
-        pa.string(), "SHA-256 over the rest of this row and the cell's metrics and samples", default=""
+        pa.string(),
+        "SHA-256 over the rest of this row and all that the cell measured",
+        default="",
     )
 
 
 def cell_name(row: Mapping[str, Any]) -> str:
     """A cell for people: benchmark, method, what was done with the unlearned model, and seed."""
     what = (UTILITY,) if row["stage"] == UTILITY else (row["attack"], row["variant"])
+    if row["stage"] == ANALYSIS:
+        what = (row["analysis"], *(what if row["attack"] != NO_ATTACK else ()))
     return " ".join(filter(None, (row["benchmark"], row["method"], *what, f"seed {row['seed']}")))
 
 
@@ -146,3 +170,36 @@ SAMPLES = _schema(
         ("cluster", pa.string(), "what the fact is about: its subject, or the fact itself", ""),
     ]
 )
+ANALYSES = _schema(
+    [
+        ("key", pa.string(), "the cell", ""),
+        ("analysis", pa.string(), "name of the analysis", ""),
+        ("figure", pa.string(), "name of the figure or table that the number belongs to", ""),
+        ("series", pa.string(), "the line or group within the figure, or '' where there is one alone", ""),
+        ("layer", pa.int64(), "decoder layer, from 0; null where the number is of none or several", ""),
+        ("module", pa.string(), "linear map: 'q', 'k', 'v', 'o', 'gate', 'up', 'down', ..., or null", ""),
+        ("x", pa.float64(), "position on the axis: rank, depth, ...; null for a single number", ""),
+        ("value", pa.float64(), "the number: what the figure shows, as the analysis defines it", ""),
+    ]
+)
+
+
+def of_version(schema: pa.Schema, version: str) -> pa.Schema:
+    """A table's schema as that version has it: :data:`SCHEMA_VERSION` or :data:`BEFORE_ANALYSES`."""
+    if version == SCHEMA_VERSION or schema is ANALYSES:
+        return schema
+    metadata = {**schema.metadata, b"schema_version": version.encode()}
+    kept = [column for column in schema if column.name not in LATER]
+    return pa.schema(kept, metadata=metadata)
+
+
+def as_of_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table of any version that is read, with the columns of ``schema`` and the versions of now."""
+    columns = [
+        table[column.name]
+        if column.name in table.column_names
+        else pa.repeat(pa.scalar(LATER[column.name], column.type), table.num_rows)
+        for column in schema
+    ]
+    metadata = {**(table.schema.metadata or {}), **schema.metadata}
+    return pa.Table.from_arrays(columns, schema=schema.with_metadata(metadata))

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 MAYBE = frozenset({"error_type", "error_message", "low", "high", "n", "step", "learning_rate"}) | frozenset(
-    {"low_bound", "high_bound", "definition", "at_most"}
+    {"low_bound", "high_bound", "definition", "at_most", "layer", "module", "x"}
 )
 """Columns in which null has a meaning."""
 
-OBJECTS = ("notes", "provenance", "benchmark_config", "method_config", "attack_config")
+OBJECTS = ("notes", "provenance", "benchmark_config", "method_config", "attack_config", "analysis_config")
 """Columns that hold a JSON object as text."""
 
 STATUSES = ("ok", "failed")

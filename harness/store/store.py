@@ -2,7 +2,8 @@
 
     <root>/metrics/<key>.parquet    final values and curves
     <root>/samples/<key>.parquet    the value of every fact
-    <root>/cells/<key>.parquet      the cell itself, written last: without it the other two do not exist
+    <root>/analyses/<key>.parquet   what an analysis found, for its cells alone
+    <root>/cells/<key>.parquet      the cell itself, written last: without it the others do not exist
 
 Several processes may commit at once. Nothing is deleted, and what another version wrote is refused, not
 guessed at.
@@ -20,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..core.files import ours
+from ..core.names import ANALYSIS
 from ..core.types import Outcome, Sample, as_row
 from ..errors import IntegrityError, StoreError
-from . import integrity, shape
+from . import integrity
 from .atomic import parquet_bytes, write_atomically
-from .schema import CELLS, METRICS, SAMPLES, CellRow, cell_name
+from .reading import read
+from .schema import ANALYSES, CELLS, METRICS, SAMPLES, CellRow, cell_name
 
 Tables = tuple[pa.Table, pa.Table, pa.Table]
 """Cells, metrics and samples."""
@@ -43,6 +45,7 @@ class Stored:
     row: pa.Table
     metrics: pa.Table
     samples: pa.Table
+    analyses: pa.Table
     wrong: Sequence[str]
 
     @property
@@ -60,7 +63,13 @@ class Stored:
         return pa.Table.from_pylist([row], CELLS), METRICS.empty_table(), SAMPLES.empty_table()
 
 
-SCHEMAS = {"metrics": METRICS, "samples": SAMPLES, "cells": CELLS}
+Numbers = tuple[pa.Table, pa.Table, pa.Table]
+"""Metrics, samples and findings of one cell."""
+
+NUMBERS = (("metrics", METRICS), ("samples", SAMPLES), ("analyses", ANALYSES))
+"""The tables of what was measured, by name: all but the cells'."""
+
+SCHEMAS = {**dict(NUMBERS), "cells": CELLS}
 TABLES = tuple(SCHEMAS)
 """The directories of a store."""
 
@@ -135,32 +144,29 @@ class Store:
         A failed cell is its row alone: what it measured before it failed is not a result. Raises StoreError
         when the disk is full or refuses; earlier cells are untouched by that.
         """
+        if row.status == "ok" and outcome is None:
+            raise ValueError("a cell that is ok needs an outcome")
+        numbers = as_tables(row.key, outcome if outcome and row.status == "ok" else Outcome(), row.analysis)
         if row.status == "ok":
-            if outcome is None:
-                raise ValueError("a cell that is ok needs an outcome")
-            metrics, samples = as_tables(row.key, outcome)
-            self._write("metrics", row.key, metrics)
-            self._write("samples", row.key, samples)
-        else:
-            metrics, samples = METRICS.empty_table(), SAMPLES.empty_table()
+            self._write_numbers(row.key, numbers)
         (cell,) = pa.Table.from_pylist([as_row(row)], CELLS).to_pylist()
-        cell["content"] = integrity.digest(cell, metrics.to_pydict(), samples.to_pydict())
+        cell["content"] = integrity.digest(cell, *(table.to_pydict() for table in numbers))
         self._write("cells", row.key, pa.Table.from_pylist([cell], CELLS))
 
     def cell(self, key: str) -> pa.Table:
         """The row of a cell."""
         return self._content("cells", key)
 
-    def numbers(self, key: str) -> tuple[pa.Table, pa.Table]:
-        """Metrics and samples of a cell that is ok."""
-        return self._content("metrics", key), self._content("samples", key)
+    def numbers(self, key: str) -> Numbers:
+        """Metrics, samples and findings of a cell that is ok."""
+        found = self._content("analyses", key) if self._has("analyses", key) else ANALYSES.empty_table()
+        return self._content("metrics", key), self._content("samples", key), found
 
     def copy(self, key: str, to: Store) -> None:
         """Commit a cell of this store to another, as :meth:`commit` does."""
         row = self.cell(key)
         if row["status"][0].as_py() == "ok":
-            for table, content in zip(("metrics", "samples"), self.numbers(key), strict=True):
-                to._write(table, key, content)
+            to._write_numbers(key, self.numbers(key))
         to._write("cells", key, row)
 
     def _path(self, table: str, key: str) -> Path:
@@ -177,30 +183,43 @@ class Store:
         return self._path(table, key).is_file()
 
     def _content(self, table: str, key: str, columns: list[str] | None = None) -> pa.Table:
-        return _read(self._path(table, key), SCHEMAS[table], columns)
+        return read(self._path(table, key), SCHEMAS[table], columns)
 
     def _write(self, table: str, key: str, content: pa.Table) -> None:
         write_atomically(self._path(table, key), parquet_bytes(content))
 
+    def _write_numbers(self, key: str, numbers: Numbers) -> None:
+        """The tables of a cell but its row; what only analyses have is not written for others."""
+        for (name, _), table in zip(NUMBERS, numbers, strict=True):
+            if name != "analyses" or table.num_rows:
+                self._write(name, key, table)
+
     def _stored(self, key: str) -> Stored:
         row, absent = self.cell(key), []
-        tables = {"metrics": METRICS.empty_table(), "samples": SAMPLES.empty_table()}
-        if row["status"][0].as_py() == "ok":
-            for name in tables:
-                if self._has(name, key):
-                    tables[name] = self._content(name, key)
-                else:
-                    absent.append(f"its file of {name} is not there")
         (values,) = row.to_pylist()
-        metrics, samples = tables.values()
-        return Stored(row, metrics, samples, absent or integrity.wrong(key, values, metrics, samples))
+        tables = {name: schema.empty_table() for name, schema in NUMBERS}
+        for name in tables if values["status"] == "ok" else ():
+            if self._has(name, key):
+                tables[name] = self._content(name, key)
+            elif name != "analyses" or values["stage"] == ANALYSIS:
+                absent.append(f"its file of {name} is not there")
+        metrics, samples, found = tables.values()
+        return Stored(
+            row, metrics, samples, found, absent or integrity.wrong(key, values, metrics, samples, found)
+        )
 
 
-def as_tables(key: str, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
-    """Metrics and samples of a cell. Raises TypeError or ValueError for what is no number or no text."""
-    metrics = [{"key": key, **as_row(metric)} for metric in outcome.metrics]
-    samples = [{"key": key, **as_row(sample)} for sample in outcome.samples]
-    return pa.Table.from_pylist(metrics, METRICS), pa.Table.from_pylist(samples, SAMPLES)
+def as_tables(key: str, outcome: Outcome, analysis: str = "") -> Numbers:
+    """Metrics, samples and findings. Raises TypeError or ValueError for what is no number or no text."""
+    rows = [
+        [{"key": key, **as_row(metric)} for metric in outcome.metrics],
+        [{"key": key, **as_row(sample)} for sample in outcome.samples],
+        [{"key": key, "analysis": analysis, **as_row(found)} for found in outcome.findings],
+    ]
+    metrics, samples, found = (
+        pa.Table.from_pylist(part, schema) for part, (_, schema) in zip(rows, NUMBERS, strict=True)
+    )
+    return metrics, samples, found
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:
@@ -214,7 +233,7 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> None:
 def read_samples(path: Path) -> list[Sample] | None:
     """What :func:`write_samples` wrote there; None where it is absent, damaged or changed."""
     try:
-        table = _read(path, SAMPLES)
+        table = read(path, SAMPLES)
     except StoreError:
         return None
     if not table.schema.equals(SAMPLES) or table.schema.metadata.get(CONTENT) != _content(path, table):
@@ -230,40 +249,6 @@ def _content(path: Path, table: pa.Table) -> bytes:
     """SHA-256 over the samples and the name of their file: none passes for another."""
     text = json.dumps([path.stem, *map(list, map(dict.values, table.to_pylist()))])
     return hashlib.sha256(text.encode()).hexdigest().encode()
-
-
-def _read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    try:
-        with pq.ParquetFile(path) as file:
-            check_versions(path, file.schema_arrow.metadata or {}, schema.metadata)
-            shape.columns(file, schema, rows=1 if schema is CELLS else None)
-            return shape.values(file.read(columns=columns, use_threads=False))
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as e:
-        raise StoreError(
-            f"{path} is damaged or cannot be read ({str(e).splitlines()[0]}); move "
-            f"{path.parent.parent / 'cells' / path.name} away to have that cell run again, or use another "
-            "--results directory."
-        ) from e
-
-
-VERSIONS = {
-    b"protocol": "were measured under protocol {} and this version measures under {}",
-    b"schema_version": "are tables of schema version {} and this version has {}",
-}
-"""What is said of results of another version, by what tells it; what says most comes first."""
-
-
-def check_versions(path: Path, written: Mapping[bytes, bytes], ours: Mapping[bytes, bytes]) -> None:
-    """Raise StoreError for what another version of the harness wrote, or something else."""
-    for name, says in VERSIONS.items():
-        if name not in written:
-            raise StoreError(f"{path} is no result: it does not name its {name.decode()}; move it away.")
-        if written[name] != ours[name]:
-            versions = says.format(written[name].decode(errors="replace"), ours[name].decode())
-            raise StoreError(
-                f"The results in {path.parent.parent} {versions}; use another --results directory, or move "
-                "this one away to have all measured again."
-            )
 
 
 def chosen(store: Store, keys: Iterable[str]) -> Tables:
@@ -282,12 +267,23 @@ def unsound(cells: pa.Table) -> list[tuple[str, str]]:
 
 def tables(stores: Sequence[Store]) -> Tables:
     """The tables of several directories. A cell in two of them is there once: one that is ok, if any is."""
+    return _joined(_chosen(stores))
+
+
+def analyses(stores: Sequence[Store], keys: Iterable[str] | None = None) -> pa.Table:
+    """What was found by analyses whose cells are ok, all or those of ``keys``: by key, as committed."""
+    found = _chosen(stores, keys)
+    parts = [found[key].analyses for key in sorted(found) if found[key].status == "ok"]
+    return pa.concat_tables([ANALYSES.empty_table(), *parts]).combine_chunks()
+
+
+def _chosen(stores: Sequence[Store], keys: Iterable[str] | None = None) -> Mapping[str, Stored]:
     found: dict[str, Stored] = {}
     for store in stores:
-        for key, cell in store.stored().items():
+        for key, cell in store.stored(keys).items():
             if key not in found or (found[key].status != "ok" and cell.status == "ok"):
                 found[key] = cell
-    return _joined(found)
+    return found
 
 
 def _joined(cells: Mapping[str, Stored]) -> Tables:

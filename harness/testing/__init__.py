@@ -1,4 +1,4 @@
-"""Conformance suite for methods, attacks and benchmarks: the rules that the harness relies on.
+"""Conformance suite for methods, attacks, benchmarks and analyses: the rules that the harness relies on.
 
     from harness.testing import check_method
 
@@ -14,13 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..core.base import Attack, Method
+from ..core.base import Analysis, Attack, Method
 from ..core.benchmark import Benchmark, Plugin
 from ..plugins.kinds import Kind
 from . import classes
 from .rules import ConformanceError, Result, results
 
-__all__ = ["ConformanceError", "Result", "check_attack", "check_benchmark", "check_method", "examine"]
+__all__ = [
+    "ConformanceError",
+    "Result",
+    "check_analysis",
+    "check_attack",
+    "check_benchmark",
+    "check_method",
+    "examine",
+]
 
 
 def check_method(cls: type[Method], **settings: Any) -> list[Result]:
@@ -31,6 +39,11 @@ def check_method(cls: type[Method], **settings: Any) -> list[Result]:
 def check_attack(cls: type[Attack], **settings: Any) -> list[Result]:
     """Raise ConformanceError with every rule that an attack breaks; ``settings`` are of its Config."""
     return _check(Attack, cls, settings)
+
+
+def check_analysis(cls: type[Analysis], **settings: Any) -> list[Result]:
+    """Raise ConformanceError with every rule that an analysis breaks; ``settings`` are of its Config."""
+    return _check(Analysis, cls, settings)
 
 
 def check_benchmark(cls: type[Benchmark], data: Path | str | None = None, **settings: Any) -> list[Result]:
@@ -78,6 +91,11 @@ def _try(cls: type[Plugin], settings: dict[str, Any], data: Path | None) -> Iter
         from .attack_trial import AttackTrial
 
         return results(attacks.RULES, AttackTrial(cls, settings), cls)
+    if issubclass(cls, Analysis):
+        from . import analyses
+        from .analysis_trial import AnalysisTrial
+
+        return results(analyses.RULES, AnalysisTrial(cls, settings), cls)
     assert issubclass(cls, Benchmark)
     from . import benchmarks
     from .benchmark_trial import BenchmarkTrial

@@ -1,4 +1,4 @@
-"""What trials of methods and attacks have in common: their runs, and the rules that hold for both."""
+"""What trials of methods, attacks and analyses have in common: their runs, and the rules for all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .rules import Skipped, Violation, rule
 
 @dataclass
 class Run:
-    """What was observed of one run of a method or an attack."""
+    """What was observed of one run of a plugin."""
 
     subject: Observed
     watch: Watch
@@ -30,7 +30,7 @@ R = TypeVar("R", bound=Run)
 
 @dataclass
 class Trial(ABC, Generic[R]):
-    """A method or an attack on trial: its runs, by variant, each made once."""
+    """A method, an attack or an analysis on trial: its runs, by variant, each made once."""
 
     cls: type[Plugin]
     settings: dict[str, Any]

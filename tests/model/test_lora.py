@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.model import models
-from harness.model.lora import adapters
+from harness.model.lora import adapters, merged
 from harness.plugins.registry import Registry
 
 
@@ -40,6 +40,23 @@ def test_adapters_change_every_linear_map_by_their_rank_and_nothing_else(tiny, f
             assert 1 <= torch.linalg.matrix_rank(difference, rtol=1e-4) <= 2, name
         else:
             assert torch.equal(weight, before[name]), name
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "phi", "gemma2", "qwen3"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_with_the_adapters_merged_are_those_that_are_there_once_they_are(tiny, family, dtype):
+    model = tiny(family).to(dtype)
+    ids = torch.arange(1, 9)[None]
+    plain = models.snapshot(model)
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in merged(model).items())
+    with adapters(model, 2, 4, seed=0) as parameters:
+        model(input_ids=ids, labels=ids).loss.backward()
+        torch.optim.SGD(parameters, lr=0.5).step()
+        there = merged(model)
+    after = model.state_dict()
+    assert there.keys() == after.keys()
+    assert all(torch.equal(there[name], after[name]) for name in after)
+    assert not all(torch.equal(there[name], plain[name]) for name in after)
 
 
 def test_adapters_depend_on_their_seed_and_not_on_global_random_state(tiny):

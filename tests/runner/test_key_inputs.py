@@ -29,6 +29,7 @@ from harness.model.embedded import Tiny
 from harness.model.files import PATTERNS
 from harness.plugins.registry import Registry
 from harness.runner import planner
+from harness.runner.analyses import Analyses
 from harness.runner.plan import Spec, UtilityTasks
 from support.paths import ROOT
 
@@ -37,8 +38,10 @@ EXAMPLE = Example(Prompt("Who?"), "Ann", "f")
 KEPT = Example(Prompt("What?"), "Bread", "r")
 
 EVALUATION, UTILITY, ATTACK = "evaluation", "lm-eval", "attack"
+ANALYSIS, AFTER = "analysis", "analysis after an attack"
 UNLEARNED, TWIN = "unlearned model", "scores of the twin"
-CELLS = frozenset({EVALUATION, UTILITY, ATTACK})
+CELLS = frozenset({EVALUATION, UTILITY, ANALYSIS, ATTACK, AFTER})
+ANALYSED, ATTACKED = frozenset({ANALYSIS, AFTER}), frozenset({ATTACK, AFTER})
 MODEL = CELLS | {UNLEARNED}
 ALL = MODEL | {TWIN}
 
@@ -61,6 +64,7 @@ class Inputs:
     attack: Spec
     variant: str
     tasks: UtilityTasks
+    analysis: Spec
     candidates: tuple[Fact, ...] = ()
     pair: Pair | None = None
 
@@ -80,6 +84,7 @@ BASE = Inputs(
     attack=Spec("attack", "a", "owner 1", "source", "{}", "{}"),
     variant="v",
     tasks=UtilityTasks("lm_eval 1", "fingerprint", "{}"),
+    analysis=Spec("analysis", "n", "owner 1", "source", "{}", "{}"),
 )
 
 
@@ -109,9 +114,11 @@ def keys(inputs: Inputs) -> dict[str, str]:
         )
         twin = planner.reference(inputs.benchmark, benchmark, splits, made, shared)
         attacks = [(inputs.variant, inputs.attack)]
-        work = planner.Work(inputs.benchmark, made, shared, twin, attacks, inputs.tasks)
+        both = Analyses((inputs.analysis,), (inputs.analysis,), frozenset({inputs.attack.name}))
+        work = planner.Work(inputs.benchmark, made, shared, twin, attacks, inputs.tasks, analyses=both)
         [group] = work.groups(inputs.method, method, [inputs.seed])
-    cells = dict(zip((EVALUATION, UTILITY, ATTACK), (cell.key for cell in group.cells), strict=True))
+    names = (EVALUATION, UTILITY, ANALYSIS, ATTACK, AFTER)
+    cells = dict(zip(names, (cell.key for cell in group.cells), strict=True))
     assert twin is not None
     return {**cells, UNLEARNED: group.key, TWIN: twin.key}
 
@@ -184,12 +191,11 @@ INPUTS: dict[str, tuple[Callable[[Inputs], Inputs], frozenset[str]]] = {
     "which of several targets": (lambda i: replace(i, replicate=1), ALL),
     "seed": (lambda i: replace(i, seed=1), MODEL),
     "the twin a method reads": (lambda i: replace(i, needs_twin=False), MODEL),
-    "variant of the attack": (lambda i: replace(i, variant="w"), frozenset({ATTACK})),
+    "variant of the attack": (lambda i: replace(i, variant="w"), ATTACKED),
     **{f"{part} of the benchmark": (of("benchmark", **{part: v}), ALL) for part, v in PARTS.items()},
     **{f"{part} of the method": (of("method", **{part: v}), MODEL) for part, v in PARTS.items()},
-    **{
-        f"{part} of the attack": (of("attack", **{part: v}), frozenset({ATTACK})) for part, v in PARTS.items()
-    },
+    **{f"{part} of the attack": (of("attack", **{part: v}), ATTACKED) for part, v in PARTS.items()},
+    **{f"{part} of the analysis": (of("analysis", **{part: v}), ANALYSED) for part, v in PARTS.items()},
     **{f"{name} of a fact": (fact(**{name: value}), ALL) for name, value in FACTS.items()},
     **{
         f"{name} of a question of a fact": (

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.names import ATTACK, EVALUATION, UTILITY
-from harness.core.types import Metric, Outcome, Sample, as_row
+from harness.core.names import ANALYSIS, ATTACK, EVALUATION, UTILITY
+from harness.core.types import Finding, Metric, Outcome, Sample, as_row
 from harness.store.rules import violations
 from harness.store.store import as_tables
 from support.sound import curve, row_of, scored, together
@@ -23,8 +23,9 @@ def row(stage=EVALUATION, **changes):
 
 def broken(outcome, stage=EVALUATION, **changes):
     """What the rules say of a cell."""
-    metrics, samples = as_tables("k", outcome)
-    return violations(as_row(row(stage, **changes)), metrics.to_pylist(), samples.to_pydict())
+    metrics, samples, findings = as_tables("k", outcome, changes.get("analysis", ""))
+    by_column = samples.to_pydict(), findings.to_pydict()
+    return violations(as_row(row(stage, **changes)), metrics.to_pylist(), *by_column)
 
 
 def changed(outcome, **changes):
@@ -176,4 +177,63 @@ def test_samples_of_another_split_are_others():
     extra = Sample("retain", "p", "f0", 1.0)
     assert broken(replace(outcome, samples=[*outcome.samples, extra])) == [
         "retain.p has samples and no final value"
+    ]
+
+
+def found(*findings, **more):
+    return Outcome(findings=[*findings], **more)
+
+
+NUMBER = Finding("cumulated", "D+", 0.5, x=1.0, layer=0, module="q")
+
+
+@pytest.mark.parametrize("attack", ["none", "noise"])
+def test_nothing_is_wrong_with_an_analysis_before_or_after_an_attack(attack):
+    outcome = found(NUMBER, Finding("share", "", 0.25))
+    assert broken(outcome, ANALYSIS, analysis="parts", attack=attack) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "stage", "changes", "says"),
+    [
+        (found(), ANALYSIS, {"analysis": "parts"}, "the analysis 'parts' found nothing"),
+        (found(NUMBER), EVALUATION, {}, "only an analysis has findings, and there are 1"),
+        (found(NUMBER), ANALYSIS, {}, "only a cell of the stage 'analysis' names an analysis"),
+        (
+            found(NUMBER),
+            EVALUATION,
+            {"analysis": "parts"},
+            "only a cell of the stage 'analysis' names an analysis",
+        ),
+        (found(replace(NUMBER, figure="")), ANALYSIS, {"analysis": "parts"}, "names no figure"),
+        (
+            found(NUMBER, samples=[Sample("forget", "p", "f", 1.0)]),
+            ANALYSIS,
+            {"analysis": "parts"},
+            "there are metrics or samples",
+        ),
+        *(
+            (
+                found(replace(NUMBER, **{column: value})),
+                ANALYSIS,
+                {"analysis": "parts"},
+                f"cumulated D+ 0 q {1.0 if column == 'value' else value} is "
+                f"{value if column == 'value' else 0.5}, and a number of an analysis must be finite",
+            )
+            for column in ("value", "x")
+            for value in (math.nan, math.inf)
+        ),
+    ],
+)
+def test_what_no_analysis_can_find(outcome, stage, changes, says):
+    [said, *_] = broken(outcome, stage, **changes)
+    assert says in said
+
+
+def test_a_number_of_another_analysis_is_no_number_of_this_one():
+    metrics, samples, findings = as_tables("k", found(NUMBER), "other")
+    by_column = samples.to_pydict(), findings.to_pydict()
+    cell = as_row(row(ANALYSIS, analysis="parts"))
+    assert violations(cell, metrics.to_pylist(), *by_column) == [
+        "a number of the analysis 'parts' is of 'other'"
     ]

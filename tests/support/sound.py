@@ -16,6 +16,7 @@ from harness.core.types import Metric, Outcome, Sample, as_row
 from harness.store import integrity
 from harness.store.decided import key_of
 from harness.store.schema import CellRow
+from harness.store.store import NUMBERS
 
 
 def row_of(**changes: Any) -> CellRow:
@@ -72,9 +73,13 @@ def edit(place: Path, table: str, key: str, change: Callable[[Rows], Rows | None
 
 def sign(place: Path, key: str) -> None:
     """Have a cell's digest be that of what lies there now, as somebody who knows how would."""
-    metrics, samples = (pq.ParquetFile(place / t / f"{key}.parquet").read() for t in ("metrics", "samples"))
+    paths = (place / table / f"{key}.parquet" for table, _ in NUMBERS)
+    tables = [
+        pq.ParquetFile(path).read() if path.is_file() else schema.empty_table()
+        for path, (_, schema) in zip(paths, NUMBERS, strict=True)
+    ]
 
     def signed(rows: Rows) -> None:
-        rows[0]["content"] = integrity.digest(rows[0], metrics.to_pydict(), samples.to_pydict())
+        rows[0]["content"] = integrity.digest(rows[0], *(table.to_pydict() for table in tables))
 
     edit(place, "cells", key, signed)

@@ -14,13 +14,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HARNESS = sorted((ROOT / "harness").rglob("*.py"))
 METHODS = [path for path in sorted((ROOT / "methods").glob("*.py")) if path.name != "__init__.py"]
-PLUGINS = [*METHODS, *sorted((ROOT / "attacks").glob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+PLUGINS = [
+    *METHODS,
+    *sorted((ROOT / "attacks").glob("*.py")),
+    *sorted((ROOT / "benchmarks").rglob("*.py")),
+    *sorted((ROOT / "analyses").glob("*.py")),
+]
 TAUGHT = [
     *sorted((ROOT / "examples").rglob("src/**/*.py")),
     *sorted((ROOT / "docs/examples").glob("*.py")),
     *(
         ROOT / f"harness/cli/templates/{kind}.py.txt"
-        for kind in ("method", "attack", "benchmark", "__init__")
+        for kind in ("method", "attack", "benchmark", "analysis", "__init__")
     ),
 ]
 
@@ -84,13 +89,13 @@ def test_every_room_says_what_it_is_for():
 
 @pytest.mark.parametrize("path", [*PLUGINS, *TAUGHT], ids=name)
 def test_a_plugin_needs_one_import_and_no_ceremony(path):
-    text = path.read_text().replace("${kind}", "kind").replace("$", "")
+    text = path.read_text().replace("${plural}", "kinds").replace("$", "")
     assert "TYPE_CHECKING" not in text
     assert "noqa" not in text
     for node in ast.walk(ast.parse(text)):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}"
         if isinstance(node, ast.ImportFrom) and not node.level and node.module.split(".")[0] == "harness":
-            own = ("harness.methods", "harness.attacks", "harness.benchmarks")
+            own = ("harness.methods", "harness.attacks", "harness.benchmarks", "harness.analyses")
             assert node.module == "harness" or node.module.startswith(own), f"line {node.lineno}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-ROOMS = ("harness", "methods", "attacks", "benchmarks")
+ROOMS = ("harness", "methods", "attacks", "benchmarks", "analyses")
 
 WORDS = frozenset(
     [
@@ -51,6 +51,8 @@ ALLOWED = {
     # A plugin that cannot be loaded is broken, and everybody says so.
     "BrokenPlugin",
     "broken",
+    # One number of an analysis; what the leaderboard says in sentences is its `findings`.
+    "Finding",
 }
 
 
