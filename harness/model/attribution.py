@@ -1,4 +1,4 @@
-"""Attribution: what each output unit of the decoder layers' linear maps does to the answers, over many texts."""
+"""Attribution: what the output units of the decoder layers' linear maps do to the answers of many texts."""
 
 from __future__ import annotations
 

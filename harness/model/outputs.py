@@ -1,7 +1,7 @@
 """The output units of the seven linear maps of each decoder layer, in a model of any family.
 
-They are q, k, v, o of attention and gate, up, down of the feed-forward part, as Llama has them. Where a family
-keeps several in one map, each is a part of that map's units; a feed-forward part without a gate has six.
+They are q, k, v, o of attention and gate, up, down of the feed-forward part, as Llama has them. Where a
+family keeps several in one map, each is a part of that map's units; without a gate there are six.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LinearOutput:
     """The linear module within the model; its weight is ``path.weight``."""
     linear: nn.Module
     units: Tensor
-    """Long (n,), on the CPU: which outputs of ``linear`` they are; all of them where it holds no other map."""
+    """Long (n,), on the CPU: which outputs of ``linear`` they are; all, where it holds no other map."""
 
     def __len__(self) -> int:
         return len(self.units)
@@ -60,8 +60,8 @@ class LinearOutput:
 def linear_outputs(model: nn.Module) -> list[LinearOutput]:
     """The output units of every layer, layer after layer, each in the order of ``MODULES``.
 
-    Raises ModelError where a layer lacks one of q, k, v, o, up and down, or keeps several in a map of which it
-    is not known how it is cut, naming the family.
+    Raises ModelError, naming the family, where a layer lacks one of q, k, v, o, up and down, or keeps several
+    in a map of which it is not known how it is cut.
     """
     names = {module: name for name, module in model.named_modules()}
     outputs = []
@@ -158,8 +158,8 @@ def _feed_forward(model: nn.Module, block: nn.Module) -> dict[str, Units]:
     others = [module for module in part.into if module not in gates]
     if len(gates) != 1 or len(others) != 1:
         raise ModelError(
-            f"Which of the feed-forward maps of {_family(model)} ({', '.join(leaves.values())}) is the gate and "
-            "which the up map is not known: one name of two must hold 'gate'."
+            f"Which of the feed-forward maps of {_family(model)} ({', '.join(leaves.values())}) is the gate is "
+            "not known: there must be two, one of them with 'gate' in its name."
         )
     return {"gate": (gates[0], _all(gates[0])), "up": (others[0], _all(others[0])), **parts}
 

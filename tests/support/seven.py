@@ -50,7 +50,18 @@ def made(name, tokenizer, **more):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = AutoConfig.for_model(family, **(shape | NAMED[name] | more))
-        return AutoModelForCausalLM.from_config(config, attn_implementation="eager").double().eval()
+        return exact(AutoModelForCausalLM.from_config(config).double().eval())
+
+
+def exact(model):
+    """The same with norms in float64: those of transformers go through float32, and differences show it."""
+    for module in list(model.modules()):
+        for name, norm in module.named_children():
+            if type(norm).__name__.endswith("RMSNorm"):
+                plain = torch.nn.RMSNorm(len(norm.weight), norm.variance_epsilon, dtype=torch.float64)
+                plain.weight = norm.weight
+                setattr(module, name, plain)
+    return model
 
 
 def probability(model, example, output=None, unit=None, token=None, by=1.0):
