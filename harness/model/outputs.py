@@ -158,8 +158,8 @@ def _feed_forward(model: nn.Module, block: nn.Module) -> dict[str, Units]:
     others = [module for module in part.into if module not in gates]
     if len(gates) != 1 or len(others) != 1:
         raise ModelError(
-            f"Which of the feed-forward maps of {_family(model)} ({', '.join(leaves.values())}) is the gate is "
-            "not known: there must be two, one of them with 'gate' in its name."
+            f"Which of the feed-forward maps of {_family(model)} ({', '.join(leaves.values())}) is the gate "
+            "is not known: there must be two, one of them with 'gate' in its name."
         )
     return {"gate": (gates[0], _all(gates[0])), "up": (others[0], _all(others[0])), **parts}
 
