@@ -12,9 +12,10 @@ class Steps(Analysis):
 
     theta before unlearning, theta' after it, theta'' after the attack at its best checkpoint. -1: the attack
     takes unlearning back; 0: it goes elsewhere, as two steps of many weights do that know nothing of each
-    other. ``undone`` is the share of U that V takes back (1: all, negative: it goes on), and ``length`` is
-    ||V|| / ||U||. Over all weights, and for each linear map of each layer. No paper's: a number beside
-    `stability`, from the weights alone. Where one of both steps is nothing, there is no number.
+    other. ``undone`` is the share of U that V takes back (1: all, negative: it goes on), and ``norm`` has the
+    lengths of both, series ``unlearning`` and ``attack``. Over all weights, and for each linear map of each
+    layer. No paper's: numbers beside `stability`, from the weights alone. Where a step is nothing, it has no
+    direction, and there is no cosine.
     """
 
     name = "steps"
@@ -42,8 +43,9 @@ def products(original, unlearned, attacked):
 
 def compared(uv, uu, vv, **where):
     """The numbers of two steps, from their products."""
+    yield Finding("norm", "unlearning", uu**0.5, **where)
+    yield Finding("norm", "attack", vv**0.5, **where)
     if uu > 0:
         yield Finding("undone", "", -uv / uu, **where)
-        yield Finding("length", "", (vv / uu) ** 0.5, **where)
         if vv > 0:
             yield Finding("cosine", "", max(-1.0, min(1.0, uv / (uu * vv) ** 0.5)), **where)
