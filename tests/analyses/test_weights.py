@@ -135,9 +135,8 @@ def test_the_cosine_is_that_of_the_whole_steps_and_of_each_matrix(three, compare
         assert -0.999 < cosine < -0.3
         assert values(findings, "cosine")[(*key, None)] == pytest.approx(cosine, rel=1e-9)
         assert values(findings, "undone")[(*key, None)] == pytest.approx(-(u @ v / (u @ u)).item(), rel=1e-9)
-        assert values(findings, "length")[(*key, None)] == pytest.approx(
-            (v.norm() / u.norm()).item(), rel=1e-9
-        )
+        for series, step in (("unlearning", u), ("attack", v)):
+            assert values(findings, "norm", series)[(*key, None)] == pytest.approx(step.norm().item())
 
 
 def test_an_attack_that_takes_all_back_points_the_other_way(three, compare):
