@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness import Analysis, AnalysisConfig, Field, Finding
+from harness import Analysis, AnalysisConfig, Field, Finding, attribution
 
 from ._facts import attributed, drawn
 
@@ -44,8 +44,8 @@ class Influence(Analysis):
             before = attributed(job, facts, "the original")
         with job.unlearned():
             after = attributed(job, facts, "the unlearned model")
-        plus = (before.highest - after.positive).clamp(min=0)
-        minus = (before.lowest - after.lowest).clamp(min=0)
+        plus = attribution.positive_decrease(before, after)
+        minus = attribution.negative_growth(before, after)
         for series, d in (("D+", plus), ("D-", minus)):
             sums = d.sort(descending=True).values.cumsum(dim=0)
             for m in ranks(len(d), self.config.points):

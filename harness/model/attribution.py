@@ -64,6 +64,22 @@ def attribute(model: nn.Module, batches: Iterable[TokenBatch]) -> Attribution:
     return Attribution(outputs, *means)
 
 
+def positive_decrease(before: Attribution, after: Attribution) -> Tensor:
+    """D+ (N,), by how much each unit's positive influence decreased: erasing, where ``after`` is unlearned.
+
+    D+_i = max(0, 1/n sum_texts( max_k A_{theta,i,k} - max_k max(A_{theta',i,k}, 0) )), Ssiuu (2509.22263).
+    """
+    return (before.highest - after.positive).clamp(min=0)
+
+
+def negative_growth(before: Attribution, after: Attribution) -> Tensor:
+    """D- (N,), by how much each unit's negative influence grew: hiding, where ``after`` is unlearned.
+
+    D-_i = max(0, 1/n sum_texts( min_k A_{theta,i,k} - min_k A_{theta',i,k} )), Ssiuu (2509.22263).
+    """
+    return (before.lowest - after.lowest).clamp(min=0)
+
+
 def _extremes(
     model: nn.Module, linears: list[nn.Module], texts: TokenBatch
 ) -> Iterator[tuple[Tensor, Tensor]]:
