@@ -117,7 +117,7 @@ def fit(
     rate: float,
     only: Masks | None = None,
 ) -> None:
-    """Train with AdamW on one batch until ``done``, looked at after every fourth step; with masks, ``only`` there."""
+    """Train with AdamW on one batch until ``done``, asked every fourth step; with masks, ``only`` there."""
     model.requires_grad_(only is None)
     for parameter in only or ():
         parameter.requires_grad_(True)
