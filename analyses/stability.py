@@ -51,8 +51,7 @@ class Stability(Analysis):
             for output, part in before.parts():
                 yield from agreement(series, x[part], y[part], layer=output.layer, module=output.module)
             for i in chosen:
-                where = {"layer": units[i].layer, "module": units[i].module}
-                yield Finding("scatter", series, float(y[i]), x=float(x[i]), **where)
+                yield Finding("scatter", series, float(y[i]), float(x[i]), units[i].layer, units[i].module)
 
 
 def agreement(series, x, y, **where):

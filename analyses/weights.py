@@ -1,5 +1,7 @@
 """Weights: where unlearning changed the model, how much, and in how many directions."""
 
+from functools import partial
+
 import torch
 
 from harness import Analysis, Finding, outputs
@@ -30,13 +32,13 @@ class WeightChange(Analysis):
         for output in outputs.linear_outputs(job.model):
             before = double(output.matrix(old))
             change = double(output.matrix(new)) - before
-            where = {"layer": output.layer, "module": output.module}
+            of_map = partial(Finding, layer=output.layer, module=output.module)
             squared, size = change.square().sum().item(), before.square().sum().item()
-            yield Finding("change", "", squared**0.5, **where)
+            yield of_map("change", "", squared**0.5)
             if size > 0:
-                yield Finding("relative", "", (squared / size) ** 0.5, **where)
+                yield of_map("relative", "", (squared / size) ** 0.5)
             if squared > 0:
-                yield Finding("stable-rank", "", squared / largest(change), **where)
+                yield of_map("stable-rank", "", squared / largest(change))
             matrices += squared
             attention += squared if output.module in outputs.ATTENTION else 0.0
         total = sum(

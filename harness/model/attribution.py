@@ -47,7 +47,7 @@ def attribute(model: nn.Module, batches: Iterable[TokenBatch]) -> Attribution:
     precedes nothing. The gradient is taken of log P, in float32 or better, and multiplied by P; products and
     sums are of float64, where P may be as small as 1e-300. Of each text only maximum and minimum over tokens
     are added up, so memory is that of one batch. Raises ValueError for no text, ModelError for a family
-    without the maps.
+    without the maps and where a number is not finite.
     """
     outputs = tuple(linear_outputs(model))
     linears = list(dict.fromkeys(output.linear for output in outputs))
@@ -61,6 +61,11 @@ def attribute(model: nn.Module, batches: Iterable[TokenBatch]) -> Attribution:
         raise ValueError("attribute() needs at least one text")
     by_linear = dict(zip(linears, sums, strict=True))
     means = torch.cat([by_linear[output.linear].cpu()[:, output.units] for output in outputs], dim=1) / count
+    if not means.isfinite().all():
+        raise ModelError(
+            f"Influence in {type(model).__name__} is no finite number: its weights or activations are NaN or "
+            "infinite."
+        )
     return Attribution(outputs, *means)
 
 

@@ -14,7 +14,6 @@ from harness.model.losses import nll
 from harness.model.models import blocks
 from harness.model.neurons import feed_forwards
 from harness.model.outputs import linear_outputs
-from support import analysis_jobs  # noqa: F401, before the plugins: it stands in for what they import
 from support.analysis_jobs import run, single, values
 from support.equations import moved
 from support.seven import GOLDEN, attribution_of_text, made

@@ -12,7 +12,6 @@ from harness.analyses.lens import LogitLens, distractors
 from harness.core.types import Splits
 from harness.errors import HarnessError
 from harness.model.losses import nll
-from support import analysis_jobs  # noqa: F401, before the plugins: it stands in for what they import
 from support.analysis_jobs import run, single, values
 from support.seven import layer_states
 

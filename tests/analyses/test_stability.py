@@ -13,7 +13,6 @@ from harness.analyses.stability import Stability, agreement
 
 from harness.errors import HarnessError
 from harness.model.outputs import linear_outputs
-from support import analysis_jobs  # noqa: F401, before the plugins: it stands in for what they import
 from support.analysis_jobs import run, single, values
 from support.equations import moved
 from support.seven import GOLDEN, attribution_of_text, made

@@ -13,7 +13,6 @@ from harness.analyses.weights import WeightChange
 from harness.errors import HarnessError
 from harness.model.models import blocks
 from harness.model.neurons import feed_forwards
-from support import analysis_jobs  # noqa: F401, before the plugins: it stands in for what they import
 from support.analysis_jobs import run, single, values
 from support.equations import moved
 from support.families import SEPARATE

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from harness.core.types import Example, Prompt
+from harness.errors import ModelError
 from harness.model import attribution
 from harness.model.attribution import attribute
 from harness.model.losses import nll
@@ -174,6 +175,13 @@ def test_a_unit_that_is_silent_has_no_influence(model, examples, batches):
 def test_without_texts_there_is_nothing_to_attribute(tiny):
     with pytest.raises(ValueError, match="at least one text"):
         attribute(tiny(), [])
+
+
+def test_numbers_that_are_not_finite_are_refused(model, examples, batches):
+    with torch.no_grad():
+        feed_forwards(model)[0].out.weight[0, 0] = torch.nan
+    with pytest.raises(ModelError, match="Influence in LlamaForCausalLM is no finite number"):
+        attribute(model, batches(examples))
 
 
 def test_it_is_of_all_answer_tokens_together(model, examples, batches):
