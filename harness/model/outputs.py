@@ -18,11 +18,15 @@ from .models import blocks, linear_modules
 from .neurons import feed_forward, sizes
 
 ATTENTION = ("q", "k", "v", "o")
+"""The linear maps of attention."""
+
 FEED_FORWARD = ("gate", "up", "down")
+"""The linear maps of the feed-forward part."""
+
 MODULES = (*ATTENTION, *FEED_FORWARD)
 """The seven linear maps of a decoder layer, in the order in which they are listed."""
 
-NAMES = {
+_NAMES = {
     "q": ("q_proj",),
     "k": ("k_proj",),
     "v": ("v_proj",),
@@ -30,7 +34,7 @@ NAMES = {
 }
 """What families call the linear maps of attention."""
 
-FUSED = ("qkv_proj", "query_key_value", "c_attn", "Wqkv")
+_FUSED = ("qkv_proj", "query_key_value", "c_attn", "Wqkv")
 """What families call a map that holds q, k and v."""
 
 
@@ -74,11 +78,11 @@ def linear_outputs(model: nn.Module) -> list[LinearOutput]:
     return outputs
 
 
-Units = tuple[nn.Module, Tensor]
+_Units = tuple[nn.Module, Tensor]
 """A linear module and which of its outputs belong together."""
 
 
-def _attention(model: Any, block: nn.Module) -> dict[str, Units]:
+def _attention(model: Any, block: nn.Module) -> dict[str, _Units]:
     """q, k, v and o of a layer."""
     part = feed_forward(block)
     own = {
@@ -87,9 +91,12 @@ def _attention(model: Any, block: nn.Module) -> dict[str, Units]:
         if module is not part.out and module not in part.into
     }
     parts = {
-        name: (own[leaf], _all(own[leaf])) for name, leaves in NAMES.items() for leaf in leaves if leaf in own
+        name: (own[leaf], _all(own[leaf]))
+        for name, leaves in _NAMES.items()
+        for leaf in leaves
+        if leaf in own
     }
-    for leaf in FUSED:
+    for leaf in _FUSED:
         if leaf in own:
             parts.update(_cut(model, own[leaf], leaf))
     if missing := [name for name in ATTENTION if name not in parts]:
@@ -100,14 +107,14 @@ def _attention(model: Any, block: nn.Module) -> dict[str, Units]:
     return parts
 
 
-def _cut(model: Any, linear: nn.Module, leaf: str) -> dict[str, Units]:
+def _cut(model: Any, linear: nn.Module, leaf: str) -> dict[str, _Units]:
     """q, k and v of a map that holds all three."""
     config = model.config.get_text_config()
     layout = _layout(config)
     if layout is None:
         raise ModelError(
             f"How {_family(model)} keeps q, k and v in one linear map ('{leaf}') is not known; it is of "
-            f"{', '.join(sorted({*ONE_GROUP, *GROUP_PER_HEAD, 'falcon', 'gpt_bigcode'}))}."
+            f"{', '.join(sorted({*_ONE_GROUP, *_GROUP_PER_HEAD, 'falcon', 'gpt_bigcode'}))}."
         )
     groups, queries, keys = layout
     units = _all(linear).view(groups, queries + 2 * keys, -1)  # the last side is a head's
@@ -115,10 +122,10 @@ def _cut(model: Any, linear: nn.Module, leaf: str) -> dict[str, Units]:
     return {name: (linear, piece.flatten()) for name, piece in zip("qkv", pieces, strict=True)}
 
 
-ONE_GROUP = frozenset({"gpt2", "mpt", "phi3"})
+_ONE_GROUP = frozenset({"gpt2", "mpt", "phi3"})
 """Families whose map holds all of q, then all of k, then all of v."""
 
-GROUP_PER_HEAD = frozenset({"bloom", "gpt_neox", "gpt_neox_japanese", "persimmon"})
+_GROUP_PER_HEAD = frozenset({"bloom", "gpt_neox", "gpt_neox_japanese", "persimmon"})
 """Families whose map holds q, k and v of the first head, then those of the second, and so on."""
 
 
@@ -128,9 +135,9 @@ def _layout(config: Any) -> tuple[int, int, int] | None:
     None for a family of which it is not known.
     """
     family, heads = config.model_type, config.num_attention_heads
-    if family in ONE_GROUP:
+    if family in _ONE_GROUP:
         return 1, heads, config.num_key_value_heads if family == "phi3" else heads
-    if family in GROUP_PER_HEAD:
+    if family in _GROUP_PER_HEAD:
         return heads, 1, 1
     if family == "falcon" and config.new_decoder_architecture:
         return config.num_kv_heads, heads // config.num_kv_heads, 1
@@ -139,7 +146,7 @@ def _layout(config: Any) -> tuple[int, int, int] | None:
     return None
 
 
-def _feed_forward(model: nn.Module, block: nn.Module) -> dict[str, Units]:
+def _feed_forward(model: nn.Module, block: nn.Module) -> dict[str, _Units]:
     """Up and down of a layer, and gate where there is one."""
     part = feed_forward(block)
     parts = {"down": (part.out, _all(part.out))}

@@ -24,7 +24,7 @@ from ..model.attribution import Attribution, attribute, positive_decrease
 from ..model.embedded import Tiny, tiny_model
 from ..model.models import blocks
 from ..model.neurons import Masks, feed_forwards, mask_steps, masks
-from ..model.outputs import LinearOutput, linear_outputs
+from ..model.outputs import FEED_FORWARD, LinearOutput, linear_outputs
 from ..model.tokens import PromptTokenizer
 from ..model.train import train
 from . import sandbox
@@ -160,7 +160,7 @@ def weight_change(before: nn.Module, after: nn.Module) -> Tensor:
     squares: dict[int, list[Tensor]] = {}
     for output in linear_outputs(before):
         change = (output.matrix(new).double() - output.matrix(old).double()).square()
-        if output.module in ("gate", "up", "down"):
+        if output.module in FEED_FORWARD:
             squares.setdefault(output.layer, []).append(change.sum(dim=0 if output.module == "down" else 1))
     return torch.stack([torch.stack(parts).sum(dim=0).sqrt() for _, parts in sorted(squares.items())])
 
