@@ -15,7 +15,7 @@ from .losses import full_precision, nll
 from .outputs import LinearOutput, linear_outputs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Attribution:
     """Influence of N output units on the answers, each a mean over texts, float64 (N,) on the CPU.
 

@@ -38,7 +38,7 @@ _FUSED = ("qkv_proj", "query_key_value", "c_attn", "Wqkv")
 """What families call a map that holds q, k and v."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearOutput:
     """The output units of one of the seven maps of one layer."""
 
