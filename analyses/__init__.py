@@ -3,7 +3,13 @@
 from harness import Register, hookimpl
 
 # Paths and not classes: `harness list` must not import torch.
-ANALYSES: dict[str, str] = {}
+ANALYSES = {
+    "influence": "harness.analyses.influence:Influence",
+    "lens": "harness.analyses.lens:LogitLens",
+    "stability": "harness.analyses.stability:Stability",
+    "weights": "harness.analyses.weights:WeightChange",
+    "steps": "harness.analyses.steps:Steps",
+}
 
 
 @hookimpl

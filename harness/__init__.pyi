@@ -66,8 +66,11 @@ from .errors import PluginError as PluginError
 from .errors import StoreError as StoreError
 
 # Modules, by their short names, wherever they live.
+from .model import attribution as attribution
+from .model import lens as lens
 from .model import losses as losses
 from .model import models as models
 from .model import neurons as neurons
+from .model import outputs as outputs
 from .scoring import metrics as metrics
 from .scoring import membership as membership

@@ -4,5 +4,18 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["embedded", "files", "loading", "lora", "losses", "models", "neurons", "tokens", "train"],
+    submodules=[
+        "attribution",
+        "embedded",
+        "files",
+        "lens",
+        "loading",
+        "lora",
+        "losses",
+        "models",
+        "neurons",
+        "outputs",
+        "tokens",
+        "train",
+    ],
 )
