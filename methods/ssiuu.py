@@ -84,7 +84,7 @@ class Ssiuu(GradientDifference):
             factor = 2 * self.config.lambda_
             if self.config.ratio is not None:
                 factor = self.config.ratio * theirs / ours if ours > 0 else 0.0
-                if factor > torch.finfo(torch.float32).max:  # too short to be made longer: its digits are gone
+                if factor > torch.finfo(torch.float32).max:  # its digits are gone, too
                     factor = 0.0
             if theirs > 0:
                 self.ratios.append(factor * ours / theirs)

@@ -14,7 +14,7 @@ import typer
 from ..errors import HarnessError
 from ..plugins.discovery import DISTRIBUTION
 from ..report.console import Level, say, telling
-from . import leaderboard, plugins, prepare, results, run
+from . import figures, leaderboard, plugins, prepare, results, run
 from .process import Commands, open_streams, stop, stop_for_system
 
 EXIT_CODES = (
@@ -33,6 +33,7 @@ app.command("list")(plugins.list_plugins)
 app.command("show")(plugins.show)
 app.command("run")(run.run)
 app.command("results")(results.results)
+app.command("figures")(figures.figures)
 app.command("prepare")(prepare.prepare)
 app.command("check-benchmark")(run.check_benchmark)
 app.command("new")(plugins.new)

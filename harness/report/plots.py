@@ -70,7 +70,7 @@ def relearning(
     """
     if not points.num_rows:
         raise HarnessError("No attack was scored along its way, so there is no curve: run one that trains.")
-    chosen = _one(pc.unique(points["benchmark"]).to_pylist(), benchmark)
+    chosen = the_one(pc.unique(points["benchmark"]).to_pylist(), benchmark)
     curves = _curves(points, chosen)
     attacks = sorted({name for name, _ in curves})
     if attack is not None and attack not in attacks:
@@ -80,10 +80,12 @@ def relearning(
     for name in requested:
         if name not in (*labels, "all"):
             raise HarnessError(unknown("method with a curve named", name, labels))
-    styles = _styles([label for label in labels if "all" in requested or label in (*requested, *REFERENCES)])
+    styles = styles_of(
+        [label for label in labels if "all" in requested or label in (*requested, *REFERENCES)]
+    )
     faint = 0.15 if len(styles) <= 6 else 0.05  # many bands would hide the lines
     panels = [attack] if attack else attacks
-    figure, axes = _figure(len(panels))
+    figure, axes = grid_of(len(panels))
     for panel, axis in zip(panels, axes, strict=True):
         mine = {method: curves[panel, method] for method in styles if (panel, method) in curves}
         for method, rows in mine.items():
@@ -95,11 +97,11 @@ def relearning(
             )
             axis.fill_between(steps, low, high, color=styles[method]["color"], alpha=faint, linewidth=0)
         shown = [row for rows in mine.values() for row in rows]
-        _chance(axis, {row["chance"] for row in shown})
+        chance_line(axis, {row["chance"] for row in shown})
         axis.set(title=picture(panel), xlabel="optimiser steps of the attack")
         axis.locator_params(axis="x", integer=True)
         axis.set_ylabel(picture(f"forget {shown[0]['forget_metric']}"))
-    _finish(figure, axes, f"{chosen}: what relearning brings back", "bands: 95 % over facts and seeds")
+    finish(figure, axes, f"{chosen}: what relearning brings back", "bands: 95 % over facts and seeds")
     return figure
 
 
@@ -108,15 +110,15 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
 
     Bars are 95 % intervals over facts and seeds. Raises HarnessError where no attack was scored.
     """
-    chosen = _one(pc.unique(board["benchmark"]).to_pylist(), benchmark)
+    chosen = the_one(pc.unique(board["benchmark"]).to_pylist(), benchmark)
     rows = [row for row in board.to_pylist() if row["benchmark"] == chosen and row["attack"] == "none"]
     if len(by_target(rows)) > 1:
         raise ConfigError(SEVERAL_TARGETS.format(chosen))
     rows = [row for row in rows if None not in (row["worst"], row["retain_before"])]
     if not rows:
         raise HarnessError(f"No attack on '{chosen}' was scored, so there is no worst one: run with attacks.")
-    figure, (axis,) = _figure(1)
-    styles = _styles([method_label(row) for row in rows])
+    figure, (axis,) = grid_of(1)
+    styles = styles_of([method_label(row) for row in rows])
     labelled = {method_label(row): row for row in rows}
     for label in styles:
         row = labelled[label]
@@ -131,20 +133,20 @@ def tradeoff(board: pa.Table, cells: pa.Table, benchmark: str | None = None) -> 
         axis.errorbar(
             row["retain_before"], row["worst"], bars, label=picture(NAMES.get(label, label)), **style
         )
-    _chance(axis, {row["chance"] for row in rows})
+    chance_line(axis, {row["chance"] for row in rows})
     notes = [json.loads(cell["notes"]) for cell in cells.to_pylist() if cell["benchmark"] == chosen]
     split, kept = next(note["retain_metric"] for note in notes if "retain_metric" in note)
     axis.set(
         xlabel=picture(f"{split} {kept}, after unlearning"),
         ylabel=picture(f"forget {target_metric(rows)}, under the worst attack"),
     )
-    _finish(
+    finish(
         figure, [axis], f"{chosen}: what is left against what comes back", "bars: 95 % over facts and seeds"
     )
     return figure
 
 
-def _one(there: Sequence[str], requested: str | None) -> str:
+def the_one(there: Sequence[str], requested: str | None) -> str:
     """The benchmark that is asked for, or the only one."""
     if requested is not None and requested not in there:
         raise HarnessError(unknown("benchmark in these results named", requested, there))
@@ -154,7 +156,7 @@ def _one(there: Sequence[str], requested: str | None) -> str:
     return requested or there[0]
 
 
-def _styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+def styles_of(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     """How each method looks: the same for the same methods, whatever was found."""
     styles = {label: REFERENCES[label] for label in labels if label in REFERENCES}
     others = sorted(
@@ -163,7 +165,8 @@ def _styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     return styles | {label: STYLES[i % len(STYLES)] for i, label in enumerate(others)}
 
 
-def _figure(panels: int) -> tuple[Figure, list[Axes]]:
+def grid_of(panels: int) -> tuple[Figure, list[Axes]]:
+    """So many panels, three in a row. Raises HarnessError without matplotlib."""
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -186,13 +189,13 @@ def _figure(panels: int) -> tuple[Figure, list[Axes]]:
     return figure, list(axes.flat[:panels])
 
 
-def _chance(axis: Axes, levels: set[float | None]) -> None:
+def chance_line(axis: Axes, levels: set[float | None]) -> None:
     """A line at chance, where there is one level of it."""
     if len(levels) == 1 and (chance := next(iter(levels))) is not None:
         axis.axhline(chance, color="0.55", linewidth=1, linestyle=(0, (1, 2)), zorder=0, label="chance")
 
 
-def _finish(figure: Figure, axes: Sequence[Axes], title: str, about: str) -> None:
+def finish(figure: Figure, axes: Sequence[Axes], title: str, about: str) -> None:
     """The legend beside the panels, and above it what the intervals are."""
     named: dict[str, Any] = {}
     for axis in axes:

@@ -122,6 +122,37 @@ class Results:
 
         return plots.tradeoff(self.leaderboard, self.cells, benchmark)
 
+    def plot_influence(self, methods: Sequence[str] | str = "all", benchmark: str | None = None) -> Figure:
+        """What unlearning took from units, and set against them; see ``harness.report.analysis_plots``."""
+        from . import analysis_plots
+
+        return analysis_plots.influence(self._findings, methods, benchmark)
+
+    def plot_influence_map(self, method: str, benchmark: str | None = None) -> Figure:
+        """In which maps and layers it did; see ``harness.report.analysis_plots``."""
+        from . import analysis_plots
+
+        return analysis_plots.influence_map(self._findings, method, benchmark)
+
+    def plot_lens(self, methods: Sequence[str] | str = "all", benchmark: str | None = None) -> Figure:
+        """From which layer on the answer is preferred; see ``harness.report.analysis_plots``."""
+        from . import analysis_plots
+
+        return analysis_plots.lens(self._findings, methods, benchmark)
+
+    def plot_stability(self, method: str, attack: str | None = None, benchmark: str | None = None) -> Figure:
+        """Whether units do the same after an attack; see ``harness.report.analysis_plots``."""
+        from . import analysis_plots
+
+        return analysis_plots.stability(self._findings, method, attack, benchmark)
+
+    @property
+    def _findings(self) -> list[dict[str, Any]]:
+        """What analyses found, each number with its cell's place."""
+        from .analysis_plots import joined
+
+        return joined(self.cells, self.analyses)
+
     def __repr__(self) -> str:
         planned = f" of {self._planned}" * (self._planned is not None)
         there = f"{self.cells.num_rows}{planned} cells, {self.failed.num_rows} failed"

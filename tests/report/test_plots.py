@@ -125,7 +125,7 @@ class TestRelearning:
         assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["relearn", "relearn r=8"]
 
     def test_no_two_methods_look_the_same(self):
-        styles = plots._styles(["none", "retrain", *(f"m{i}" for i in range(28))])
+        styles = plots.styles_of(["none", "retrain", *(f"m{i}" for i in range(28))])
         assert len({(s["color"], s["marker"], str(s["linestyle"])) for s in styles.values()}) == 30
 
     @pytest.mark.parametrize(
