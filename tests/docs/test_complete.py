@@ -92,9 +92,10 @@ def test_a_metric_whose_formula_is_not_described_is_named(undocumented):
 
 def test_a_page_about_nothing_is_named(undocumented, tmp_path):
     for kind, entries in Registry().kinds.items():
-        (tmp_path / "docs" / f"{kind}s").mkdir(parents=True)
+        folder = tmp_path / "docs" / Kind(kind).plural
+        folder.mkdir(parents=True)
         for name in entries:
-            (tmp_path / "docs" / f"{kind}s" / f"{name}.md").touch()
+            (folder / f"{name}.md").touch()
     (tmp_path / "docs" / "attacks" / "charm.md").touch()
     assert undocumented(Registry(), docs=tmp_path / "docs") == [
         "docs/attacks/charm.md is about no attack there is; delete or rename it."
