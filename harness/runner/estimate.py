@@ -162,8 +162,13 @@ def _of_group(
     unlearning = 0.0
     if first.stage != EVALUATION:  # it is there, and unlearning is done again for what is not
         unlearning = of(Cell("", first.seed, EVALUATION)) or 0.0
+    attacked = {(cell.attack, cell.variant, cell.seed) for cell in group.cells if cell.stage == ATTACK}
     for cell in group.cells:
         found = of(cell)
+        setting = cell.attack, cell.variant, cell.seed
+        if found is not None and cell.attack and setting not in attacked:
+            attacked.add(setting)  # made again for the first analysis of what it makes of the model
+            found += of(Cell("", cell.seed, ATTACK, cell.attack, cell.variant)) or 0.0
         yield cell.key, found if found is None or cell is not first else found + unlearning
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.names import ATTACK, EVALUATION, SMOLLM2, TINY, UTILITY
+from harness.core.names import ANALYSIS, ATTACK, EVALUATION, SMOLLM2, TINY, UTILITY
 from harness.engine.source import Source
 from harness.plugins.registry import Registry
 from harness.runner.estimate import LONG, MANY, TARGET, Estimate, Known, estimate, measured, shipped
 from harness.runner.plan import Cell, Group, Plan, Spec, Target
 
-STAGES = {"e": EVALUATION, "u": UTILITY, "a": ATTACK, "b": ATTACK}
+STAGES = {"e": EVALUATION, "u": UTILITY, "a": ATTACK, "b": ATTACK, "n": ANALYSIS, "m": ANALYSIS}
 """By the first letter of a cell's key."""
 
 
@@ -20,7 +20,10 @@ def spec(kind, name):
 
 def cell(key):
     attack = spec("attack", f"attack-{key[0]}") if STAGES[key[0]] == ATTACK else None
-    return Cell(key, 0, STAGES[key[0]], attack, "p=1" if attack else "")
+    if key[0] == "m":  # of the model after the attack `a`
+        attack = spec("attack", "attack-a")
+    analysis = spec("analysis", "gap") if STAGES[key[0]] == ANALYSIS else None
+    return Cell(key, 0, STAGES[key[0]], attack, "p=1" if attack else "", analysis=analysis)
 
 
 def plan(*groups):
@@ -48,6 +51,7 @@ def plan(*groups):
 def row(key, seconds, method="mine", **changes):
     """A measured cell."""
     attack = f"attack-{key[0]}" if STAGES.get(key[0]) == ATTACK else "none"
+    attack = "attack-a" if key[0] == "m" else attack
     plain = {
         "benchmark": "world",
         "model": "big",
@@ -56,6 +60,7 @@ def row(key, seconds, method="mine", **changes):
         "method": method,
         "attack": attack,
         "variant": "p=1" if attack != "none" else "",
+        "analysis": "gap" if STAGES.get(key[0]) == ANALYSIS else "",
         "status": "ok",
         "seconds": seconds,
     }
@@ -100,6 +105,14 @@ def test_what_is_done_takes_no_time_and_unlearning_is_done_again_for_the_rest():
     whole = plan(("mine", ["e1", "a1", "b1"]))
     assert seconds_of(whole, rows, done=["e1"]).cells == {"a1": 23.0, "b1": 1.0}
     assert seconds_of(whole, rows, done=["e1", "a1", "b1"]) == Estimate({}, [], 1, 0.0)
+
+
+def test_an_analysis_after_an_attack_that_is_there_already_bears_the_attack_again():
+    rows = [row("e1", 20.0), row("a1", 3.0), row("n1", 0.5), row("m1", 0.25)]
+    whole = plan(("mine", ["e1", "n1", "a1", "m1", "m2"]))
+    assert seconds_of(whole, rows).cells == {"e1": 20.0, "n1": 0.5, "a1": 3.0, "m1": 0.25, "m2": 0.25}
+    left = seconds_of(whole, rows, done=["e1", "n1", "a1"]).cells
+    assert left == {"m1": 23.25, "m2": 0.25}
 
 
 def test_workers_share_the_models_and_then_the_groups():

@@ -80,7 +80,7 @@ def test_settings_win_one_by_one(file):
     [
         (
             "sedes: 3",
-            "FILE: There is no option named 'sedes'. Did you mean 'seeds'? There are: any_source, attacks, ",
+            "FILE: There is no option named 'sedes'. Did you mean 'seeds'? There are: analyses, any_source, ",
         ),
         ("seeds: three", "FILE: seeds: three: it must be a whole number from 1 to 1000."),
         ("seeds: true", "FILE: seeds: True: it must be a whole number from 1 to 1000."),
