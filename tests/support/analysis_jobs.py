@@ -6,31 +6,9 @@ import copy
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import harness
-from harness.core.benchmark import Plugin
-from harness.core.config import Config
 from harness.engine import job
 from harness.errors import HarnessError
 from harness.model import models
-
-try:
-    from harness import Analysis
-except ImportError:  # the kind is made elsewhere; this is what is agreed on
-
-    class Analysis(Plugin):
-        attacked = False
-        Config = type("AnalysisConfig", (Config,), {})
-
-    @dataclass(frozen=True, slots=True)
-    class Finding:
-        figure: str
-        series: str
-        value: float
-        x: float | None = None
-        layer: int | None = None
-        module: str | None = None
-
-    harness.Analysis, harness.AnalysisConfig, harness.Finding = Analysis, Analysis.Config, Finding
 
 
 @dataclass
