@@ -30,7 +30,7 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
     Raises StoreError for a cell that a plain run of this version does not make.
     """
     from .. import api
-    from ..leaderboard.again import draw, numbers
+    from ..leaderboard.again import numbers, sample
     from ..leaderboard.versions import together
     from ..runner.options import RunOptions
     from ..store.decided import identity_of
@@ -42,7 +42,7 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
     rows = together(tables(kept)[0].to_pylist())
     folder = Path(tempfile.mkdtemp(prefix="harness-"))
     fine = True
-    for row in draw(rows, count, seed):
+    for row in sample(rows, count, seed):
         say(f"drawn with --seed {seed}: {cell_name(row)}")
         options = RunOptions.of(
             {**_asked(row), "results": folder / "results", "cache": cache or folder / "cache"}
@@ -64,11 +64,13 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
     return fine
 
 
-def _said(found: Sequence[Number]) -> bool:
+def _said(compared: Sequence[Number]) -> bool:
     """Say how many numbers came out as they are kept, and which did not; whether none left its interval."""
-    moved = sorted((number for number in found if number.moved > SAME), key=lambda number: -number.moved)
-    outside = [number for number in found if not number.agrees]
-    say(f"{len(found)} numbers: {len(found) - len(moved)} are as they are kept, {len(outside)} disagree.")
+    moved = sorted((number for number in compared if number.moved > SAME), key=lambda number: -number.moved)
+    outside = [number for number in compared if not number.agrees]
+    say(
+        f"{len(compared)} numbers: {len(compared) - len(moved)} are as they are kept, {len(outside)} disagree."
+    )
     for number in dict.fromkeys([*outside, *moved[:MOST]]):
         made = "not measured" if number.made is None else f"{number.made:.4g}"
         interval = (

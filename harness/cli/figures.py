@@ -40,17 +40,17 @@ def figures(
     note(f"{written} pictures, each as {' and '.join(FORMATS)}, in {out}.")
 
 
-def pictures(found: Tables) -> Iterator[tuple[str, Figure]]:
+def pictures(tables: Tables) -> Iterator[tuple[str, Figure]]:
     """Every picture that results allow, each with a name."""
     from ..report import analysis_plots
 
-    for benchmark in dict.fromkeys(found.leaderboard["benchmark"].to_pylist()):
-        for name, draw in (("relearning", found.plot_relearning), ("tradeoff", found.plot_tradeoff)):
+    for benchmark in dict.fromkeys(tables.leaderboard["benchmark"].to_pylist()):
+        for name, draw in (("relearning", tables.plot_relearning), ("tradeoff", tables.plot_tradeoff)):
             try:
                 yield f"{benchmark}-{name}", draw(benchmark)
             except HarnessError as error:
                 say(f"Left out: {benchmark}-{name}: {error}", stderr=True)
-    yield from analysis_plots.every(analysis_plots.joined(found.cells, found.analyses))
+    yield from analysis_plots.every(analysis_plots.joined(tables.cells, tables.analyses))
 
 
 def keep(figure: Figure, out: Path, name: str) -> None:

@@ -38,7 +38,7 @@ class Number:
         return 0.0 if self.made is None else abs(self.made - self.kept)
 
 
-def draw(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+def sample(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
     """So many cells at random, of those that a run of one seed can make: the first, on the first target.
 
     Controls and lm-eval are left to the run's other parts. Raises StoreError where there are fewer.

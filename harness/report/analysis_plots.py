@@ -42,36 +42,36 @@ def joined(cells: pa.Table, analyses: pa.Table) -> list[Row]:
 
 
 def influence(
-    found: Sequence[Row], methods: Sequence[str] | str = "all", benchmark: str | None = None
+    findings: Sequence[Row], methods: Sequence[str] | str = "all", benchmark: str | None = None
 ) -> Figure:
     """D+ and D- summed over the top m units, a line for each method. Raises HarnessError without any."""
-    own = _of(found, "influence", benchmark)
-    chosen = _methods(own, methods)
+    mine = _of(findings, "influence", benchmark)
+    chosen = _methods(mine, methods)
     figure, axes = grid_of(len(SIGNS))
     looks = styles_of(chosen)
     for (series, title), axis in zip(SIGNS.items(), axes, strict=True):
         for method in chosen:
             rows = [
-                r for r in own if (r["method"], r["figure"], r["series"]) == (method, "cumulated", series)
+                r for r in mine if (r["method"], r["figure"], r["series"]) == (method, "cumulated", series)
             ]
             points = _means(rows, lambda row: row["x"])
             style = {**looks[method], "marker": ""}
             axis.plot(list(points), list(points.values()), label=picture(method), **style)
         axis.set(title=title, xlabel="units, by their own D", xscale="log")
     axes[0].set_ylabel("sum over the top units, in probability")
-    finish(figure, axes, f"{own[0]['benchmark']}: what unlearning did to units", "mean over seeds")
+    finish(figure, axes, f"{mine[0]['benchmark']}: what unlearning did to units", "mean over seeds")
     return figure
 
 
-def influence_map(found: Sequence[Row], method: str, benchmark: str | None = None) -> Figure:
+def influence_map(findings: Sequence[Row], method: str, benchmark: str | None = None) -> Figure:
     """D+ and D- of one method by linear map and layer, on one scale of colours."""
-    own = [row for row in _of(found, "influence", benchmark) if row["figure"] == "map"]
-    _methods(own, [method])
-    own = [row for row in own if row["method"] == method]
-    modules = list(dict.fromkeys(row["module"] for row in own))
-    layers = sorted({row["layer"] for row in own})
+    mine = [row for row in _of(findings, "influence", benchmark) if row["figure"] == "map"]
+    _methods(mine, [method])
+    mine = [row for row in mine if row["method"] == method]
+    modules = list(dict.fromkeys(row["module"] for row in mine))
+    layers = sorted({row["layer"] for row in mine})
     figure, axes = grid_of(len(SIGNS))
-    values = {series: _means([r for r in own if r["series"] == series], _place) for series in SIGNS}
+    values = {series: _means([r for r in mine if r["series"] == series], _place) for series in SIGNS}
     highest = max((value for each in values.values() for value in each.values()), default=0.0)
     for (series, title), axis in zip(SIGNS.items(), axes, strict=True):
         squares = [[values[series].get((module, layer), 0.0) for layer in layers] for module in modules]
@@ -81,40 +81,42 @@ def influence_map(found: Sequence[Row], method: str, benchmark: str | None = Non
         step = max(1, len(layers) // 10)
         axis.set_xticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
     figure.colorbar(shown, ax=axes, label="mean of the map's top 100 units")
-    figure.suptitle(picture(f"{own[0]['benchmark']}: where {method} changed influence"), fontsize="medium")
+    figure.suptitle(picture(f"{mine[0]['benchmark']}: where {method} changed influence"), fontsize="medium")
     return figure
 
 
-def lens(found: Sequence[Row], methods: Sequence[str] | str = "all", benchmark: str | None = None) -> Figure:
+def lens(
+    findings: Sequence[Row], methods: Sequence[str] | str = "all", benchmark: str | None = None
+) -> Figure:
     """Accuracy of the answer against a distractor at every layer, a panel for each method."""
-    own = [row for row in _of(found, "lens", benchmark) if row["figure"] == "accuracy"]
-    chosen = _methods(own, methods)
+    mine = [row for row in _of(findings, "lens", benchmark) if row["figure"] == "accuracy"]
+    chosen = _methods(mine, methods)
     figure, axes = grid_of(len(chosen))
     for method, axis in zip(chosen, axes, strict=True):
         for series, style in LINES.items():
-            rows = [row for row in own if (row["method"], row["series"]) == (method, series)]
+            rows = [row for row in mine if (row["method"], row["series"]) == (method, series)]
             points = _means(rows, lambda row: row["layer"])
             axis.plot(list(points), list(points.values()), label=series, **style)
-        chance_line(axis, {row["value"] for row in own if row["series"] == "chance"})
+        chance_line(axis, {row["value"] for row in mine if row["series"] == "chance"})
         axis.set(title=picture(method), xlabel="layer", ylim=(0, 1.02))
     axes[0].set_ylabel("answer likelier than a distractor")
-    finish(figure, axes, f"{own[0]['benchmark']}: where the answer is read", "mean over seeds")
+    finish(figure, axes, f"{mine[0]['benchmark']}: where the answer is read", "mean over seeds")
     return figure
 
 
 def stability(
-    found: Sequence[Row], method: str, attack: str | None = None, benchmark: str | None = None
+    findings: Sequence[Row], method: str, attack: str | None = None, benchmark: str | None = None
 ) -> Figure:
     """Attributions of units before an attack against those after it, of one method under one attack."""
-    own = [row for row in _of(found, "stability", benchmark) if row["method"] == method]
-    if not own:
-        raise HarnessError(unknown("method with a finding of 'stability' named", method, _names(found)))
-    attacks = sorted({_attack(row) for row in own})
+    mine = [row for row in _of(findings, "stability", benchmark) if row["method"] == method]
+    if not mine:
+        raise HarnessError(unknown("method with a finding of 'stability' named", method, _names(findings)))
+    attacks = sorted({_attack(row) for row in mine})
     if attack is None and len(attacks) > 1:
         raise ConfigError(f"Say which attack to draw, by attack='NAME'. There are: {', '.join(attacks)}.")
     if attack is not None and attack not in attacks:
         raise HarnessError(unknown("attack with a finding of 'stability' named", attack, attacks))
-    rows = [row for row in own if _attack(row) == (attack or attacks[0])]
+    rows = [row for row in mine if _attack(row) == (attack or attacks[0])]
     figure, [axis] = grid_of(1)
     for series, colour in (("positive", COLOURS[0]), ("negative", COLOURS[1])):
         points = [(r["x"], r["value"]) for r in rows if (r["figure"], r["series"]) == ("scatter", series)]
@@ -132,37 +134,40 @@ def stability(
     return figure
 
 
-def every(found: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
+def every(findings: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
     """All pictures that these findings allow, each with a name for its file."""
-    for benchmark in dict.fromkeys(row["benchmark"] for row in found):
-        own = [row for row in found if row["benchmark"] == benchmark]
-        there = {row["analysis"] for row in own}
+    for benchmark in dict.fromkeys(row["benchmark"] for row in findings):
+        mine = [row for row in findings if row["benchmark"] == benchmark]
+        there = {row["analysis"] for row in mine}
         if "influence" in there:
-            yield f"{benchmark}-influence", influence(own)
-            for method in _names(row for row in own if row["figure"] == "map"):
-                yield f"{benchmark}-influence-map-{method}", influence_map(own, method)
+            yield f"{benchmark}-influence", influence(mine)
+            for method in _names(row for row in mine if row["figure"] == "map"):
+                yield f"{benchmark}-influence-map-{method}", influence_map(mine, method)
         if "lens" in there:
-            yield f"{benchmark}-lens", lens(own)
-        moved = [row for row in own if row["analysis"] == "stability"]
+            yield f"{benchmark}-lens", lens(mine)
+        moved = [row for row in mine if row["analysis"] == "stability"]
         for method, attack in dict.fromkeys((row["method"], _attack(row)) for row in moved):
-            yield f"{benchmark}-stability-{method}-{attack.replace(' ', '-')}", stability(own, method, attack)
+            yield (
+                f"{benchmark}-stability-{method}-{attack.replace(' ', '-')}",
+                stability(mine, method, attack),
+            )
 
 
-def _of(found: Sequence[Row], analysis: str, benchmark: str | None) -> list[Row]:
+def _of(findings: Sequence[Row], analysis: str, benchmark: str | None) -> list[Row]:
     """What one analysis found on one benchmark. Raises HarnessError where it was not run."""
-    own = [row for row in found if row["analysis"] == analysis]
-    if not own:
+    mine = [row for row in findings if row["analysis"] == analysis]
+    if not mine:
         raise HarnessError(
             f"Nothing of the analysis '{analysis}' is in these results: run with it in --analyses."
         )
-    chosen = the_one(list(dict.fromkeys(row["benchmark"] for row in own)), benchmark)
-    return [row for row in own if row["benchmark"] == chosen]
+    chosen = the_one(list(dict.fromkeys(row["benchmark"] for row in mine)), benchmark)
+    return [row for row in mine if row["benchmark"] == chosen]
 
 
-def _methods(own: Sequence[Row], methods: Sequence[str] | str) -> list[str]:
+def _methods(mine: Sequence[Row], methods: Sequence[str] | str) -> list[str]:
     """The methods to draw. Raises HarnessError for one that was not analysed."""
     requested = methods.split(",") if isinstance(methods, str) else list(methods)
-    there = _names(own)
+    there = _names(mine)
     for name in requested:
         if name not in (*there, "all"):
             raise HarnessError(unknown("method with such a finding named", name, there))
