@@ -68,9 +68,8 @@ def _said(compared: Sequence[Number]) -> bool:
     """Say how many numbers came out as they are kept, and which did not; whether none left its interval."""
     moved = sorted((number for number in compared if number.moved > SAME), key=lambda number: -number.moved)
     outside = [number for number in compared if not number.agrees]
-    say(
-        f"{len(compared)} numbers: {len(compared) - len(moved)} are as they are kept, {len(outside)} disagree."
-    )
+    same = len(compared) - len(moved)
+    say(f"{len(compared)} numbers: {same} are as they are kept, {len(outside)} disagree.")
     for number in dict.fromkeys([*outside, *moved[:MOST]]):
         made = "not measured" if number.made is None else f"{number.made:.4g}"
         interval = (
