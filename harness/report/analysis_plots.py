@@ -99,6 +99,7 @@ def lens(
             axis.plot(list(points), list(points.values()), label=series, **style)
         chance_line(axis, {row["value"] for row in mine if row["series"] == "chance"})
         axis.set(title=picture(method), xlabel="layer", ylim=(0, 1.02))
+        axis.locator_params(axis="x", integer=True)
     axes[0].set_ylabel("answer likelier than a distractor")
     finish(figure, axes, f"{mine[0]['benchmark']}: where the answer is read", "mean over seeds")
     return figure
@@ -127,6 +128,7 @@ def stability(
         axis.scatter(
             [x for x, _ in points], [y for _, y in points], s=9, color=colour, alpha=0.6, label=label
         )
+    axis.ticklabel_format(scilimits=(-2, 3))
     axis.axline((0, 0), slope=1, color="0.7", linewidth=0.8, zorder=0)
     axis.set(xlabel="attribution after unlearning", ylabel="attribution after the attack")
     title = f"{rows[0]['benchmark']}: {method} under {_attack(rows[0])}"
