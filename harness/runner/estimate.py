@@ -53,7 +53,8 @@ class Work(NamedTuple):
     def of_row(cls, row: Mapping[str, Any]) -> Self:
         """The work behind a row of a leaderboard."""
         before = row["attack"] == NO_ATTACK
-        of = {"stage": EVALUATION if before else ATTACK, "variant": row["variant"] or ""}
+        stage = EVALUATION if before else ATTACK
+        of = {"stage": stage, "variant": row["variant"] or "", "analysis": ""}
         return cls.of({**row, **of, "method": row["method"] if before else ""})
 
 

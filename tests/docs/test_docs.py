@@ -124,12 +124,13 @@ PLUGINS = [(kind, name) for kind, entries in Registry().kinds.items() for name, 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
 def test_every_plugin_has_a_page_with_its_settings(kind, name, pages):
-    page = pages[f"{kind}s/{name}.html"]
+    folder = Kind(kind).plural
+    page = pages[f"{folder}/{name}.html"]
     cls = Registry().kinds[kind][name].load()
     missing = [s for s in settings_of(cls) if f"{name}.{s}" not in page.text]
     assert missing == []
     assert page.text.count(f"{name}.html") == 0
-    assert any(link.endswith(f"{name}.html") for link in pages[f"{kind}s/index.html"].links)
+    assert any(link.endswith(f"{name}.html") for link in pages[f"{folder}/index.html"].links)
 
 
 METHODS = [name for kind, name in PLUGINS if kind == "method"]

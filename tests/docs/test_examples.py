@@ -134,6 +134,20 @@ def test_the_attack_of_the_how_to_shows_some_facts_and_scores_the_others(world):
     assert ['"n_scored": 5' in c["notes"] or '"n_scored":5' in c["notes"] for c in cells].count(True) == 1
 
 
+def test_the_analysis_of_the_how_to_reads_both_models(world):
+    options = ["--plugin", EXAMPLES / "first_token.py", "--analyses", "first-token"]
+    ended = world.run("none", "none", "stub", *options, seeds=1, controls=False)
+    assert ended.code == 0, ended.err
+    [cell] = rows(world.path(), stage="analysis")
+    assert (cell["analysis"], cell["status"]) == ("first-token", "ok")
+    found = {row["series"]: row["value"] for row in harness.load(world.path()).analyses.to_pylist()}
+    assert found["forget original"] == found["forget unlearned"]  # `none` changes nothing
+    assert found.keys() == {
+        f"{part} {which}" for part in ("forget", "retain") for which in ("original", "unlearned")
+    }
+    assert all(0 <= value <= 1 for value in found.values())
+
+
 # --- data
 
 
@@ -224,7 +238,7 @@ def run_example(name: str, folder: Path) -> str:
 TESTED = {
     *("bounded", "my_package", "forget_shots", "my_tofu", "from_python"),
     *("parquet_columns", "parquet_cells", "parquet_pandas", "parquet_duckdb", "parquet_polars"),
-    *("not_ranked", "unlearning_curve"),
+    *("not_ranked", "unlearning_curve", "first_token"),
     *("anchored", "smoothed", "projected", "negation", "phrases", "telegrams"),
 }
 """Examples that a test runs, of this file or of test_howtos.py."""

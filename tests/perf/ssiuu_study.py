@@ -135,7 +135,7 @@ def read(directories: list[Path]) -> dict[str, Found]:
             if row["status"] != "ok":
                 print(f"failed: {row['method']} seed {row['seed']} {row['stage']}: {row['error_message']}")
                 continue
-            metrics, samples = (table.to_pylist() for table in store.numbers(key))
+            metrics, samples, _ = (table.to_pylist() for table in store.numbers(key))
             method, notes = found[row["method"]], json.loads(row["notes"])
             if row["stage"] == "evaluation":
                 final = {(m["split"], m["metric"]): m["value"] for m in metrics if m["step"] is None}

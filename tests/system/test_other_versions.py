@@ -21,9 +21,9 @@ def made_by_another_engine(results):
         (row,) = cell.row.to_pylist()
         row["engine"] = OTHER
         row["key"] = key_of(row)
-        tables = [_under(table, row["key"]) for table in (cell.metrics, cell.samples)]
+        tables = [_under(table, row["key"]) for table in (cell.metrics, cell.samples, cell.analyses)]
         row["content"] = integrity.digest(row, *(table.to_pydict() for table in tables))
-        for name, table in zip(("metrics", "samples"), tables, strict=True):
+        for name, table in zip(("metrics", "samples"), tables[:2], strict=True):
             pq.write_table(table, results / name / f"{row['key']}.parquet")
             (results / name / f"{key}.parquet").unlink()
         pq.write_table(
