@@ -1,8 +1,6 @@
 """Steps: does an attack walk back the way that unlearning came?"""
 
-from harness import Analysis, Finding, outputs
-
-from .weights import double
+from harness import Analysis, Finding, losses, outputs
 
 
 class Steps(Analysis):
@@ -36,7 +34,7 @@ class Steps(Analysis):
 
 def products(original, unlearned, attacked):
     """<U, V>, <U, U> and <V, V>."""
-    original, unlearned, attacked = double(original), double(unlearned), double(attacked)
+    original, unlearned, attacked = losses.double(original), losses.double(unlearned), losses.double(attacked)
     u, v = unlearned - original, attacked - unlearned
     return [(a * b).sum().item() for a, b in ((u, v), (u, u), (v, v))]
 

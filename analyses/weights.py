@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from harness import Analysis, Finding, outputs
+from harness import Analysis, Finding, losses, outputs
 
 
 class WeightChange(Analysis):
@@ -30,8 +30,8 @@ class WeightChange(Analysis):
         old, new = job.weights("original"), job.weights("unlearned")
         attention = matrices = 0.0
         for output in outputs.linear_outputs(job.model):
-            before = double(output.matrix(old))
-            change = double(output.matrix(new)) - before
+            before = losses.double(output.matrix(old))
+            change = losses.double(output.matrix(new)) - before
             of_map = partial(Finding, layer=output.layer, module=output.module)
             squared, size = change.square().sum().item(), before.square().sum().item()
             yield of_map("change", "", squared**0.5)
@@ -42,18 +42,13 @@ class WeightChange(Analysis):
             matrices += squared
             attention += squared if output.module in outputs.ATTENTION else 0.0
         total = sum(
-            (double(new[name]) - double(old[name])).square().sum().item()
+            (losses.double(new[name]) - losses.double(old[name])).square().sum().item()
             for name, _ in job.model.named_parameters()
         )
         if matrices > 0:
             yield Finding("attention", "", attention / matrices)
         if total > 0:
             yield Finding("matrices", "", min(1.0, matrices / total))
-
-
-def double(tensor):
-    """In float64, which Apple's GPUs lack."""
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def largest(matrix):

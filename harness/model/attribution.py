@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..core.batch import TokenBatch
 from ..errors import ModelError
-from .losses import full_precision, nll
+from .losses import double, full_precision, nll
 from .outputs import LinearOutput, linear_outputs
 
 
@@ -94,7 +94,7 @@ def _extremes(
         if missing := [linear for linear in linears if linear not in found]:
             raise ModelError(f"{len(missing)} linear maps of {type(model).__name__}'s layers did not run.")
         gradients = torch.autograd.grad(-losses.sum(), [found[linear] for linear in linears])
-    probability = torch.exp(-_double(losses.detach()))[:, None]
+    probability = torch.exp(-double(losses.detach()))[:, None]
     outside = ~texts.attention_mask[..., None].bool()
     outside[:, -1] = True
     for linear, gradient in zip(linears, gradients, strict=True):
@@ -102,17 +102,12 @@ def _extremes(
         # P is positive, so the extremes of A are those of the product, times P.
         highest = product.masked_fill(outside, -torch.inf).amax(dim=1)
         lowest = product.masked_fill(outside, torch.inf).amin(dim=1)
-        yield _double(highest) * probability, _double(lowest) * probability
+        yield double(highest) * probability, double(lowest) * probability
 
 
 def _summed(highest: Tensor, lowest: Tensor) -> Tensor:
     """Sums over texts (3, units): of the maximum, of its positive part, of the minimum."""
     return torch.stack([highest.sum(dim=0), highest.clamp(min=0).sum(dim=0), lowest.sum(dim=0)])
-
-
-def _double(tensor: Tensor) -> Tensor:
-    """In float64, which Apple's GPUs lack."""
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 @contextmanager

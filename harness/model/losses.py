@@ -35,6 +35,11 @@ def full_precision(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
+def double(tensor: Tensor) -> Tensor:
+    """In float64, on the CPU where the device lacks it (Apple's GPUs)."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
 def nll(model: nn.Module, texts: TokenBatch) -> Tensor:
     """NLL_sum (B,) in nats: sum over answer tokens of -log pi(y_t | x, y_<t), in float32 or better."""
     return nll_of(*answer_logits(model, texts))
