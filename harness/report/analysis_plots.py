@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..core.names import NO_ATTACK
 from ..errors import ConfigError, HarnessError, unknown
 from .escape import picture
-from .plots import COLOURS, chance_line, finish, grid_of, styles_of, the_one
+from .plots import COLOURS, chance_line, finish, grid_of, methods_of, styles_of, the_one
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,12 +167,7 @@ def _of(findings: Sequence[Row], analysis: str, benchmark: str | None) -> list[R
 
 def _methods(mine: Sequence[Row], methods: Sequence[str] | str) -> list[str]:
     """The methods to draw. Raises HarnessError for one that was not analysed."""
-    requested = methods.split(",") if isinstance(methods, str) else list(methods)
-    there = _names(mine)
-    for name in requested:
-        if name not in (*there, "all"):
-            raise HarnessError(unknown("method with such a finding named", name, there))
-    return [name for name in there if "all" in requested or name in requested]
+    return methods_of(_names(mine), methods, "method with such a finding named")
 
 
 def _names(rows: Iterable[Row]) -> list[str]:
@@ -181,7 +175,7 @@ def _names(rows: Iterable[Row]) -> list[str]:
 
 
 def _attack(row: Row) -> str:
-    return " ".join(filter(None, (row["attack"], row["variant"]))) if row["attack"] != NO_ATTACK else ""
+    return " ".join(filter(None, (row["attack"], row["variant"])))
 
 
 def _place(row: Row) -> tuple[str, int]:

@@ -76,13 +76,8 @@ def relearning(
     if attack is not None and attack not in attacks:
         raise HarnessError(unknown("attack with a curve named", attack, attacks))
     labels = list(dict.fromkeys(method for _, method in curves))
-    requested = methods.split(",") if isinstance(methods, str) else list(methods)
-    for name in requested:
-        if name not in (*labels, "all"):
-            raise HarnessError(unknown("method with a curve named", name, labels))
-    styles = styles_of(
-        [label for label in labels if "all" in requested or label in (*requested, *REFERENCES)]
-    )
+    drawn = methods_of(labels, methods, "method with a curve named")
+    styles = styles_of([label for label in labels if label in (*drawn, *REFERENCES)])
     faint = 0.15 if len(styles) <= 6 else 0.05  # many bands would hide the lines
     panels = [attack] if attack else attacks
     figure, axes = grid_of(len(panels))
@@ -154,6 +149,15 @@ def the_one(there: Sequence[str], requested: str | None) -> str:
         names = ", ".join(sorted(there)) or "none"
         raise ConfigError(f"Say which benchmark to draw, by benchmark='NAME'. There are: {names}.")
     return requested or there[0]
+
+
+def methods_of(there: Sequence[str], methods: Sequence[str] | str, what: str) -> list[str]:
+    """Those of ``there`` that are asked for. Raises HarnessError for another, which ``what`` names."""
+    requested = methods.split(",") if isinstance(methods, str) else list(methods)
+    for name in requested:
+        if name not in (*there, "all"):
+            raise HarnessError(unknown(what, name, there))
+    return [name for name in there if "all" in requested or name in requested]
 
 
 def styles_of(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
