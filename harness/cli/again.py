@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from ..core.frame import FRAMES
 from ..errors import StoreError
 from ..report.console import say
@@ -38,8 +41,8 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
     from ..store.schema import cell_name
     from ..store.store import tables
 
-    kept = stores(results)
-    rows = together(tables(kept)[0].to_pylist())
+    cells, metrics, _ = tables(stores(results))
+    rows = together(cells.to_pylist())
     folder = Path(tempfile.mkdtemp(prefix="harness-"))
     fine = True
     for row in sample(rows, count, seed):
@@ -54,9 +57,11 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
                 f"{cell_name(row)} was made with settings or data that a plain run does not have, so its row "
                 "alone does not make it again: run it with them, and compare by `harness leaderboard check`."
             )
-        store = next(store for store in kept if row["key"] in store.statuses())
-        values = (each for each in made.metrics.to_pylist() if each["key"] in again)
-        fine = _said(numbers(store.numbers(row["key"])[0].to_pylist(), [*values])) and fine
+        kept, values = (
+            table.filter(pc.is_in(table["key"], pa.array(keys))).to_pylist()
+            for table, keys in ((metrics, [row["key"]]), (made.metrics, again))
+        )
+        fine = _said(numbers(kept, values)) and fine
     if fine:
         shutil.rmtree(folder)
     else:
@@ -81,12 +86,14 @@ def _said(compared: Sequence[Number]) -> bool:
 
 def _asked(row: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run that makes this cell, and whatever it hangs on."""
+    from ..leaderboard.subset import Run
+
     frame = json.loads(row["notes"]).get("frame")
-    attack = ":".join(filter(None, (row["attack"], row["variant"])))
+    run = Run.of(row)
     return {
-        "methods": [row["method"]],
-        "attacks": [attack],
-        "benchmarks": [row["benchmark"]],
+        "methods": [run.method],
+        "attacks": [run.attack],
+        "benchmarks": [run.benchmark],
         "model": row["model"],
         "dtype": row["dtype"],
         "frame": frame if frame in FRAMES else "auto",
@@ -98,11 +105,11 @@ def _asked(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def at_cpu_pace(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows with the seconds that they take on a CPU: budgets are for one, and some were made on a GPU."""
-    from ..runner.estimate import Work, shipped
+    from ..runner.estimate import Work, seconds_of, shipped
 
-    known = shipped()
+    known = [shipped()]
     return [
-        {**row, "seconds": max(row["seconds"], known.seconds(Work.of_row(row)) or 0.0)}
+        {**row, "seconds": max(row["seconds"], seconds_of(Work.of_row(row), known) or 0.0)}
         if row["seconds"]
         else dict(row)
         for row in rows

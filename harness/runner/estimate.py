@@ -75,10 +75,6 @@ class Known:
                 taken[work._replace(method="")].append(float(row["seconds"]))
         self.means = {work: fmean(seconds) for work, seconds in taken.items()}
 
-    def seconds(self, work: Work) -> float | None:
-        """What it takes, by this method or else by the mean of all; None where nobody knows."""
-        return self.means.get(work, self.means.get(work._replace(method="")))
-
 
 def shipped() -> Known:
     """What cells of the models of the committed leaderboards take."""
@@ -115,6 +111,15 @@ class Estimate:
         return self.seconds > LONG or self.unknown > MANY
 
 
+def seconds_of(work: Work, known: Sequence[Known]) -> float | None:
+    """What it takes, by its method and else by the mean of all; the first of ``known`` says most."""
+    for asked in (work, work._replace(method="")):
+        for of in known:
+            if (found := of.means.get(asked)) is not None:
+                return found
+    return None
+
+
 def estimate(
     plan: Plan,
     model: str,
@@ -129,11 +134,7 @@ def estimate(
     """
 
     def seconds(work: Work) -> float | None:
-        for asked in (work, work._replace(method="")):
-            for of in known:
-                if (found := of.means.get(asked)) is not None:
-                    return found
-        return None
+        return seconds_of(work, known)
 
     cells: dict[str, float | None] = {}
     loads = []
