@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from ..core import jobs
 from ..core.base import Analysis
 from ..core.jobs import Which
-from ..core.types import Fact, Finding, Outcome
+from ..core.types import Finding, Outcome
 from ..errors import HarnessError
 from ..model import models
 from .evaluation import facts_about
 from .integrity import Tampered
-from .job import Job
+from .job import FactsJob
 from .under_test import ModelUnderTest
 
 READ_ONLY = "An analysis reads weights: take a clone of what it changes."
@@ -46,7 +46,7 @@ class Kept:
 
 
 @dataclass
-class AnalysisJob(Job, jobs.AnalysisJob):
+class AnalysisJob(FactsJob, jobs.AnalysisJob):
     """The models to compare, shown by the module of the subject, which owns no weights meanwhile."""
 
     axis = "analysis"
@@ -56,14 +56,6 @@ class AnalysisJob(Job, jobs.AnalysisJob):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._current: Which = "unlearned"
-
-    @property
-    def forget(self) -> tuple[Fact, ...]:
-        return self.subject.splits["forget"]
-
-    @property
-    def retain(self) -> tuple[Fact, ...]:
-        return self.subject.splits["retain"]
 
     def original(self) -> AbstractContextManager[nn.Module]:
         return self._showing("original")

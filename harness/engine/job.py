@@ -84,6 +84,18 @@ class Job(jobs.Job):
         self.subject.advance(what, done, total, self.forget_score_now)
 
 
+class FactsJob(Job):
+    """One that sees all facts to forget and to keep; an attack is handed the splits that it reads."""
+
+    @property
+    def forget(self) -> tuple[Fact, ...]:
+        return self.subject.splits["forget"]
+
+    @property
+    def retain(self) -> tuple[Fact, ...]:
+        return self.subject.splits["retain"]
+
+
 @dataclass(frozen=True)
 class Training:
     """How a job trains at a learning rate: on which steps, which parameters, by which loss and optimiser.

@@ -19,14 +19,14 @@ from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError, ModelError
 from ..model import loading, models
 from ..model.steps import forget_steps
-from .job import Job, Training
+from .job import FactsJob, Training
 from .note import check
 from .rates import RateSearch
 from .under_test import ModelUnderTest
 
 
 @dataclass
-class UnlearningJob(Job, jobs.UnlearningJob):
+class UnlearningJob(FactsJob, jobs.UnlearningJob):
     """The original model with the facts to forget and to keep, and how far a method has come."""
 
     axis = "init"
@@ -38,14 +38,6 @@ class UnlearningJob(Job, jobs.UnlearningJob):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.original = models.snapshot(self.model)
-
-    @property
-    def forget(self) -> tuple[Fact, ...]:
-        return self.subject.splits["forget"]
-
-    @property
-    def retain(self) -> tuple[Fact, ...]:
-        return self.subject.splits["retain"]
 
     @property
     def threshold(self) -> float:
