@@ -16,5 +16,11 @@ analysis. The metrics of lm-eval's tasks have the split ``utility``, too."""
 NO_ATTACK = "none"
 """The attack of cells and rows that attack nothing, and in a selection no plugin at all."""
 
+UTILITY_METRIC = ("all", "utility")
+"""Split and metric of what a method left of the model: what a benchmark's ``aggregates`` call so."""
+
+GRADIENT = "gradient"
+"""Note of a cell: by aggregate, split and metric, how the aggregate moves with the metric's mean."""
+
 SCORE = "utility_lm_eval"
 """lm-eval's aggregate: mean over the tasks asked for of the accuracy or exact match of each; in [0, 1]."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from ..core.types import Metric, Outcome
+from ..core.benchmark import Benchmark
+from ..core.names import GRADIENT, UTILITY_METRIC
+from ..core.types import Metric, Outcome, Sample
 from ..model import models
 from ..scoring.metrics import summarise
 from .under_test import ModelUnderTest
+
+SHIFT = 1e-6
+"""By which a mean is moved, to see how an aggregate follows."""
 
 
 def evaluate(subject: ModelUnderTest) -> Outcome:
@@ -20,9 +26,32 @@ def evaluate(subject: ModelUnderTest) -> Outcome:
         values |= subject.benchmark.against_twin(samples, subject.twin)
     metrics += [Metric("all", name, value) for name, value in values.items()]
     notes = {**facts_about(subject), "n_scored": len(subject.splits["forget"])}
+    _, utility = UTILITY_METRIC
+    if utility in values:
+        notes[GRADIENT] = {utility: gradient(subject.benchmark, samples, utility)}
     if lacking := not_computed(subject, metrics):
         notes["not_computed"] = lacking
     return Outcome(metrics, samples, notes)
+
+
+def gradient(benchmark: Benchmark, samples: Sequence[Sample], name: str) -> dict[str, dict[str, float]]:
+    """By split and metric, d ``name`` / d mean of that metric over its facts, where it is not 0.
+
+    An aggregate is no mean over facts, so this is what its interval follows from (delta method). Each mean is
+    moved upwards, by its facts: an aggregate of a mean below 0 may not exist.
+    """
+    start = benchmark.aggregates(samples)[name]
+    moved: dict[str, dict[str, float]] = {}
+    for split, metric in dict.fromkeys((sample.split, sample.metric) for sample in samples):
+        shifted = [
+            replace(sample, value=sample.value + SHIFT)
+            if (sample.split, sample.metric) == (split, metric)
+            else sample
+            for sample in samples
+        ]
+        if slope := (benchmark.aggregates(shifted)[name] - start) / SHIFT:
+            moved.setdefault(split, {})[metric] = slope
+    return moved
 
 
 def not_computed(subject: ModelUnderTest, metrics: Sequence[Metric]) -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.names import CONTROLS, RETRAIN
-from .columns import UTILITY_METRIC, Estimate
-from .estimates import difference, estimate, mean, over_seeds
+from ..core.names import CONTROLS, RETRAIN, UTILITY_METRIC
+from .columns import Estimate
+from .estimates import difference, estimate, mean, over_facts_or_seeds
 from .groups import FORGET, Cell, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, TargetId
 
@@ -24,9 +24,9 @@ def before(
     elif forget[1] == unlearned.note("forget_metric"):
         columns |= _less(forgotten, unlearned.note("chance")).columns("above_twin")
     retain = unlearned.note("retain_metric")
-    kept = _retain(unlearned, (retain[0], retain[1])) if retain else Estimate(None)
+    kept = over_facts_or_seeds(unlearned, (retain[0], retain[1])) if retain else Estimate(None)
     columns |= kept.columns("retain_before")
-    columns |= over_seeds(unlearned, UTILITY_METRIC).columns("utility_before")
+    columns |= over_facts_or_seeds(unlearned, UTILITY_METRIC).columns("utility_before")
     return columns | {
         "threshold": mean(unlearned.notes("threshold")),
         "threshold_high": mean(
@@ -61,12 +61,6 @@ def highest_forgotten(cell: Cell) -> float | None:
 
 def _share_forgotten(unlearned: Seeds) -> float | None:
     return mean(float(known) for known in map(forgot, unlearned.values()) if known is not None)
-
-
-def _retain(unlearned: Seeds, retain: Measured) -> Estimate:
-    """With its interval over facts and seeds, or over seeds where it is no mean over facts."""
-    found = estimate(unlearned, retain)
-    return over_seeds(unlearned, retain) if found.low is None else found
 
 
 def _less(estimate: Estimate, level: float | None) -> Estimate:

@@ -16,7 +16,7 @@ from ..core.keys import key
 from ..core.names import CONTROLS, EVALUATION, ORIGINAL, UTILITY
 from .before import before
 from .columns import COLUMNS, EXACT, SCHEMA
-from .estimates import estimate, from_seeds, known, mean, over_seeds
+from .estimates import estimate, from_seeds, known, mean, over_facts_or_seeds
 from .evidence import Entry, gather
 from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
@@ -166,7 +166,7 @@ def _add_utility(row: Row, groups: Groups, target: TargetId, method: MethodId) -
     if which is None:
         return
     seeds, tasks = groups[which], which.attack.settings
-    row |= over_seeds(seeds.ok(), LM_EVAL).columns("lm_eval")
+    row |= over_facts_or_seeds(seeds.ok(), LM_EVAL).columns("lm_eval")
     row["lm_eval_original"] = mean(groups.control(which, ORIGINAL).finals(LM_EVAL))
     row["lm_eval_tasks"] = json.dumps({"engine": tasks.plugin, **json.loads(tasks.config)})
     failed = seeds.failed()

@@ -10,9 +10,6 @@ import pyarrow as pa
 EXACT = ("forget", "exact_match")
 """Split and metric of the column ``exact_match``; null for a benchmark that has no such metric."""
 
-UTILITY_METRIC = ("all", "utility")
-"""Split and metric of the column ``utility_before``: what a benchmark's ``aggregates`` call so."""
-
 
 class Estimate(NamedTuple):
     """A number with its 95 % interval: the columns ``name``, ``name_low`` and ``name_high`` of a row."""
@@ -41,8 +38,6 @@ Columns = dict[str, tuple[pa.DataType, str]]
 """By name, type and meaning."""
 
 FLOAT, INT, TEXT, BOOL = pa.float64(), pa.int64(), pa.string(), pa.bool_()
-
-OVER_SEEDS = "95 % interval over seeds"
 
 
 def estimate(name: str, says: str, interval: str = "95 % interval over facts and seeds") -> Columns:
@@ -103,11 +98,10 @@ COLUMNS: Columns = {
         "forget_before less the retrain twin's, by fact and seed; less chance where there is no twin",
     ),
     **estimate("retain_before", "the benchmark's retain metric after unlearning; mean over seeds"),
-    **estimate("utility_before", "the benchmark's utility after unlearning; mean over seeds", OVER_SEEDS),
+    **estimate("utility_before", "the benchmark's utility after unlearning; mean over seeds"),
     **estimate(
         "lm_eval",
         "mean over lm-eval tasks of acc_norm, acc or exact_match, before any attack, and over seeds",
-        OVER_SEEDS,
     ),
     "lm_eval_original": (FLOAT, "the same of the original model, on the same items"),
     "lm_eval_tasks": (TEXT, "lm-eval's version, the tasks with version, few-shot and items, the limit; JSON"),

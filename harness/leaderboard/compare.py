@@ -23,9 +23,9 @@ from typing import Any
 from scipy import stats
 
 from ..core.intervals import CONFIDENCE
-from ..core.names import EVALUATION, SCORE, UTILITY
+from ..core.names import EVALUATION, SCORE, UTILITY, UTILITY_METRIC
 from .board import signature
-from .columns import METHOD, NAMES, TARGET, UTILITY_METRIC, Estimate
+from .columns import METHOD, NAMES, TARGET, Estimate
 from .format import NOT_MEASURED, number
 from .groups import Groups
 from .labels import attack_label, method_label

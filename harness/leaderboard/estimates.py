@@ -47,6 +47,12 @@ def over_seeds(seeds: Seeds, measured: Measured) -> Estimate:
     return Estimate(mean(values), low, high)
 
 
+def over_facts_or_seeds(seeds: Seeds, measured: Measured) -> Estimate:
+    """With its interval over facts and seeds, or over seeds where it does not follow from facts."""
+    found = estimate(seeds, measured)
+    return over_seeds(seeds, measured) if found.low is None else found
+
+
 def difference(seeds: Seeds, others: Seeds, measured: Measured) -> Estimate:
     """Mean of the differences by fact and seed, of those that both have."""
     less, pairs = others.facts(measured), seeds.facts(measured)

@@ -15,7 +15,7 @@ from ..core.names import ANALYSIS, ATTACK, CONTROLS
 from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
-from . import invariants, stats
+from . import delta, invariants, stats
 from .identity import GroupId, MethodId, TargetId
 from .versions import one_code, started_at
 
@@ -44,7 +44,10 @@ class Cell:
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Rows of ``metrics`` with a step, of the forget set."""
     facts: dict[Measured, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    """The values of each fact, by its id: of the forget set, and of the split a method must keep."""
+    """The values of each fact, by its id: of the forget set, and of what says what a method kept.
+
+    Of an aggregate it is what a fact says of it (:mod:`.delta`).
+    """
     clusters: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """By split, what each of these facts is grouped by."""
 
@@ -229,12 +232,22 @@ def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) 
 def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
     """Give each cell the values of its forget facts, and of those by which it is seen what a method keeps."""
     kept = {tuple(pair) for cell in by_key.values() if (pair := cell.notes.get("retain_metric"))}
-    splits = {FORGET, *(split for split, _ in kept)}
+    slopes = {key: delta.slopes(cell.notes) for key, cell in by_key.items()}
+    parts = {key: {part for slope in own.values() for part in slope} for key, own in slopes.items()}
+    splits = {FORGET, *(split for of in (kept, *parts.values()) for split, _ in of)}
     samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
     names = ("key", "split", "metric", "fact_id", "value", "cluster")
     # Columns and not rows: there may be a million.
     columns = [column.to_pylist() for column in samples.select(names).columns]
     for key, split, metric, fact, value, cluster in zip(*columns, strict=True):
-        if (cell := by_key.get(key)) is not None and (split == FORGET or (split, metric) in kept):
+        if (cell := by_key.get(key)) is None:
+            continue
+        if split == FORGET or (split, metric) in kept or (split, metric) in parts[key]:
             cell.facts[split, metric][fact] = value
             cell.clusters[split][fact] = cluster or fact
+    for key, cell in by_key.items():
+        for aggregate, slope in slopes[key].items():
+            if (total := cell.value((ALL, aggregate))) is not None:
+                says = delta.of_facts(total, slope, cell.facts)
+                cell.facts[ALL, aggregate] = {"/".join(fact): value for fact, value in says.items()}
+                cell.clusters[ALL] |= {"/".join(fact): cell.clusters[fact[0]][fact[1]] for fact in says}

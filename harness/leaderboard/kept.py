@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..core.names import ORIGINAL, SCORE, UTILITY
+from ..core.names import ORIGINAL, SCORE, UTILITY, UTILITY_METRIC
 from . import stats
-from .columns import UTILITY_METRIC, Estimate
+from .columns import Estimate
 from .estimates import known
 from .groups import Groups, Measured, Seeds
 from .identity import GroupId, MethodId, TargetId

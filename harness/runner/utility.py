@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Real
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core.intervals import mean_interval
-from ..core.names import SCORE, UTILITY
+from ..core.names import GRADIENT, SCORE, UTILITY
 from ..core.types import Metric, Outcome, Sample
 from ..errors import HarnessError
 from .tasks import PRIMARY, PRIMARY_TEXT, Tasks, silence
@@ -58,7 +58,9 @@ def _outcome(results: Mapping[str, Any], loaded_tasks: Tasks) -> Outcome:
     """lm-eval's results as metrics and samples."""
     count = {task: len({item["doc_id"] for item in items}) for task, items in results["samples"].items()}
     samples = [
-        Sample(UTILITY, f"{task}/{_metric(name, item['filter'])}", str(item["doc_id"]), float(item[name]))
+        Sample(
+            UTILITY, f"{task}/{_metric(name, item['filter'])}", f"{task}/{item['doc_id']}", float(item[name])
+        )
         for task, items in results["samples"].items()
         for item in items
         for name in item["metrics"]
@@ -67,7 +69,9 @@ def _outcome(results: Mapping[str, Any], loaded_tasks: Tasks) -> Outcome:
     values: dict[str, list[float]] = {}
     for sample in samples:
         values.setdefault(sample.metric, []).append(sample.value)
-    metrics, primary = [], {}
+    metrics: list[Metric] = []
+    primary: dict[str, tuple[str, float]] = {}
+    slopes: dict[tuple[str, str], dict[str, float]] = {}
     for name, scores in results["results"].items():
         group = loaded_tasks["groups"].get(name)
         members = [task.task_name for task in group.get_all_tasks()] if group else [name]
@@ -81,18 +85,33 @@ def _outcome(results: Mapping[str, Any], loaded_tasks: Tasks) -> Outcome:
             mean = bool(items) and abs(float(np.mean(items)) - value) < 1e-9
             bounds = mean_interval(items) if mean else (None, None)
             n = sum(count[task] for task in members)
+            if mean:
+                shares = {f"{task}/{metric}": values.get(f"{task}/{metric}", ()) for task in members}
+                slopes[name, metric] = {part: len(own) / len(items) for part, own in shares.items() if own}
             scored = Metric(UTILITY, f"{name}/{metric}", value, *bounds, n=n)
             metrics.append(
                 _share(scored, f"lm-eval's {metric}") if metric.split(",")[0] in PRIMARY else scored
             )
-        primary[name] = next((numbers[m] for p in PRIMARY for m in numbers if m.split(",")[0] == p), None)
-    asked = [primary[name] for names in loaded_tasks["asked"].values() for name in names]
-    if any(value is None for value in asked):
+        best = next((m for p in PRIMARY for m in numbers if m.split(",")[0] == p), None)
+        if best is not None:
+            primary[name] = best, numbers[best]
+    asked = [name for names in loaded_tasks["asked"].values() for name in names]
+    if not primary.keys() >= {*asked}:
         raise HarnessError(f"lm-eval gave no {', '.join(PRIMARY)} for a task it was asked for.")
-    score = float(np.mean(asked))  # type: ignore[arg-type]
+    score = float(np.mean([primary[name][1] for name in asked]))
     of_all = Metric("all", SCORE, score, n=sum(count.values()))
     metrics.append(_share(of_all, f"mean over lm-eval tasks of {PRIMARY_TEXT}"))
-    return Outcome(metrics, samples)
+    of_tasks = [slopes.get((name, primary[name][0])) for name in asked]
+    return Outcome(metrics, samples, {GRADIENT: _gradient(of_tasks)} if all(of_tasks) else {})
+
+
+def _gradient(of_tasks: Sequence[Mapping[str, float] | None]) -> dict[str, dict[str, dict[str, float]]]:
+    """How the mean over the tasks asked for moves with each task's mean over items: :data:`GRADIENT`."""
+    moved: dict[str, float] = {}
+    for own in filter(None, of_tasks):
+        for part, share in own.items():
+            moved[part] = moved.get(part, 0.0) + share / len(of_tasks)
+    return {SCORE: {UTILITY: moved}}
 
 
 def _share(metric: Metric, definition: str) -> Metric:

@@ -6,9 +6,9 @@ import pytest
 
 from harness.core.types import Reported, Sample, Splits
 from harness.engine.attacking import AttackJob
-from harness.engine.evaluation import evaluate
+from harness.engine.evaluation import evaluate, gradient
 from harness.engine.unlearning import UnlearningJob
-from harness.scoring.metrics import exact_match, means
+from harness.scoring.metrics import exact_match, harmonic_mean, means
 
 
 def test_the_forget_score_is_the_mean_over_the_forget_set(make_subject, toy_benchmark, toy_splits):
@@ -59,6 +59,27 @@ def test_an_evaluation_holds_every_metric_the_samples_and_what_the_benchmark_add
         "chance": 0.0,
         "n_scored": 12,
         "frame": "plain",
+        "gradient": {
+            "utility": {s: {"exact_match": pytest.approx(1, abs=1e-6)} for s in ("forget", "retain")}
+        },
+    }
+
+
+def test_the_gradient_of_an_aggregate_is_that_of_its_formula(toy_benchmark):
+    class Harmonic(toy_benchmark):
+        def aggregates(self, samples):
+            return {"utility": harmonic_mean(list(means(samples).values()))}
+
+    samples = [
+        *(Sample("forget", "a", str(fact), value) for fact, value in enumerate((0.0, 0.5, 1.0, 1.0))),
+        *(Sample("retain", "a", str(fact), value) for fact, value in enumerate((0.25, 0.25))),
+        *(Sample("retain", "b", str(fact), value) for fact, value in enumerate((0.0, 0.0))),
+    ]
+    assert gradient(Harmonic(), samples, "utility")["retain"]["b"] == pytest.approx(3, rel=1e-4)
+    u = 2 / (1 / 0.625 + 1 / 0.25)
+    assert gradient(Harmonic(), samples[:-2], "utility") == {
+        "forget": {"a": pytest.approx(u**2 / 2 / 0.625**2, rel=1e-5)},
+        "retain": {"a": pytest.approx(u**2 / 2 / 0.25**2, rel=1e-5)},
     }
 
 

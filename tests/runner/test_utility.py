@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.core.names import GRADIENT, SCORE, UTILITY
 from harness.errors import ConfigError, DataError, HarnessError, PluginError
 from harness.model import loading, models
 from harness.runner import tasks, utility
@@ -42,6 +43,19 @@ def test_measuring_twice_gives_the_same_and_changes_nothing_else(local, stub):
     assert torch.equal(after[2], before[2])
     assert models.weights_fingerprint(model) == weights
     assert (tokenizer.pad_token, tokenizer.padding_side) == (None, padding)
+
+
+def test_the_score_moves_with_each_task_as_its_share_of_the_items(local, stub):
+    outcome = utility.measure(*stub, tasks.read(("both", "say"), local, ""), None, None)
+    slopes = outcome.notes[GRADIENT][SCORE][UTILITY]
+    assert sum(slopes.values()) == pytest.approx(1)
+    items: dict = {}
+    for sample in outcome.samples:
+        items.setdefault(sample.metric, []).append(sample.value)
+    score = sum(slope * np.mean(items[part]) for part, slope in slopes.items())
+    assert score == pytest.approx(next(m.value for m in outcome.metrics if m.metric == SCORE))
+    facts = {(s.metric, s.fact_id) for s in outcome.samples}
+    assert len(facts) == len(outcome.samples)  # the first item of one task is not that of another
 
 
 def change_question(folder):
