@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from ..core.names import CONTROLS
+from ..core.names import CONTROLS, NO_ATTACK
 from .columns import TARGET
 
 
@@ -49,6 +50,30 @@ def by_method(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def attack_label(row: Mapping[str, Any]) -> str:
     """An attack with its variant, and the settings that tell it from others of its name."""
     return " ".join(part for part in (row["attack"], row["variant"], settings(row["attack_config"])) if part)
+
+
+def by_strength(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The attacks on one target, by what they brought back on average over its methods, strongest first.
+
+    Those that measure something else come last; among those of equal recovery, or without any, scores decide.
+    """
+    metric, found = target_metric(rows), defaultdict(list)
+    for row in rows:
+        if row["attack"] != NO_ATTACK:
+            found[attack_label(row)].append(row)
+
+    def place(label: str) -> tuple[Any, ...]:
+        of_methods = [row for row in found[label] if row["method"] not in CONTROLS]
+        counts = any(comparable(row, metric) for row in found[label])
+        return not counts, _least(of_methods, "recovery"), _least(of_methods, "score"), label
+
+    return sorted(found, key=place)
+
+
+def _least(rows: Sequence[Mapping[str, Any]], column: str) -> float:
+    """The mean of a column, negative, so that the highest comes first; 0 where nothing was measured."""
+    values = [row[column] for row in rows if row[column] is not None]
+    return -fmean(values) if values else 0.0
 
 
 def computed_on(rows: Iterable[Mapping[str, Any]]) -> str:
