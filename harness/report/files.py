@@ -14,6 +14,7 @@ from ..leaderboard import board, columns, curves, origin
 from ..leaderboard.groups import Groups
 from ..store import shape
 from ..store.atomic import parquet_bytes, write_atomically
+from . import heatmap
 from .markdown import markdown
 from .page import NAME, html
 
@@ -32,6 +33,7 @@ class Published(NamedTuple):
     def pages(self) -> Mapping[str, bytes]:
         """By name, the files that people read. The same tables give the same bytes."""
         return {
+            **heatmap.files(self.board.to_pylist()),
             README: markdown(self.board).encode(),
             NAME: html(self.board, self.curves).encode(),
         }

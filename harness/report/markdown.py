@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from ..leaderboard.findings import explained, findings, overall, resolution
 from ..leaderboard.format import DASH, NOT_APPLICABLE, interval, number, percent
 from ..leaderboard.labels import (
     attack_label,
+    by_strength,
     by_target,
     comparable,
     compared,
@@ -25,6 +26,7 @@ from ..leaderboard.labels import (
 )
 from ..leaderboard.ranking import share
 from . import escape
+from .heatmap import Picture, pictures
 from .templating import environment
 
 TEMPLATE, READING = "README.md.j2", "reading.md.j2"
@@ -34,23 +36,24 @@ Rows = list[Row]
 Table = tuple[list[str], list[list[str]]]
 """Head and lines."""
 
-STANDING = (
-    *("method", "verdict", "recovered", "under", "kept", "forget", "worst", "under"),
-    *("rank", "guard", "seeds", "forgotten", "retain", "utility"),
-)
-"""The head of the first table."""
+VERDICTS = ("method", "verdict", "came back", "under", "kept", "worst score", "rank", "seconds")
+"""The head of the table that answers the question."""
+
+BEFORE = ("method", "forget", "forgotten", "retain", "utility")
+"""The head of the table of what stood before any attack; lm-eval comes to it where it was measured."""
 
 
 def markdown(table: pa.Table) -> str:
     """The README of a leaderboard: a table per target. No dates in it: the same table gives the same text."""
     rows = table.to_pylist()
+    shown = pictures(rows)
     return (
         environment(escape=False)
         .get_template(TEMPLATE)
         .render(
             protocols=escape.markdown(", ".join(sorted({row["protocol"] for row in rows}))),
             overall=[escape.markdown(sentence) for sentence in overall(rows)],
-            targets=[_target(own) for own in by_target(rows).values()],
+            targets=[_target(own, shown.get(target)) for target, own in by_target(rows).items()],
         )
     )
 
@@ -60,7 +63,7 @@ def reading() -> str:
     return environment(escape=False).get_template(READING).render()
 
 
-def _target(rows: Rows) -> dict[str, Any]:
+def _target(rows: Rows, picture: Picture | None) -> dict[str, Any]:
     first = rows[0]
     config = settings(first["benchmark_config"])
     title = f"{first['benchmark']}: {first['model']}" + (f" ({config})" if config else "")
@@ -69,11 +72,16 @@ def _target(rows: Rows) -> dict[str, Any]:
         "about": _about(rows),
         "findings": [escape.markdown(sentence) for sentence in findings(rows)],
         "resolution": resolution(rows),
-        "standing": _standing(rows),
+        "verdicts": _verdicts(rows),
+        "picture": picture,
+        "before": _before(rows),
+        "not_ranked": _not_ranked(rows),
         "explained": [escape.markdown(sentence) for sentence in explained(rows)],
         "compared": [escape.markdown(sentence) for sentence in compared(rows)],
         "ranked_over": escape.markdown(", ".join(rows[0]["ranked_over"] or ())),
-        "attacked": _attacked(rows),
+        "scores": _attacked(rows, _score),
+        "recoveries": _attacked(rows, lambda row, _: interval(Estimate.of(row, "recovery"))),
+        "exact": _exact(rows),
         "failed": _failed(rows),
     }
 
@@ -101,29 +109,37 @@ def _code(digest: str) -> str:
     return f"`{short}`" if short.isalnum() else escape.markdown(short)
 
 
-def _standing(rows: Rows) -> Table:
-    """A line for each method: the verdict and what decided it, its worst attack, and what it left."""
-    measured = any(row["lm_eval_tasks"] for row in rows)
+def _verdicts(rows: Rows) -> Table:
+    """A line for each method: the verdict, what came back, the least it kept, its worst score, its cost."""
     lines = []
     for method, cells in _by_method(rows).items():
         row = next(iter(cells.values()))
-        seeds = sorted({cell["seeds"] for cell in cells.values()})
         lines.append(
             [
                 method,
                 *_verdict(row),
-                interval(Estimate.of(row, "forget_before")),
-                interval(Estimate.of(row, "worst")) + " (few facts)" * bool(row["few_facts"]),
-                escape.markdown(row["worst_attack"] or ""),
+                interval(Estimate.of(row, "worst"), 2) + " (few facts)" * bool(row["few_facts"]),
                 number(row["rank"]),
-                escape.markdown(row["guard"] or ""),
-                " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
-                number(row["forgotten"], missing=NOT_APPLICABLE if _is_control(row) else DASH),
-                *(number(row[name]) for name in ("retain_before", "utility_before")),
-                *[_lm_eval(row)] * measured,
+                number(row["seconds"], 0) if row["attack"] == NO_ATTACK else DASH,
             ]
         )
-    return [*STANDING, *["lm-eval"] * measured], lines
+    return [*VERDICTS], lines
+
+
+def _before(rows: Rows) -> Table:
+    """A line for each method: what it left of what was to be forgotten and of what was to stay."""
+    measured = any(row["lm_eval_tasks"] for row in rows)
+    lines = [
+        [
+            method,
+            interval(Estimate.of(row, "forget_before")),
+            number(row["forgotten"], missing=NOT_APPLICABLE if _is_control(row) else DASH),
+            *(interval(Estimate.of(row, name)) for name in ("retain_before", "utility_before")),
+            *[_lm_eval(row)] * measured,
+        ]
+        for method, (row, *_) in ((name, list(cells.values())) for name, cells in _by_method(rows).items())
+    ]
+    return [*BEFORE, *["lm-eval"] * measured], lines
 
 
 def _verdict(row: Row) -> Iterable[str]:
@@ -138,19 +154,41 @@ def _verdict(row: Row) -> Iterable[str]:
         yield f"{percent(kept._replace(value=share(kept.value, 1) / 100))} of {row['kept_of']}"
 
 
+def _not_ranked(rows: Rows) -> list[str]:
+    """Why a method has no rank."""
+    return [
+        f"{method}: {escape.markdown(row['guard'])}."
+        for method, (row, *_) in ((name, list(cells.values())) for name, cells in _by_method(rows).items())
+        if row["guard"] and not _is_control(row)
+    ]
+
+
 def _is_control(row: Row) -> bool:
     return row["method"] in CONTROLS
 
 
-def _attacked(rows: Rows) -> Table | None:
-    """A line for each method: what each attack found."""
+def _attacked(rows: Rows, cell: Callable[[Row, str | None], str]) -> Table | None:
+    """A line for each method: what each attack found, the strongest first."""
     metric = target_metric(rows)
-    attacks = sorted({_attack(row) for row in rows if row["attack"] != NO_ATTACK})
+    attacks = [escape.markdown(name) for name in by_strength(rows)]
     lines = [
-        [method, *(_score(cells.get(attack), metric) for attack in attacks)]
+        [method, *(_found(cells.get(attack), metric, cell) for attack in attacks)]
         for method, cells in _by_method(rows).items()
     ]
     return (["method", *attacks], lines) if attacks else None
+
+
+def _exact(rows: Rows) -> Table | None:
+    """The same of exact matches, where they are not the score itself and some were measured."""
+    if target_metric(rows) == EXACT[1] or all(row["exact_match"] is None for row in rows):
+        return None
+    return _attacked(rows, lambda row, _: number(row["exact_match"]))
+
+
+def _found(row: Row | None, metric: str | None, cell: Callable[[Row, str | None], str]) -> str:
+    if row is None or row["score"] is None:
+        return "failed" if row and row["failed"] else DASH
+    return cell(row, metric)
 
 
 def _by_method(rows: Rows) -> dict[str, dict[str, Row]]:
@@ -174,18 +212,11 @@ def _lm_eval(row: Row) -> str:
     return f"{number(value)} ({value / original:.0%})" if value is not None and original else number(value)
 
 
-def _score(row: Row | None, metric: str | None) -> str:
-    """What one attack found in one method's models."""
-    if row is None or row["score"] is None:
-        return "failed" if row and row["failed"] else number(None)
+def _score(row: Row, metric: str | None) -> str:
+    """The score of one attack on one method's models, of what, and how many facts it is of."""
     scored = f"{row['n_scored']} facts x {row['seeds']} seeds" if row["n_scored"] else f"{row['seeds']} seeds"
-    lines = [interval(Estimate.of(row, "score")), scored]
-    lines.append(f"recovery {interval(Estimate.of(row, 'recovery'))}")
-    if not comparable(row, metric):
-        lines.insert(1, escape.markdown(f"of {row['forget_metric']}"))
-    if row["exact_match"] is not None and row["forget_metric"] != EXACT[1]:
-        lines.append(f"exact match {number(row['exact_match'])}")
-    return "<br>".join(lines)
+    other = "" if comparable(row, metric) else f" {escape.markdown('of ' + str(row['forget_metric']))}"
+    return f"{interval(Estimate.of(row, 'score'))}{other}, {scored}"
 
 
 def _failed(rows: Rows) -> list[str]:

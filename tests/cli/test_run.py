@@ -318,6 +318,7 @@ class TestResults:
         assert (ended.code, ended.err) == (0, "")
         assert {path.name for path in board.iterdir()} == {
             *("leaderboard.parquet", "README.md", "curves.parquet", "index.html"),
+            *("heatmap-stub-stub-bare.svg", "heatmap-stub-stub-bare-dark.svg"),
         }
 
 

@@ -190,7 +190,7 @@ def test_a_score_of_another_kind_is_shown_and_orders_nothing(tmp_path):
     assert row["worst"] == pytest.approx(3 / 20)
     assert (row["rank"], row["worst_attack"]) == (1, "private-data p=0.1")
     assert only(table, method="gd", attack="sample")["recovery"] == pytest.approx((14 - 2) / (20 - 2))
-    assert "1.000 [0.839, 1.000]<br>of exact_match<br>20 facts" in markdown(table)
+    assert "| 1.000 [0.839, 1.000] of exact_match, 20 facts x 3 seeds |" in markdown(table)
 
 
 def test_failed_cells_are_counted_and_shown_and_hide_no_others(table):
@@ -218,9 +218,10 @@ def test_what_is_missing_is_null(tmp_path):
         "no utility of the original's to compare with; 1 seed, 3 are needed"
     )
     text = markdown(table)
-    assert "| – |  | – | – | – |  | – |" in text  # recovered to rank
-    assert "| 1 | – | – | – |" in text  # seeds to utility
-    assert "| gd | 0.700<br>of accuracy<br>1 seeds<br>recovery – |" in text
+    assert "| gd | **undecided** | – |  | – | – | – | – |" in text  # came back to seconds
+    assert "| gd | – | – | – | – |" in text  # forget to utility
+    assert "| gd | 0.700 of accuracy, 1 seeds |" in text
+    assert "| gd | – |\n" in text  # recovery
 
 
 def test_recovery_compares_controls_by_the_metric_of_the_attack(tmp_path):
