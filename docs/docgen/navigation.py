@@ -8,7 +8,7 @@ from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
 
 NOTEBOOKS = {"docs/notebooks/first_run.ipynb": "notebooks/first_run"}
-BOARD = {"leaderboard/README.md": "leaderboard"}
+BOARD = {"leaderboard/README.md": "leaderboard", "leaderboard/real/README.md": "leaderboard-real"}
 SECURITY = {"SECURITY.md": "security"}
 """Pages made of files that are not Markdown of docs/, by the place of the file."""
 
@@ -25,6 +25,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/gpu",
         "howto/offline",
         "howto/parquet",
+        "howto/paper",
         "howto/resume",
         "howto/compare",
         "howto/not-ranked",

@@ -51,6 +51,8 @@ def write(out: Path) -> None:
     shutil.copyfile(DOCS / "style.css", out / "_static" / "style.css")
     unread = shutil.ignore_patterns("*.md")  # a page already
     shutil.copytree(ROOT / "leaderboard", out / "_extra" / "leaderboard", ignore=unread)
+    for picture in (ROOT / "leaderboard").rglob("*.svg"):  # where the pages of the boards look for them
+        shutil.copy(picture, out / "_extra")
 
 
 def build(source: Path, site: Path) -> int:

@@ -62,12 +62,12 @@ def by_strength(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if row["attack"] != NO_ATTACK:
             found[attack_label(row)].append(row)
 
-    def place(label: str) -> tuple[Any, ...]:
+    def order(label: str) -> tuple[Any, ...]:
         of_methods = [row for row in found[label] if row["method"] not in CONTROLS]
         counts = any(comparable(row, metric) for row in found[label])
         return not counts, _least(of_methods, "recovery"), _least(of_methods, "score"), label
 
-    return sorted(found, key=place)
+    return sorted(found, key=order)
 
 
 def _least(rows: Sequence[Mapping[str, Any]], column: str) -> float:
