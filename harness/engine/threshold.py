@@ -12,13 +12,16 @@ from ..core.intervals import clustered_interval
 from ..core.types import Sample, Splits
 from ..errors import HarnessError
 
+FEWEST_SUBJECTS = 5
+"""With fewer subjects an interval over them says nothing (of two, Student's t is 12.7): it is over facts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """Values of the forget metric: unlearning stops at ``value``, and up to ``high`` counts as forgotten.
 
     ``high`` allows for noise where the value is the score of a twin: it is the upper end of the 95 % interval
-    of that score over facts. Any other value allows for none.
+    of that score over subjects, or over facts where subjects are too few. Any other value allows for none.
     """
 
     value: float
@@ -45,5 +48,8 @@ def threshold(benchmark: Benchmark, splits: Splits, twin: Sequence[Sample] | Non
             "its threshold()."
         )
     value = fmean(s.value for s in scored)
-    _, high = clustered_interval([s.value for s in scored], [s.cluster or s.fact_id for s in scored])
+    subjects = [s.cluster or s.fact_id for s in scored]
+    if len({*subjects}) < FEWEST_SUBJECTS:
+        subjects = [s.fact_id for s in scored]
+    _, high = clustered_interval([s.value for s in scored], subjects)
     return Threshold(value, value if high is None else high, "twin")

@@ -41,14 +41,22 @@ def test_it_is_the_twins_own_score_and_the_noise_of_it(benchmark):
 
 
 def test_facts_about_one_subject_are_not_taken_for_independent(benchmark):
-    values, subjects = [0.4, 0.42, 0.58, 0.6], ["a", "a", "b", "b"]
+    values = [0.4, 0.42, 0.58, 0.6, 0.49, 0.51, 0.45, 0.55, 0.5, 0.5]
     apart = threshold(benchmark, Splits({}), scored(values))
-    together = threshold(benchmark, Splits({}), scored(values, subjects))
-    # Two subjects: sums of residuals -.18 and .18, C/(C-1) = 2, one degree of freedom.
-    half = stats.t.ppf(0.975, 1) * math.sqrt(2 * (0.18**2 + 0.18**2)) / 4
-    assert together.value == apart.value == 0.5
-    assert together.high == pytest.approx(min(1.0, 0.5 + half))
-    assert apart.high < 0.7 < together.high
+    together = threshold(benchmark, Splits({}), scored(values, [*"aabbccddee"]))
+    # Five subjects: sums of residuals -.18, .18, 0, 0, 0; C/(C-1) = 5/4, four degrees of freedom.
+    half = stats.t.ppf(0.975, 4) * math.sqrt(5 / 4 * (0.18**2 + 0.18**2)) / 10
+    assert together.value == apart.value == pytest.approx(0.5)
+    assert together.high == pytest.approx(0.5 + half)
+    assert apart.high < together.high
+
+
+def test_of_two_subjects_the_noise_is_that_of_their_facts(benchmark):
+    """As in TOFU's forget01: an interval over two authors would reach 1, and everything be forgotten."""
+    values = [0.4, 0.42, 0.58, 0.6]
+    apart = threshold(benchmark, Splits({}), scored(values))
+    assert threshold(benchmark, Splits({}), scored(values, [*"aabb"])) == apart
+    assert apart.high < 0.7
 
 
 def test_without_a_twin_it_is_chance(benchmark):
