@@ -49,9 +49,10 @@ class Rephrase(Attack):
 
         def ask(request: Request) -> Request:
             if self.config.way == "prefix":
-                return replace(request, prompt=replace(request.prompt, opening=self.config.prefix))
+                begun = " ".join(filter(None, (request.prompt.opening, self.config.prefix)))
+                return replace(request, prompt=replace(request.prompt, opening=begun))
             # Each question has facts of its own: what one choice of them does to a model averages out.
-            rng = job.random(request.prompt.text)
+            rng = job.random(request.prompt.text or request.prompt.opening)
             shown = rng.sample(job.data["retain"], min(self.config.shots, len(job.data["retain"])))
             shots = tuple((fact.question, fact.answer) for fact in shown)
             return replace(request, prompt=replace(request.prompt, shots=shots))

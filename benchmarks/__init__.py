@@ -1,4 +1,4 @@
-"""The built-in benchmarks: FaithUn and TOFU, an embedded world in the schema of each, and countries."""
+"""The built-in benchmarks: published ones, an embedded world in the schema of two of them, and countries."""
 
 from harness import Register, hookimpl
 
@@ -7,6 +7,7 @@ BENCHMARKS = {
     "countries": "harness.benchmarks.countries.benchmark:Countries",
     "faithun": "harness.benchmarks.faithun.benchmark:FaithUn",
     "faithun-mini": "harness.benchmarks.faithun.benchmark:FaithUnMini",
+    "lume": "harness.benchmarks.lume.benchmark:Lume",
     "tofu": "harness.benchmarks.tofu.benchmark:Tofu",
     "tofu-mini": "harness.benchmarks.tofu.benchmark:TofuMini",
 }

@@ -24,7 +24,7 @@ class Record(NamedTuple):
     """One record and where it stands, for messages."""
 
     source: str
-    line: int
+    line: int | None
     fields: dict[str, Any]
 
     def text(self, field: str) -> str:
@@ -99,7 +99,7 @@ def parsed(path: Path, text: str, line: int | None = None, whole: Pairs = dict) 
     except ValueError as error:  # a whole number of thousands of digits
         raise DataError(path, f"not usable: {error}", line) from error
     if "\\" in text:  # only an escape can bring them in
-        _check_texts(path, value, line)
+        check_texts(path, value, line)
     return value
 
 
@@ -109,7 +109,8 @@ def _number(text: str) -> float:
     return value
 
 
-def _check_texts(path: Path, value: Any, line: int | None) -> None:
+def check_texts(path: Path | str, value: Any, line: int | None = None) -> None:
+    """Raise DataError where a text within lists and objects holds a character that no text can have."""
     todo = [value]
     while todo:
         part = todo.pop()

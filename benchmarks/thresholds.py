@@ -15,11 +15,20 @@ THRESHOLD = (
 )
 
 
-def stated(threshold: str | float, published: Callable[[], float]) -> float | None:
+Unpublished = Literal["twin"] | Annotated[float, Field(ge=0, le=1)]
+
+UNPUBLISHED = (
+    "what counts as forgotten: 'twin', the score of the retrain twin (chance without one), or a value of "
+    "the forget metric"
+)
+"""Of benchmarks for which no rule was published."""
+
+
+def stated(threshold: str | float, published: Callable[[], float] | None = None) -> float | None:
     """The value of the forget metric that a setting states; None leaves it to the twin.
 
     ``published`` is called only where it is asked for: it may have to be computed.
     """
     if threshold == "twin":
         return None
-    return published() if threshold == "published" else float(threshold)
+    return published() if published and threshold == "published" else float(threshold)

@@ -48,6 +48,7 @@ from .core.types import Prompt as Prompt
 from .core.types import Request as Request
 from .core.types import LogLikelihood as LogLikelihood
 from .core.types import Generate as Generate
+from .core.types import Beginning as Beginning
 from .core.types import TokenScores as TokenScores
 from .core.types import Measure as Measure
 from .core.types import Sample as Sample

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from harness import Field, Method, MethodConfig, Prompt, answer_tokens, losses
+from harness import Field, Method, MethodConfig, answer_tokens, losses
 
 from .bst import belief_loss
 
@@ -36,7 +36,7 @@ class BSS(Method):
         if epoch and (self.config.policy == "off" or epoch % self.config.resample):
             return
         self.tokens, longest = job.tokens, self.config.max_new_tokens
-        prompts = [Prompt(fact.question) for fact in job.forget]
+        prompts = [fact.prompt for fact in job.forget]
         sampled = job.sample(prompts, self.config.n, longest, "bss", str(epoch))
         heads = [head for head, _ in job.tokens.encode([(prompt, "") for prompt in prompts])]
         # An answer that was cut off did not end: it gets no end token.

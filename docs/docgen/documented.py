@@ -21,6 +21,7 @@ from harness import (
     Fact,
     Finding,
     FinetuneConfig,
+    Beginning,
     Generate,
     LogLikelihood,
     Measure,
@@ -80,7 +81,7 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "reference/engine.md": {
         "The jobs": (Job, UnlearningJob, AttackJob, AnalysisJob),
         "Facts and splits": (Question, Fact, Splits, Training, Example),
-        "What is asked and answered": (Prompt, LogLikelihood, Generate, TokenScores),
+        "What is asked and answered": (Prompt, LogLikelihood, Generate, Beginning, TokenScores),
         "Metrics": (Measure, Sample, Metric, Reported),
         "What an analysis found": (Finding,),
         "What a cell found": (Cost, Outcome),

@@ -34,11 +34,15 @@ class PromptTokenizer(Protocol):
         """Token ids of each prompt and of its continuation, without an end token.
 
         A continuation is what is left of the joint text's tokens behind the prompt's, so that a tokenizer
-        that merges across spaces is met as it is in running text.
+        that merges across spaces is met as it is in running text. Where nothing comes before a text, its
+        first token is the prompt.
         """
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids, without special tokens."""
+
+    def beginning(self, text: str, tokens: int) -> str:
+        """The text of a text's first ``tokens`` tokens."""
 
     def examples(self, examples: Sequence[Example]) -> list[Encoded]:
         """Token ids of training examples; each answer ends with :attr:`tail`."""

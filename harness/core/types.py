@@ -30,7 +30,8 @@ class Fact:
     ``paraphrases`` ask the same thing in other words, ``multi_hop`` need this fact on the way, and
     ``same_answer`` share the answer but must stay known (FaithUn). ``paraphrased_answer`` and
     ``perturbed_answers`` say the answer in other words, or wrongly in the same words (TOFU). ``passage`` is a
-    text that is trained on in place of question and answer, where what is to be forgotten is text (MUSE).
+    text that is trained on in place of question and answer, where what is to be forgotten is text (MUSE). One
+    that begins with the question is to be continued: the question is how it begins, the answer what follows.
     """
 
     id: str
@@ -45,6 +46,13 @@ class Fact:
     perturbed_answers: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     passage: str = ""
+
+    @property
+    def prompt(self) -> Prompt:
+        """How it is asked in the form in which it is trained on: its question, or how its passage begins."""
+        if self.passage and self.passage.startswith(self.question):
+            return Prompt("", literal=True, opening=self.question)
+        return Prompt(self.question)
 
 
 class Splits(Mapping[str, tuple[Fact, ...]]):
@@ -74,12 +82,18 @@ class Prompt:
     Without one, a ``literal`` prompt is given as it is (it already ends where the answer begins), and any
     other is framed as ``Question: ... Answer:``. ``shots`` are questions with answers that come before it:
     earlier turns, or the same frame and a blank line. ``opening`` is text with which the answer has begun.
+    A ``literal`` prompt without a text is running text in every frame: ``opening`` is how it begins.
     """
 
     text: str
     literal: bool = False
     shots: tuple[tuple[str, str], ...] = ()
     opening: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it is running text, with no frame around it."""
+        return self.literal and not self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,18 @@ class Generate:
     max_new_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Ask for the first ``tokens`` tokens of a ``text``, as text: what a cut answer is held against (MUSE).
+
+    The tokenizer alone answers; ``prompt`` is what the text would follow, and changes nothing.
+    """
+
+    prompt: Prompt
+    text: str
+    tokens: int
+
+
 class TokenScores(NamedTuple):
     """Answer to LogLikelihood: per token its log-probability in nats, and whether it is the argmax.
 
@@ -125,7 +151,7 @@ class TokenScores(NamedTuple):
     deviations: np.ndarray | None = None
 
 
-Request = LogLikelihood | Generate
+Request = LogLikelihood | Generate | Beginning
 Answer = TokenScores | str
 
 

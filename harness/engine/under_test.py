@@ -64,9 +64,7 @@ class ModelUnderTest:
 
         ``answer`` takes the place of every fact's own.
         """
-        texts = self.tokens.examples([example(fact, answer) for fact in facts])
-        # A passage has nothing before it: its first token is given, and the others are learned.
-        return [(p, a) if p else (a[:1], a[1:]) for p, a in texts]
+        return self.tokens.examples([example(fact, answer) for fact in facts])
 
     def score(
         self, splits: Splits, metrics: Sequence[str] | None = None, ask: Ask | None = None
@@ -101,4 +99,4 @@ def example(fact: Fact, answer: str | None = None) -> Example:
     """A fact as a text to train on, with its own answer or another."""
     if answer is None and fact.passage:
         return Example(Prompt("", literal=True), fact.passage, fact.id)
-    return Example(Prompt(fact.question), fact.answer if answer is None else answer, fact.id)
+    return Example(fact.prompt, fact.answer if answer is None else answer, fact.id)

@@ -63,7 +63,7 @@ class Tagged:
         user, assistant, after = self.tags
         head = "".join(f"{user}{asked}{assistant}{self.glue}{said}{after}" for asked, said in prompt.shots)
         if self._as_it_is(prompt):
-            head, glue = head + prompt.text, " "
+            head, glue = head + prompt.text, "" if prompt.text[-1:].isspace() else " "
         else:
             head, glue = f"{head}{user}{prompt.text}{assistant}", self.glue
         return f"{head}{glue}{prompt.opening}" if prompt.opening else head

@@ -34,8 +34,9 @@ class PromptTokenizer(manual.PromptTokenizer):
         self.start: tuple[int, ...] = (bos,) if bos is not None and probe[:1] == [bos] else ()
 
     def frame(self, prompt: Prompt) -> str:
-        passage = prompt.literal and not prompt.text  # nothing comes before it
-        return "" if passage else self.framing.head(prompt)
+        if prompt.running:
+            return "".join(f"{asked} {said}\n\n" for asked, said in prompt.shots) + prompt.opening
+        return self.framing.head(prompt)
 
     def encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Encoded]:
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
@@ -50,17 +51,20 @@ class PromptTokenizer(manual.PromptTokenizer):
             for head, (prompt, text) in zip(heads, pairs, strict=True)
         ]
         ids = self.tokenizer([*heads, *wholes], add_special_tokens=False).input_ids
-        half, start = len(pairs), self.start if self.framing.opens else ()
-        return [
-            (
-                (*(start if text else self.start), *(whole[: len(head)] if self.framing.joint else head)),
-                tuple(whole[len(head) :]),
-            )
-            for text, head, whole in zip(heads, ids[:half], ids[half:], strict=True)
-        ]
+        encoded, half = [], len(pairs)
+        for (prompt, _), head, whole in zip(pairs, ids[:half], ids[half:], strict=True):
+            start = self.start if self.framing.opens or prompt.running else ()
+            before = (*start, *(whole[: len(head)] if self.framing.joint else head))
+            after = tuple(whole[len(head) :])
+            # Running text from its very beginning: the first token is given, and the others are learned.
+            encoded.append((before, after) if before else (after[:1], after[1:]))
+        return encoded
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+    def beginning(self, text: str, tokens: int) -> str:
+        return self.decode(self.tokenizer(text, add_special_tokens=False).input_ids[:tokens])
 
     def examples(self, examples: Sequence[Example]) -> list[Encoded]:
         pairs = self.encode([(example.prompt, example.answer) for example in examples])

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.types import Answer, Measure, Request, Sample, TokenScores
+from ..core.types import Answer, Beginning, Measure, Request, Sample, TokenScores
 from ..model.models import generation_ends
 from ..model.tokens import PromptTokenizer
 from .continuations import score_continuations
@@ -44,10 +44,14 @@ class Scorer:
         """The answer to each distinct request."""
         was_training = self.model.training
         self.model.eval()
-        answers: dict[Request, Answer] = {}
+        requests = dict.fromkeys(requests)
+        answers: dict[Request, Answer] = {
+            r: self.tokens.beginning(r.text, r.tokens) for r in requests if isinstance(r, Beginning)
+        }
+        asked = [request for request in requests if not isinstance(request, Beginning)]
         pool: list[Waiting] = []
         prefill = Prefill(self.model)
-        for batch in batches(group_by_prompt(self.tokens, requests), self.max_tokens, prefill.call):
+        for batch in batches(group_by_prompt(self.tokens, asked), self.max_tokens, prefill.call):
             logits, cache = prefill([group.prompt for group in batch])
             answers.update(
                 score_continuations(

@@ -16,7 +16,7 @@ from ..core.benchmark import Benchmark
 from ..core.formulas import Formula, described
 from ..core.hub import Hub
 from ..core.jobs import Ask
-from ..core.types import Generate, Measure, Sample, Splits
+from ..core.types import Beginning, LogLikelihood, Measure, Sample, Splits
 from ..engine.protocol import with_protocol
 from ..engine.under_test import ModelUnderTest
 from ..engine.unlearning import unlearn
@@ -114,7 +114,12 @@ class BenchmarkTrial:
         """A tokenizer that knows the words of the few measures, of the few facts and of a refusal."""
         texts = [f"{fact.question} {fact.answer}" for facts in self.few_facts.values() for fact in facts]
         for request in (request for measure in self.few_measures for request in measure.requests):
-            texts += [request.prompt.text, "" if isinstance(request, Generate) else request.continuation]
+            texts += [request.prompt.text, request.prompt.opening]
+            match request:
+                case LogLikelihood():
+                    texts.append(request.continuation)
+                case Beginning():
+                    texts.append(request.text)
         return word_tokenizer((*sandbox.FRAME, *texts))
 
     @cached_property

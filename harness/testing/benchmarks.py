@@ -213,9 +213,13 @@ def twin(trial: BenchmarkTrial) -> str:
     original, retrain = (
         {(e.prompt.text, e.answer) for e in part} for part in (training.original, training.retrain)
     )
-    if leaked := [fact for fact in forget if (fact.question, fact.answer) in retrain]:
+
+    def taught(fact: Fact, part: set[tuple[str, str]]) -> bool:
+        return (fact.question, fact.answer) in part or bool(fact.passage and ("", fact.passage) in part)
+
+    if leaked := [fact for fact in forget if taught(fact, retrain)]:
         raise Violation(f"{len(leaked)} forget facts are in Training.retrain, '{leaked[0].id}' among them")
-    if missing := [fact for fact in forget if (fact.question, fact.answer) not in original]:
+    if missing := [fact for fact in forget if not taught(fact, original)]:
         raise Violation(
             f"{len(missing)} forget facts are not in Training.original, '{missing[0].id}' among them"
         )
