@@ -8,8 +8,11 @@ BENCHMARKS = {
     "faithun": "harness.benchmarks.faithun.benchmark:FaithUn",
     "faithun-mini": "harness.benchmarks.faithun.benchmark:FaithUnMini",
     "lume": "harness.benchmarks.lume.benchmark:Lume",
+    "muse": "harness.benchmarks.muse.benchmark:Muse",
+    "rwku": "harness.benchmarks.rwku.benchmark:Rwku",
     "tofu": "harness.benchmarks.tofu.benchmark:Tofu",
     "tofu-mini": "harness.benchmarks.tofu.benchmark:TofuMini",
+    "wmdp": "harness.benchmarks.wmdp.benchmark:Wmdp",
 }
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from statistics import fmean
 
 from harness import Example, Fact, LogLikelihood, Prompt, Training
@@ -29,37 +30,33 @@ def cut(text: str, most: int) -> list[str]:
     words = [(word.start(), word.end()) for word in re.finditer(r"\S+", text)]
     count = max(1, -(-len(words) // most))
     edges = [len(words) * part // count for part in range(count + 1)]
-    pairs = zip(edges, edges[1:], strict=False)
-    return [text[words[first][0] : words[last - 1][1]] for first, last in pairs if last > first]
+    return [text[words[first][0] : words[last - 1][1]] for first, last in pairwise(edges) if last > first]
 
 
-def passage_fact(key: str, text: str, begin: int, end: int, subject: str = "") -> Fact:
-    """A passage of two words or more: ``begin`` words to continue, or half of it, and ``end`` that follow."""
+def passage_fact(key: str, text: str, begin: int, follow: int, subject: str = "") -> Fact:
+    """A passage of two words or more: ``begin`` words of it, or half, and up to ``follow`` that come next."""
     ends = [word.end() for word in re.finditer(r"\S+", text)]
     begin = min(begin, len(ends) // 2)
-    follow = text[ends[begin - 1] : ends[min(begin + end, len(ends)) - 1]].strip()
-    return Fact(key, text[: ends[begin - 1]], follow, subject=subject, passage=text)
+    rest = text[ends[begin - 1] : ends[min(begin + follow, len(ends)) - 1]].strip()
+    return Fact(key, text[: ends[begin - 1]], rest, subject=subject, passage=text)
 
 
 def passages(
-    records: Iterable[Record], key: str, longest: int, begin: int, end: int, field: str = TEXT
+    records: Iterable[Record], key: str, longest: int, begin: int, follow: int, field: str = TEXT
 ) -> tuple[Fact, ...]:
     """The texts of a table in passages; those of a text share their ``subject``.
 
-    Raises DataError for a text of less than two words, and for one that was there before.
+    Raises DataError for a text of less than two words.
     """
-    facts, seen = [], set()
+    facts: list[Fact] = []
     for number, record in enumerate(records, 1):
         text = record.text(field).strip()
-        if text in seen:
-            raise record.error(f"this text was there before: {text[:60]!r}")
-        seen.add(text)
         parts = [part for part in cut(text, longest) if len(part.split()) > 1]
         if not parts:
             raise record.error(f"expected at least two words in '{field}', found {text[:60]!r}")
         name = f"{key} {number}"
         facts += [
-            passage_fact(f"{name}.{place}", part, begin, end, name) for place, part in enumerate(parts, 1)
+            passage_fact(f"{name}.{place}", part, begin, follow, name) for place, part in enumerate(parts, 1)
         ]
     return tuple(facts)
 
@@ -67,9 +64,7 @@ def passages(
 def dealt(facts: Sequence[Fact], texts: Sequence[str]) -> tuple[Fact, ...]:
     """Questions that are trained on as texts: each gets one, spread evenly or, where too few, in turn."""
     step = max(1, len(texts) // len(facts)) if facts else 1
-    return tuple(
-        replace(fact, passage=texts[place * step % len(texts)]) for place, fact in enumerate(facts)
-    )
+    return tuple(replace(fact, passage=texts[place * step % len(texts)]) for place, fact in enumerate(facts))
 
 
 def taught(facts: Iterable[Fact]) -> tuple[Example, ...]:
@@ -110,9 +105,7 @@ def mismatched(value: Callable[[str, str], float], golds: Sequence[str], others:
 
 
 @lru_cache(maxsize=32)
-def _mismatched(
-    value: Callable[[str, str], float], golds: tuple[str, ...], others: tuple[str, ...]
-) -> float:
+def _mismatched(value: Callable[[str, str], float], golds: tuple[str, ...], others: tuple[str, ...]) -> float:
     return fmean(
         value(others[(place * MISMATCHED + step) % len(others)], gold)
         for place, gold in enumerate(golds)

@@ -27,11 +27,18 @@ class Record(NamedTuple):
     line: int | None
     fields: dict[str, Any]
 
+    @property
+    def table(self) -> str:
+        """The file, for what is about all of it."""
+        return self.source.rpartition(", ")[0] or self.source
+
     def text(self, field: str) -> str:
         return self._checked(field, self.fields.get(field))
 
     def texts(self, field: str, count: int) -> tuple[str, ...]:
         value = self.fields.get(field)
+        if isinstance(value, str) and value.startswith("["):  # a list within CSV
+            value = parsed(self.source, value, self.line)
         if not isinstance(value, list) or len(value) != count:
             found = f"a list of {len(value)}" if isinstance(value, list) else _kind(value)
             raise self.error(f"expected {count} texts in '{field}', found {found}")
@@ -84,7 +91,7 @@ def read_text(path: Path) -> str:
         raise DataError(path, f"it cannot be read: {error.strerror or error}") from error
 
 
-def parsed(path: Path, text: str, line: int | None = None, whole: Pairs = dict) -> Any:
+def parsed(path: Path | str, text: str, line: int | None = None, whole: Pairs = dict) -> Any:
     """The value of JSON text, from a ``line`` or from a whole file; ``whole`` makes an object of its pairs.
 
     Raises DataError for what is no JSON, and for what JSON can say and nothing here can work with: numbers

@@ -186,5 +186,3 @@ def _parquet(path: Path) -> Iterator[Record]:
     for number, row in enumerate(rows, 1):
         check_texts(f"{path}, row {number}", row)
         yield _row(path, number, row)
-
-

@@ -31,7 +31,8 @@ from .scores import REPORTS, TERMS, document_loss, knowledge, mia_score, task_ag
 
 class LumeConfig(TrainedConfig):
     questions: Literal["text", "framed"] = Field(
-        "text", description="ask questions as running text, as the official scorer does, or as the run's frame"
+        "text",
+        description="ask questions as running text, as the official scorer does, or as the run's frame",
     )
     limit: int | None = Field(
         None, ge=1, description="only the first documents of each task in every split, for trial runs"
@@ -43,8 +44,8 @@ class Lume(Benchmark):
     """LUME (SemEval-2025 Task 4): three tasks, each with texts to continue and questions.
 
     The directory given with ``--data`` holds ``forget`` and ``retain`` as JSON lines, JSON, CSV or Parquet,
-    with ``id``, ``input``, ``output`` and ``task``; a clone of the authors' repository is one. With ``member``
-    and ``nonmember`` (field ``document``) beside them membership inference is measured, too.
+    with ``id``, ``input``, ``output`` and ``task``, as the authors' repository does. With ``member`` and
+    ``nonmember`` (field ``document``) beside them membership inference is measured, too.
 
     Of texts (``sc``) ROUGE-L recall is ``regurgitation``, and of questions (``qa``) an exact match is
     ``knowledge``, each by task; ``task_aggregate`` is of their twelve means. ``rouge_l`` and ``exact_match``
@@ -63,7 +64,8 @@ class Lume(Benchmark):
     def load(self) -> Splits:
         if self.data is None:
             raise DataError(
-                "lume", "its facts come from a directory: clone amazon-science/lume-llm-unlearning, give --data"
+                "lume",
+                "its facts come from a directory: clone amazon-science/lume-llm-unlearning, give --data",
             )
         framed = self.config.questions == "framed"
         forget = read_facts(self.data, FORGET, framed)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import DataError, Fact
+from harness import Fact
 
 from ..passages import to_continue
 from ..records import Record

@@ -17,6 +17,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "How to": (
         "howto/tofu-data",
         "howto/faithun-data",
+        "howto/text-data",
         "howto/own-model",
         "howto/wrap-a-method",
         "howto/own-attack",

@@ -27,7 +27,9 @@ class PromptRequests:
     generations: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
 
 
-def group_by_prompt(tokens: PromptTokenizer, requests: Iterable[LogLikelihood | Generate]) -> list[PromptRequests]:
+def group_by_prompt(
+    tokens: PromptTokenizer, requests: Iterable[LogLikelihood | Generate]
+) -> list[PromptRequests]:
     """Requests by prompt, each distinct continuation once, sorted so that batches are alike in length."""
     distinct = list(dict.fromkeys(requests))
     pairs = [(r.prompt, r.continuation if isinstance(r, LogLikelihood) else "") for r in distinct]

@@ -48,6 +48,21 @@ def test_the_prefix_opens_every_answer_and_nothing_else_changes(asked, make_subj
     }
 
 
+@pytest.mark.parametrize("way", ["prefix", "in-context"])
+def test_a_text_to_continue_keeps_its_beginning(way, asked, make_subject, toy_benchmark, toy_splits):
+    class Running(toy_benchmark):
+        def ask(self, split, fact):
+            yield Measure(split, "exact_match", fact.id, (Generate(fact.prompt, 4),), lambda said: 0.0)
+
+    begun = [replace(f, passage=f"{f.question} {f.answer}") for f in toy_splits["forget"]]
+    subject = make_subject(Running(), splits=Splits({**toy_splits, "forget": tuple(begun)}))
+    attack_of(subject, prompt(way, prefix="old Lea"))
+    more = " old Lea" if way == "prefix" else ""
+    assert {request.prompt.opening for request in asked} == {f"{fact.question}{more}" for fact in begun}
+    shown = {request.prompt.shots for request in asked}
+    assert shown == {()} if way == "prefix" else len(shown) > 1
+
+
 def test_the_prefix_stands_behind_the_frame_the_template_and_the_start_of_the_turn(
     make_subject, toy_benchmark, make_tokenizer, monkeypatch
 ):

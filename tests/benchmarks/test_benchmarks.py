@@ -21,10 +21,12 @@ DROPPED = {"extraction_strength", "exact_memorisation", "mia_min_k", "mia_min_k_
 """Metrics that do not count the end token."""
 
 
-def test_five_benchmarks_are_registered_by_name():
+def test_nine_benchmarks_are_registered_by_name():
     found = {}
     harness.benchmarks.register_benchmarks(found.__setitem__)
-    assert set(found) == {"countries", "faithun", "faithun-mini", "tofu", "tofu-mini"}
+    assert set(found) == {
+        *("countries", "faithun", "faithun-mini", "lume", "muse", "rwku", "tofu", "tofu-mini", "wmdp")
+    }
     for name, path in found.items():
         module, attribute = path.split(":")
         assert getattr(importlib.import_module(module), attribute).name == name

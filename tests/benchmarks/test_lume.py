@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -20,9 +19,9 @@ from harness.scoring.scorer import Scorer
 from harness.testing import check_benchmark, sandbox
 from support import lume_files
 from support.answers import loaded
-from support.command import harness_cli
 from support.lume_files import write_lume
 from support.naive import Naive, recall
+from support.small_runs import small_run
 from support.tables import write
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -107,7 +106,7 @@ def test_what_is_there_twice_missing_or_in_both_sets_is_named(tmp_path):
     rows = lume_files.rows(0, 4)
     write_lume(tmp_path)
     path = write(tmp_path / "data" / "forget.jsonl", [*rows, rows[0]])
-    with pytest.raises(DataError, match="line 29: the item .*sc1' of task1 was there before"):
+    with pytest.raises(DataError, match=r"line 29: the item .*sc1' of task1 was there before"):
         loaded(Lume(), tmp_path)
     write(path, [row for row in rows if row["task"] != "Task2" or "sc" in row["id"][-3:]])
     with pytest.raises(DataError, match="the forget set has no item of kind 'qa' of task2"):
@@ -152,7 +151,9 @@ def test_every_number_of_a_model_is_what_its_definition_says(asked):
             task, kind = fact.id.split("/")[0], "sc" if fact.id.endswith("sc1") else "qa"
             expected = {"rouge_l": recall(fact.answer, said)}
             name = f"{'regurgitation' if kind == 'sc' else 'knowledge'}_{task}"
-            expected[name] = expected["rouge_l"] if kind == "sc" else float(said.lower() == fact.answer.lower())
+            expected[name] = (
+                expected["rouge_l"] if kind == "sc" else float(said.lower() == fact.answer.lower())
+            )
             end = naive.log_p(naive.ids(fact.passage))[-1, naive.tokenizer.eos_token_id]
             log_p = [*naive.told(fact.question, fact.answer), end]
             expected["probability"] = math.exp(fmean(log_p))
@@ -219,20 +220,14 @@ def test_it_keeps_every_rule(data):
 
 
 def test_a_run_on_the_embedded_model(tmp_path, data):
-    ended = harness_cli(
-        *("run", "--benchmarks", "lume", "--data", data, "--model", "tiny", "--methods", "ga"),
-        *("--attacks", "quantize:bits=8", "--seeds", 1, "--no-controls", "--utility", "none"),
-        *("--results", tmp_path / "results", "--cache", tmp_path / "cache", "--jobs", 1),
-        *("--set", "lume.max_new_tokens=12", "--set", "ga.epochs=2", "--set", "ga.learning_rates=1e-3"),
-    )
-    assert ended.code == 0, ended.err
-    import harness
-
-    results = harness.load(tmp_path / "results")
-    cells = results.cells.to_pylist()
-    assert {cell["status"] for cell in cells} == {"ok"}
-    values = {(m["split"], m["metric"]): m["value"] for m in results.metrics.to_pylist() if m["step"] is None}
+    values, notes, results = small_run("lume", data, tmp_path, "tiny", "lume.max_new_tokens=12")
     assert 0 <= values["all", "task_aggregate"] <= 1
-    clusters = {row["cluster"] for row in results.samples.to_pylist() if row["split"] == "forget"}
-    assert len(clusters) == 12
-    assert "not_computed" not in json.loads(next(c for c in cells if c["stage"] == "evaluation")["notes"])
+    assert "not_computed" not in notes
+    samples = results.samples.to_pylist()
+    assert len({row["cluster"] for row in samples if row["split"] == "forget"}) == 12
+
+
+def test_what_lacks_its_documents_is_named_and_has_no_number(tmp_path):
+    values, notes, _ = small_run("lume", write_lume(tmp_path / "lume", 2), tmp_path, "tiny", "lume.limit=1")
+    assert ("all", "mia_score") not in values
+    assert notes["not_computed"]["mia_score"] == "there is no split 'member'"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from harness.attacks.private_data import PrivateData
+from pydantic import ValidationError
 
 from harness.core import intervals
 from harness.core.types import Splits
@@ -42,13 +44,18 @@ def test_every_benchmark_is_there_with_its_metric_and_threshold():
     shipped = {name: entry.load()() for name, entry in Registry().kinds["benchmark"].items()}
     # tofu-mini's published rule looks at its own facts, and no other at any.
     facts = Splits({"forget": (), "retain": ()})
-    published = {name: type(each)(each.Config(threshold="published")) for name, each in shipped.items()}
+    published = {}
+    for name, each in shipped.items():
+        with suppress(ValidationError):  # for these none was published
+            rule = type(each)(each.Config(threshold="published")).threshold(facts)
+            published[name] = f"{rule:.4g}"
+    assert len(published) == 5
     assert [each.threshold(facts) for each in shipped.values()] == [None] * len(shipped)
     assert tables()["benchmark"] == {
         name: [
             benchmark.forget_metric,
             "chance" if benchmark.training(facts) is None else "twin",
-            f"{published[name].threshold(facts):.4g}",
+            published.get(name, ""),
         ]
         for name, benchmark in shipped.items()
     }

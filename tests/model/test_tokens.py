@@ -242,3 +242,32 @@ def test_a_passage_begins_with_the_tokenizers_own_start(make_tokenizer):
     [(prompt, answer)] = ModelUnderTest.encode(subject, [Fact("p", "", "", passage="Ada live Oslo")])
     ids = tokenizer("Ada live Oslo", add_special_tokens=False).input_ids
     assert (prompt, answer) == ((7,), (*ids, tokenizer.eos_token_id))
+
+
+@pytest.mark.parametrize("start", [(), (7,)])
+@pytest.mark.parametrize("template", [None, "{{ messages[0]['content'] }} ASK "])
+def test_a_passage_to_continue_is_running_text_in_every_frame(make_tokenizer, template, start):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    tokens = PromptTokenizer(tokenizer)
+    tokens.start = start
+    fact = Fact("p", "Ada live", "Oslo", passage="Ada live Oslo")
+    [(prompt, answer)] = tokens.encode([(fact.prompt, fact.answer)])
+    assert prompt == (*start, *tokenizer("Ada live", add_special_tokens=False).input_ids)
+    assert (*prompt, *answer) == (*start, *tokenizer("Ada live Oslo", add_special_tokens=False).input_ids)
+    subject = SimpleNamespace(tokens=tokens)
+    [(before, refusal)] = ModelUnderTest.encode(subject, [fact], "old Lima")
+    assert before == prompt
+    assert refusal == (*tokenizer("old Lima", add_special_tokens=False).input_ids, *tokens.tail)
+    shown = Prompt("", literal=True, opening="Ada live", shots=(("Bo live", "Rome"),))
+    assert tokens.frame(shown) == "Bo live Rome\n\nAda live"
+
+
+def test_a_question_that_does_not_begin_the_passage_is_framed(tokens):
+    fact = Fact("p", "Where does Ada live ?", "Oslo", passage="Ada live Oslo")
+    assert tokens.frame(fact.prompt) == "Question: Where does Ada live ?\nAnswer:"
+
+
+def test_text_behind_a_break_of_line_gets_no_space(tokens):
+    assert tokens.frame(Prompt("Ada\n", literal=True, opening="Answer:")) == "Ada\nAnswer:"
+    assert tokens.frame(Prompt("Ada", literal=True, opening="Answer:")) == "Ada Answer:"

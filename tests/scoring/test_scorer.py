@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from harness.core.types import Example, Generate, LogLikelihood, Measure, Prompt, Sample, TokenScores
+from harness.core.types import (
+    Beginning,
+    Example,
+    Generate,
+    LogLikelihood,
+    Measure,
+    Prompt,
+    Sample,
+    TokenScores,
+)
 from harness.model.losses import cross_entropy
 from harness.model.steps import plain_steps
 from harness.model.tokens import PromptTokenizer
@@ -481,3 +490,19 @@ def test_a_summary_is_the_mean_over_facts_of_each_metric_on_each_split():
     assert (forget.split, forget.metric, forget.value, forget.n) == ("forget", "m", 0.5, 3)
     assert forget.low < 0.5 < forget.high
     assert (retain.value, retain.n, retain.low, retain.high) == (0.25, 1, None, None)
+
+
+def test_a_text_from_its_beginning_is_scored_behind_its_first_token(tiny, tokens):
+    model, text = tiny().double(), "Ada live old Oslo"
+    request = LogLikelihood(Prompt("", literal=True), text, end=False)
+    scores = Scorer(model, tokens).answer([request])[request]
+    ids = torch.tensor([tokens.tokenizer(text, add_special_tokens=False).input_ids])
+    with torch.no_grad():
+        log_p = model(ids).logits.log_softmax(-1)[0, :-1].gather(-1, ids[0, 1:, None])[:, 0]
+    assert scores.logprobs == pytest.approx(log_p.numpy(), rel=1e-5)
+
+
+def test_the_beginning_of_a_text_is_counted_in_tokens(tiny, tokens):
+    requests = [Beginning(Prompt("Who ?"), "Ada live old Oslo", n) for n in (1, 3, 9)]
+    answers = Scorer(tiny(), tokens).answer(requests)
+    assert [answers[request] for request in requests] == ["Ada", "Ada live old", "Ada live old Oslo"]

@@ -7,10 +7,23 @@ from uuid import UUID
 
 from support.tables import write
 
-NAMES = "Ada Bo Cleo Dan Eve Finn Gus Hana Ivo Jo Kim Lea".split()
-TOWNS = "Oslo Rome Lima Bonn Kiev Bern Nice York Cork Riga Baku Doha".split()
-TRADES = "baker sailor tailor judge nurse miner poet guard tutor weaver farmer pilot".split()
-FOODS = "bread soup rice corn plums figs eggs cheese nuts beans pears kale".split()
+NAMES = ["Ada", "Bo", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hana", "Ivo", "Jo", "Kim", "Lea"]
+TOWNS = ["Oslo", "Rome", "Lima", "Bonn", "Kiev", "Bern", "Nice", "York", "Cork", "Riga", "Baku", "Doha"]
+TRADES = [
+    "baker",
+    "sailor",
+    "tailor",
+    "judge",
+    "nurse",
+    "miner",
+    "poet",
+    "guard",
+    "tutor",
+    "weaver",
+    "farmer",
+    "pilot",
+]
+FOODS = ["bread", "soup", "rice", "corn", "plums", "figs", "eggs", "cheese", "nuts", "beans", "pears", "kale"]
 
 
 def rows(first: int, documents: int) -> list[dict[str, str]]:

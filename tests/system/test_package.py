@@ -145,7 +145,7 @@ def test_the_command_lists_every_plugin_and_none_is_broken(installed, site):
     for name in (
         *("none", "retrain", "refusal", "ga", "gd", "npo", "ssiuu"),
         *("private-data", "instruction"),
-        *("countries", "faithun", "faithun-mini", "tofu", "tofu-mini"),
+        *("countries", "faithun", "faithun-mini", "lume", "muse", "rwku", "tofu", "tofu-mini", "wmdp"),
     ):
         assert f" {name} " in printed
     assert "unreadable" not in printed
