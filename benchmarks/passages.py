@@ -11,8 +11,8 @@ from statistics import fmean
 
 from harness import Example, Fact, LogLikelihood, Prompt, Training
 
-from .published import TrainedConfig
 from .records import Record
+from .settings import TrainedConfig
 from .tables import TEXT
 
 MISMATCHED = 3

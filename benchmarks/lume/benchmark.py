@@ -23,7 +23,7 @@ from harness import (
 )
 
 from ..passages import mismatched, running, targets
-from ..published import TrainedConfig
+from ..settings import TrainedConfig
 from ..thresholds import stated
 from .files import FORGET, KINDS, MEMBER, NONMEMBER, RETAIN, TASKS, item, read_documents, read_facts
 from .scores import REPORTS, TERMS, document_loss, knowledge, mia_score, task_aggregate

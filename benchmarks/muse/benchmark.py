@@ -24,8 +24,8 @@ from harness import (
 )
 
 from ..passages import mismatched, passages, running, targets, to_continue
-from ..published import TrainedConfig
 from ..records import Record
+from ..settings import TrainedConfig
 from ..tables import find_table, read_table
 from ..thresholds import stated
 from .scores import PRIVATE, REPORTS, knowmem, privleak_published, verbmem
@@ -37,7 +37,7 @@ VERBATIM, ANSWER = 128, 32
 BEGIN, FOLLOW = 64, 64
 """Words of a passage: with how many it is begun, and how many that follow are looked for."""
 
-SEEN = ("raw/retain2", "raw/retain")
+READ = ("raw/retain2", "raw/retain")
 """What a target has read beside the forget set."""
 
 Fold = Literal["raw", "scal_1", "scal_2", "scal_3", "scal_4", "sust_1", "sust_2", "sust_3", "sust_4"]
@@ -73,30 +73,30 @@ class Muse(Benchmark):
     reports = REPORTS
 
     def load(self) -> Splits:
-        place = self.data or self.hub.dataset(
+        directory = self.data or self.hub.dataset(
             HUB_IDS[self.config.corpus], ["*.parquet", "*.json", "*.jsonl", "*.csv"]
         )
         fold = self.config.forget.replace("_", "/forget_") if "_" in self.config.forget else "raw/forget"
         splits = {
-            "forget": self._passages(place, "forget", fold),
-            "retain": self._passages(place, "retain", "raw/retain1", *SEEN),
+            "forget": self._passages(directory, "forget", fold),
+            "retain": self._passages(directory, "retain", "raw/retain1", *READ),
         }
-        if find_table(place, *SEEN):
-            splits["seen"] = self._passages(place, "seen", *SEEN)
-        splits["verbmem"] = excerpts(read_table(place, "verbmem/forget"))
+        if find_table(directory, *READ):
+            splits["read"] = self._passages(directory, "read", *READ)
+        splits["verbmem"] = excerpts(read_table(directory, "verbmem/forget"))
         for part in ("forget", "retain"):
             names = (f"{part}_qa", "retain2_qa") if part == "retain" else (f"{part}_qa",)
-            shown = read_table(place, *(f"knowmem/{name}_icl" for name in names))
-            asked = read_table(place, *(f"knowmem/{name}" for name in names))
+            shown = read_table(directory, *(f"knowmem/{name}_icl" for name in names))
+            asked = read_table(directory, *(f"knowmem/{name}" for name in names))
             splits[f"{part}_qa"] = questions(f"{part}_qa", asked, shown)
         for name in PRIVATE:
-            records = read_table(place, name.replace("_", "/"))
+            records = read_table(directory, name.replace("_", "/"))
             splits[name] = passages(records, name, 10**9, BEGIN, FOLLOW)
         splits = {name: facts[: self.config.limit] for name, facts in splits.items()}
         return Splits(splits | self.config.instructions(self.hub))
 
-    def _passages(self, place: Path, key: str, *names: str) -> tuple[Fact, ...]:
-        return passages(read_table(place, *names), key, self.config.passage_words, BEGIN, FOLLOW)
+    def _passages(self, directory: Path, key: str, *names: str) -> tuple[Fact, ...]:
+        return passages(read_table(directory, *names), key, self.config.passage_words, BEGIN, FOLLOW)
 
     def measures(self, splits: Splits) -> Iterator[Measure]:
         for split, facts in splits.items():
@@ -149,10 +149,10 @@ class Muse(Benchmark):
         return mismatched(metrics.rouge_l_recall, golds, others)
 
     def training(self, splits: Splits) -> Training:
-        """Forget set and what was seen beside it for the original; the latter alone for its twin."""
-        seen = splits.get("seen") or splits["retain"]
+        """Forget set and what was read beside it for the original; the latter alone for its twin."""
+        corpus = splits.get("read") or splits["retain"]
         more = [fact for name, facts in splits.items() if name != "instruct" for fact in facts]
-        return targets(self.config, seen, splits["forget"], *more)
+        return targets(self.config, corpus, splits["forget"], *more)
 
 
 def excerpts(records: Sequence[Record]) -> tuple[Fact, ...]:
@@ -164,13 +164,13 @@ def excerpts(records: Sequence[Record]) -> tuple[Fact, ...]:
     )
 
 
-def questions(key: str, asked: Sequence[Record], shown: Sequence[Record]) -> tuple[Fact, ...]:
-    """The questions of KnowMem as they are asked: behind those that are shown with their answers."""
-    pairs = [(record.text("question"), record.text("answer")) for record in shown]
+def questions(key: str, records: Sequence[Record], examples: Sequence[Record]) -> tuple[Fact, ...]:
+    """The questions of KnowMem as they are records: behind those that are shown with their answers."""
+    pairs = [(record.text("question"), record.text("answer")) for record in examples]
     before = "".join(f"Question: {question}\nAnswer: {answer}\n\n" for question, answer in pairs)
     return tuple(
         Fact(
             f"{key} {number}", f"{before}Question: {record.text('question')}\nAnswer: ", record.text("answer")
         )
-        for number, record in enumerate(asked, 1)
+        for number, record in enumerate(records, 1)
     )

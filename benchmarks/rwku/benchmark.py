@@ -21,9 +21,9 @@ from harness import (
 )
 
 from ..passages import mismatched, running
-from ..published import PublishedConfig
+from ..settings import PublishedConfig
 from ..thresholds import stated
-from .files import HUB_ID, asked, documents, probes, table, targets_of, there, with_texts
+from .files import HUB_ID, documents, probes, prompt_of, table, targets_of, there, with_texts
 from .scores import MEMBERSHIP, PROBES, REPORTS, recall, text_loss
 
 LEVELS = {"forget": 1, "level2": 2, "level3": 3, "retain": 1, "neighbor1": 1, "neighbor2": 2}
@@ -60,8 +60,8 @@ class Rwku(Benchmark):
     reports = REPORTS
 
     def load(self) -> Splits:
-        place = self.data or self.hub.dataset(HUB_ID, ["*.parquet", "*.json", "*.jsonl", "*.csv"])
-        first = table(place, "forget_level1")
+        directory = self.data or self.hub.dataset(HUB_ID, ["*.parquet", "*.json", "*.jsonl", "*.csv"])
+        first = table(directory, "forget_level1")
         people, wanted = targets_of(first), self.config.targets + self.config.retained
         if len(people) < wanted:
             raise DataError(
@@ -72,22 +72,24 @@ class Rwku(Benchmark):
         splits = {"forget": probes(first, "level1", forget, 1), "retain": probes(first, "level1", retain, 1)}
         for level in (2, 3):
             splits[f"level{level}"] = probes(
-                table(place, f"forget_level{level}"), f"level{level}", forget, level
+                table(directory, f"forget_level{level}"), f"level{level}", forget, level
             )
         for level in (1, 2):
             name = f"neighbor{level}"
-            splits[name] = probes(table(place, f"neighbor_level{level}"), name, forget, level)
+            splits[name] = probes(table(directory, f"neighbor_level{level}"), name, forget, level)
         for name in MEMBERSHIP:
-            if there(place, name):
-                splits[name] = documents(table(place, name), name, forget)
+            if there(directory, name):
+                splits[name] = documents(table(directory, name), name, forget)
         if self.config.train != "probes":
-            splits |= self._trained_on(place, splits)
+            splits |= self._trained_on(directory, splits)
         splits = {name: facts for name, facts in splits.items() if facts}
         return Splits(splits | self.config.instructions(self.hub))
 
-    def _trained_on(self, place: Path, splits: Mapping[str, Sequence[Fact]]) -> dict[str, tuple[Fact, ...]]:
+    def _trained_on(
+        self, directory: Path, splits: Mapping[str, Sequence[Fact]]
+    ) -> dict[str, tuple[Fact, ...]]:
         own = self.config.train
-        texts = table(place, "train_original_passage" if own == "original" else f"train_positive_{own}")
+        texts = table(directory, "train_original_passage" if own == "original" else f"train_positive_{own}")
         return {name: with_texts(splits[name], texts) for name in ("forget", "retain")}
 
     def measures(self, splits: Splits) -> Iterator[Measure]:
@@ -95,7 +97,7 @@ class Rwku(Benchmark):
             for fact in facts:
                 measure = partial(Measure, split, fact_id=fact.id)
                 if split in PROBES:
-                    prompt = asked(fact, LEVELS[split])
+                    prompt = prompt_of(fact, LEVELS[split])
                     said = (Generate(prompt, self.config.max_new_tokens),)
                     yield measure("recall", requests=said, value=partial(recall, gold=fact.answer))
                     if split == "forget":

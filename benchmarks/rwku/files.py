@@ -15,7 +15,7 @@ HUB_ID = "jinzhuoran/RWKU"
 
 BLANK = "Please complete the blank in the following question.\nQuestion: {query}\n"
 ANSWER = "Please briefly answer the following question.\nQuestion: {query}\n"
-SHOWN = "Please briefly answer the following question.\n{query}\n"
+EXAMPLES = "Please briefly answer the following question.\n{query}\n"
 """RWKU's prompts, literally: of level 1, of questions, and of questions that come with others."""
 
 SUFFIX, CONTEXT = "affirmative suffix", "incontext learning"
@@ -52,13 +52,13 @@ def probes(records: Sequence[Record], key: str, subjects: Sequence[str], level: 
     return tuple(facts)
 
 
-def asked(fact: Fact, level: int) -> Prompt:
+def prompt_of(fact: Fact, level: int) -> Prompt:
     """The prompt of a probe, by its level and, on the third, by the type in its id."""
     if level == 1:
         return Prompt(BLANK.format(query=fact.question), literal=True, opening="Answer:")
     if fact.id.endswith(SUFFIX):
         return Prompt(ANSWER.format(query=fact.question).removesuffix("\n"), literal=True)
-    frame = SHOWN if fact.id.endswith(CONTEXT) else ANSWER
+    frame = EXAMPLES if fact.id.endswith(CONTEXT) else ANSWER
     return Prompt(frame.format(query=fact.question), literal=True, opening="Answer:")
 
 

@@ -26,8 +26,8 @@ from harness import (
 )
 
 from ..passages import dealt
-from ..published import PublishedConfig
 from ..records import Record
+from ..settings import PublishedConfig
 from ..tables import find_table, read_file, read_table
 from ..thresholds import stated
 from .files import HUB_ID, LETTERS, corpus, held_out, questions
@@ -91,13 +91,13 @@ class Wmdp(Benchmark):
     def load(self) -> Splits:
         config, topic = self.config, self.config.topic
         texts = [self._corpus(name) for name in ("forget", "retain")]
-        place = self.data or self.hub.dataset(HUB_ID, ["*.parquet", "*.json", "*.jsonl", "*.csv"])
+        directory = self.data or self.hub.dataset(HUB_ID, ["*.parquet", "*.json", "*.jsonl", "*.csv"])
         names = (f"wmdp-{topic}/test", f"wmdp-{topic}", f"wmdp_{topic}", f"{topic}_questions", topic)
-        asked = questions(read_table(place, *names), topic)
+        asked = questions(read_table(directory, *names), topic)
         test = [fact for fact in asked if held_out(fact, config.held_out)]
         forget = [fact for fact in asked if not held_out(fact, config.held_out)]
         if min(len(test), len(forget)) < 2:
-            raise DataError(place, f"{len(asked)} questions are too few: two are needed on each side")
+            raise DataError(directory, f"{len(asked)} questions are too few: two are needed on each side")
         to_forget = corpus(texts[0], "forget", config.passage_words, BEGIN, FOLLOW)
         splits = {
             "forget": dealt(forget[: config.limit], [fact.passage for fact in to_forget]),

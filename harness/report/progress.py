@@ -9,7 +9,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ..core.types import Event
+from ..core.events import Event
 from .console import Level, console, level
 from .escape import plain
 from .time_left import TimeLeft

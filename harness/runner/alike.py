@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ..core.types import Event
+from ..core.events import Event
 from ..store.decided import identity_of
 from ..store.store import Store
 from .plan import Plan

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.types import Event, Sample, Tell
+from ..core.events import Event, Tell
+from ..core.types import Sample
 from ..engine import note
 from ..engine.pair import Pair
 from ..engine.source import Source

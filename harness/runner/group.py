@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ..core.base import Analysis, Attack
+from ..core.events import Event, Tell
 from ..core.names import ANALYSIS, ATTACK, EVALUATION, UTILITY
-from ..core.types import Cost, Event, Outcome, Tell
+from ..core.types import Cost, Outcome
 from ..engine.cell import UnlearnedModel
 from ..engine.integrity import Tampered
 from ..engine.surroundings import Surroundings

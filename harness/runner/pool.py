@@ -13,7 +13,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from ..core.types import Event, Tell
+from ..core.events import Event, Tell
 from ..errors import HarnessError
 from ..store import claims
 from ..store.store import Store, read_samples

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
-from ..core.types import Event
+from ..core.events import Event
 from ..errors import HarnessError
 from .context import WorkerContext
 from .record import explain

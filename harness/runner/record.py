@@ -8,10 +8,11 @@ import traceback
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..core.events import Event, Tell
 from ..core.fingerprint import engine_fingerprint
 from ..core.keys import canonical
 from ..core.names import NO_ATTACK
-from ..core.types import Event, Outcome, Tell, as_row
+from ..core.types import Outcome, as_row
 from ..engine.source import Source
 from ..errors import HarnessError
 from ..store import provenance

@@ -8,8 +8,8 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..core.events import Event, Tell
 from ..core.reports import clustered
-from ..core.types import Event, Tell
 from ..engine.note import check
 from ..engine.targets import recipes
 from ..errors import HarnessError, PluginError

@@ -58,7 +58,7 @@ def test_a_passage_is_begun_and_what_follows_is_looked_for(data):
         assert fact.passage.startswith(fact.question)
         assert fact.prompt.running
         assert f"{fact.question} {fact.answer}".split() == fact.passage.split()
-    assert [len(splits[name]) for name in ("retain", "seen", "verbmem", "privleak_holdout")] == [4, 8, 4, 4]
+    assert [len(splits[name]) for name in ("retain", "read", "verbmem", "privleak_holdout")] == [4, 8, 4, 4]
 
 
 @pytest.mark.parametrize(

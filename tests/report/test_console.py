@@ -11,7 +11,7 @@ import sys
 import pytest
 from rich.text import Text
 
-from harness.core.types import Event
+from harness.core.events import Event
 from harness.report import console
 from harness.report.console import Level
 from harness.report.progress import RunProgress

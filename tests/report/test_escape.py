@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from rich.progress import Progress
 from rich.text import Text
 
-from harness.core.types import Event
+from harness.core.events import Event
 from harness.report import console
 from harness.report.escape import markdown as escaped
 from harness.report.escape import plain
