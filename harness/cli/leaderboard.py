@@ -40,6 +40,13 @@ Sources = Annotated[
 ]
 Committed = Annotated[Path, typer.Option(help="The leaderboard to check.")]
 
+Docs = Annotated[
+    Path | None,
+    typer.Option(
+        help="Link methods, attacks, benchmarks and metrics to their pages in this directory, relatively."
+    ),
+]
+
 app = typer.Typer(help="Build the leaderboard from results, look at it, and check it.", no_args_is_help=True)
 
 
@@ -67,6 +74,7 @@ def build(
         bool, typer.Option("--force", help="Replace a leaderboard although rows of it would be lost.")
     ] = False,
     source: Sources = None,
+    docs: Docs = None,
 ) -> None:
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
     from ..leaderboard.groups import grouped
@@ -78,11 +86,15 @@ def build(
         raise ConfigError("There are several --results: say with --out where their leaderboard goes.")
     beside = results[0] / BESIDE
     out = beside if out is None else out
-    tables = store.tables(packed.stores(results))
+    stores = packed.stores(results)
+    tables = store.tables(stores)
     for cell, sentence in store.unsound(tables[0]):
         say(f"Counted as failed: {cell}: {sentence}", stderr=True)
     groups = grouped(*tables, source or ()).only(split(methods), split(attacks))
-    made = files.build(groups)
+    found = store.analyses(stores, [row["key"] for row in tables[0].to_pylist() if row["analysis"]])
+    made = files.build(groups, tables[0], found)
+    if docs:
+        made = made.documented(docs, out)
     if not force:
         overwriting.refuse_loss(made, out, beside)
     written = made.files()
@@ -214,11 +226,13 @@ def pack(
 @app.command("pages")
 def pages(
     out: Annotated[Path, typer.Option(help="The leaderboard.")] = Path("leaderboard"),
+    docs: Docs = None,
 ) -> None:
     """Write README.md and index.html again from the tables beside them; needs no results."""
     from ..report import files
 
-    made = files.read(out).pages()
+    there = files.read(out)
+    made = there.documented(docs, out).files() if docs else there.pages()
     files.write(made, out)
     for name in made:
         say(f"{out / name}")

@@ -1,7 +1,9 @@
-"""A leaderboard as files: two tables, and the pages that follow from them."""
+"""A leaderboard as files: its tables, and the pages that follow from them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,44 +12,67 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import StoreError
-from ..leaderboard import board, columns, curves, origin
+from ..leaderboard import analyses, board, columns, curves, facts, origin
 from ..leaderboard.groups import Groups
 from ..store import shape
 from ..store.atomic import parquet_bytes, write_atomically
+from ..store.schema import ANALYSES as FOUND
+from ..store.schema import CELLS
 from . import heatmap
+from .documented import Documented
 from .markdown import markdown
 from .page import NAME, html
 
 TABLE, CURVES, README = "leaderboard.parquet", "curves.parquet", "README.md"
+FACTS, ANALYSES = "facts.parquet", "analyses.parquet"
+BESIDE = {FACTS: facts, ANALYSES: analyses}
+"""The tables that a leaderboard may lack, by the module that makes them: older ones have none."""
+
+DIGESTS = b"beside"
+"""Where the metadata of the leaderboard's table say which of those files belong to it, by SHA-256."""
 
 TASKS = "lm_eval_tasks"
 """A column that holds a JSON object, as those of settings do."""
 
 
 class Published(NamedTuple):
-    """The rows, and the relearning curves behind their scores."""
+    """The rows, the relearning curves behind their scores, their facts, and what analyses found."""
 
     board: pa.Table
     curves: pa.Table
+    facts: pa.Table = facts.SCHEMA.empty_table()
+    analyses: pa.Table = analyses.SCHEMA.empty_table()
+
+    def documented(self, docs: Path, out: Path) -> Published:
+        """The same, with links from ``out`` to the pages in ``docs``. Raises ConfigError where are none."""
+        return self._replace(board=Documented.found(docs, out).marked(self.board))
 
     def pages(self) -> Mapping[str, bytes]:
         """By name, the files that people read. The same tables give the same bytes."""
         return {
             **heatmap.files(self.board.to_pylist()),
             README: markdown(self.board).encode(),
-            NAME: html(self.board, self.curves).encode(),
+            NAME: html(*self).encode(),
         }
 
     def files(self) -> Mapping[str, bytes]:
         """By name, all files of the leaderboard."""
-        tables = {TABLE: parquet_bytes(self.board), CURVES: parquet_bytes(self.curves)}
-        return {**tables, **self.pages()}
+        there = {FACTS: self.facts, ANALYSES: self.analyses}
+        beside = {name: parquet_bytes(table) for name, table in there.items() if table.num_rows}
+        digests = json.dumps({name: hashlib.sha256(content).hexdigest() for name, content in beside.items()})
+        marked = self.board.replace_schema_metadata({**(self.board.schema.metadata or {}), DIGESTS: digests})
+        tables = {TABLE: parquet_bytes(marked), CURVES: parquet_bytes(self.curves)}
+        return {**tables, **beside, **self.pages()}
 
 
-def build(groups: Groups) -> Published:
-    """The leaderboard of grouped cells, and its curves."""
+NO_CELLS, NOTHING = CELLS.empty_table(), FOUND.empty_table()
+
+
+def build(groups: Groups, cells: pa.Table = NO_CELLS, found: pa.Table = NOTHING) -> Published:
+    """The leaderboard of grouped cells, with what analyses ``found`` in ``cells`` of the same results."""
     rows = origin.marked(board.build(groups), groups)
-    return Published(rows, curves.build(rows, groups))
+    looked = analyses.build(rows, groups, cells, found)
+    return Published(rows, curves.build(rows, groups), facts.build(rows, groups), looked)
 
 
 def write(files: Mapping[str, bytes], directory: Path) -> None:
@@ -58,10 +83,32 @@ def write(files: Mapping[str, bytes], directory: Path) -> None:
 
 def read(directory: Path) -> Published:
     """The tables of a leaderboard. Raises StoreError where one lacks, or this version cannot read it."""
-    return Published(
-        _table(directory / TABLE, columns.COLUMNS),
-        _table(directory / CURVES, curves.COLUMNS),
+    rows = _table(directory / TABLE, columns.COLUMNS)
+    digests = _digests(directory / TABLE, rows)
+    beside = (
+        _beside(directory / name, digests.get(name), made.COLUMNS, made.SCHEMA)
+        for name, made in BESIDE.items()
     )
+    return Published(rows, _table(directory / CURVES, curves.COLUMNS), *beside)
+
+
+def _digests(path: Path, rows: pa.Table) -> dict[str, str]:
+    """The files that belong to a leaderboard's table, by name."""
+    text = (rows.schema.metadata or {}).get(DIGESTS, b"{}")
+    try:
+        return {str(name): str(digest) for name, digest in json.loads(text).items()}
+    except (ValueError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged or cannot be read ({error}); build it again.") from error
+
+
+def _beside(path: Path, digest: str | None, expected: columns.Columns, schema: pa.Schema) -> pa.Table:
+    """A table that the leaderboard names; an empty one where it names none."""
+    if digest is None:
+        return schema.empty_table()
+    table = _table(path, expected)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise StoreError(f"{path} is not the one that {path.with_name(TABLE)} was built with; build again.")
+    return table
 
 
 def _table(path: Path, expected: columns.Columns) -> pa.Table:
@@ -87,7 +134,7 @@ def _sound(table: pa.Table, expected: columns.Columns) -> pa.Table:
     for name, (kind, _) in expected.items():
         if (found := table.schema.field(name).type) != kind:
             raise pa.ArrowInvalid(f"its column '{name}' is {found} and not {kind}")
-        if name in (*columns.NAMES, *columns.HASHES) and table[name].null_count:
+        if name in (*columns.NAMES, *columns.HASHES, "signature") and table[name].null_count:
             raise pa.ArrowInvalid(f"its column '{name}' has no value")
         if name in (*columns.CONFIGS, TASKS):
             for text in filter(None, table[name].to_pylist()):

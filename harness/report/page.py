@@ -15,8 +15,9 @@ from markupsafe import Markup
 
 from ..core.formulas import range_text
 from ..core.names import CONTROLS, ORIGINAL
-from ..leaderboard import columns, findings, labels, ranking
+from ..leaderboard import analyses, columns, facts, findings, labels, ranking
 from ..leaderboard.verdict import VERDICTS
+from . import page_data
 from .markdown import reading
 from .templating import environment
 
@@ -78,33 +79,43 @@ ROW = (
     *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
 )
 """Columns of the leaderboard that the page holds."""
+VERSIONS = ("engine", "benchmark_source", "method_source", "attack_source", "target_weights")
+"""Digests of which it holds the beginning."""
+DIGITS = 12
 GUARDED = ("retain_before", "utility_before", "lm_eval")
 """Those of which a guard asks how much of the original's is left."""
 
 Rows = list[dict[str, Any]]
 
 
-def html(board: pa.Table, curves: pa.Table) -> str:
-    """The page of a leaderboard and its curves. Data reach it as JSON in which no ``<`` is left."""
+NO_FACTS, NOT_ANALYSED = facts.SCHEMA.empty_table(), analyses.SCHEMA.empty_table()
+
+
+def html(
+    board: pa.Table, curves: pa.Table, facts: pa.Table = NO_FACTS, analyses: pa.Table = NOT_ANALYSED
+) -> str:
+    """The page of a leaderboard from its tables. Data reach it as JSON in which no ``<`` is left."""
     pages = environment(escape=True)
     pages.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     guide = Markup(MarkdownIt().render(reading()))
-    return pages.get_template(NAME).render(data=data(board, curves), reading=guide)
+    return pages.get_template(NAME).render(data=data(board, curves, facts, analyses), reading=guide)
 
 
-def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
-    """What the page draws: targets, rows by column, and curves that name their row by its place."""
+def data(
+    board: pa.Table, curves: pa.Table, facts: pa.Table = NO_FACTS, analyses: pa.Table = NOT_ANALYSED
+) -> dict[str, Any]:
+    """What the page draws: targets, rows by column, and what names its row by its place."""
     everything = board.to_pylist()
     targets, overall = labels.by_target(everything), findings.overall(everything)
-    made = ("target", "method", "control", "label", "counts", *(f"{name}_kept" for name in GUARDED))
-    by_column: dict[str, list[Any]] = {name: [] for name in (*made, *ROW)}
+    shown: Rows = []
     for index, rows in enumerate(targets.values()):
         metric = labels.target_metric(rows)
         original = next((r for r in rows if (r["method"], r["attack"]) == (ORIGINAL, "none")), {})
         for row in rows:
             reference = original | {"lm_eval": row["lm_eval_original"]}  # the original's, on the same items
-            shown = row | {
+            made = {
                 "target": index,
+                "name": row["method"],
                 "method": labels.method_label(row),
                 "control": row["method"] if row["method"] in CONTROLS else None,
                 "label": labels.attack_label(row),
@@ -112,18 +123,22 @@ def data(board: pa.Table, curves: pa.Table) -> dict[str, Any]:
                 # Where nothing trained nobody looked at the memory; no model needs 0.
                 "peak_memory_mib": row["peak_memory_mib"] or None,
                 **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in GUARDED},
+                **{name: row[name] and row[name][:DIGITS] for name in VERSIONS},
             }
-            for name, values in by_column.items():
-                values.append(shown[name])
-    places = {signature: place for place, signature in enumerate(by_column["signature"])}
+            shown.append({name: row[name] for name in ROW} | made)
+    places = {row["signature"]: place for place, row in enumerate(shown)}
+    of_target = [row["target"] for row in shown]
     return {
         "columns": [asdict(column) for column in COLUMNS],
         "verdicts": VERDICTS,
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
         "kept": ranking.LEAST_KEPT,
         "targets": [_target(rows, overall) for rows in targets.values()],
-        "rows": by_column,
+        "rows": {name: page_data.packed([row[name] for row in shown]) for name in (shown or [{}])[0]},
         "curves": _curves(curves, places),
+        "facts": page_data.facts(facts, places, of_target),
+        "analyses": page_data.analyses(analyses, places, shown),
+        "documentation": page_data.documentation(board),
     }
 
 
@@ -141,6 +156,7 @@ def _target(rows: Rows, overall: Sequence[str]) -> dict[str, Any]:
     return same | {
         "settings": labels.settings(rows[0]["benchmark_config"]),
         "metric": metric,
+        "attacks": labels.by_strength(rows),
         "definition": of_metric["forget_definition"],
         "range": None if None in (low, high) else range_text(low, high),
         "chances": sorted(chances),

@@ -1,8 +1,8 @@
-// The second table: what each attack brought back, or what it took, as a heat map.
+// The heat map: what each attack brought back, or what it took, the strongest attack first.
 
 const HEAT = {
-  score: ["score", "interval"],
   recovery: ["recovery", "interval"],
+  score: ["score", "interval"],
   exact_match: ["exact match", "interval"],
   n_scored: ["facts scored", "count"],
   seconds: ["seconds", "cost"],
@@ -28,7 +28,7 @@ function attackTable(target) {
         class: `${kindOf(method)} ${state.pick === pickOf(method) ? "picked" : ""}`,
         "data-method": method.name,
       },
-      el("th", { scope: "row" }, method.name),
+      el("th", { scope: "row" }, methodLink(method)),
       labels.map((label) => {
         const row = method.attacks.get(label);
         const value = row?.[name] ?? null;
@@ -42,9 +42,10 @@ function attackTable(target) {
             "data-value": value,
             "data-signature": row?.signature,
             tip: row && numberTip(row, name, kind, title),
+            onclick: row && (() => openCell(row)),
           },
-          el("span", {}, missing(value) && row?.failed ? "failed" : text(value, kind)),
-          row && kind === "interval" && interval(row, name) && el("small", {}, interval(row, name)),
+          el("span", {}, missing(value) && row?.failed ? "failed" : short(value, kind)),
+          row && kind === "interval" && el("small", {}, shortInterval(row, name)),
         );
         if (row) cells.push(cell);
         return cell;
@@ -67,7 +68,9 @@ function attackTable(target) {
           "tr",
           {},
           el("th", { scope: "col" }, "method"),
-          labels.map((label) => el("th", { scope: "col", class: "number" }, label, aside(label) && " †")),
+          labels.map((label) =>
+            el("th", { scope: "col" }, attackLink(anyUnder(target, label)), aside(label) && " †"),
+          ),
         ),
       ),
       tbody,
@@ -75,4 +78,13 @@ function attackTable(target) {
   );
 }
 
-const attacksOf = (target) => [...new Set(target.methods.flatMap((m) => [...m.attacks.keys()]))].sort();
+const attacksOf = (target) => target.attacks;
+const anyUnder = (target, label) => rows.find((row) => row.target === target.index && row.label === label);
+
+// Two decimals: many columns stand beside each other here, and the tooltip has the third.
+const short = (value, kind) =>
+  kind === "interval" && !missing(value) ? value.toFixed(2).replace("-0.00", "0.00") : text(value, kind);
+const shortInterval = (row, name) =>
+  missing(row[`${name}_low`])
+    ? ""
+    : `${short(row[`${name}_low`], "interval")} to ${short(row[`${name}_high`], "interval")}`;

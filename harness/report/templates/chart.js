@@ -23,7 +23,7 @@ function ticks(low, high, count = 5) {
 }
 
 // A frame with axes; `x` and `y` turn values into places.
-function frame({ width, height, xs, ys, xTitle, yTitle, label, xTicks }) {
+function frame({ width, height, xs, ys, xTitle, yTitle, label, xTicks, xLabel = String }) {
   const [left, right, top, bottom] = [50, 12, 10, 38];
   const x = (v) => left + ((v - xs[0]) / (xs[1] - xs[0])) * (width - left - right);
   const y = (v) => height - bottom - ((v - ys[0]) / (ys[1] - ys[0])) * (height - top - bottom);
@@ -36,7 +36,7 @@ function frame({ width, height, xs, ys, xTitle, yTitle, label, xTicks }) {
     ]),
     (xTicks ?? ticks(...xs)).map((v) => [
       svg("line", { class: "grid", x1: x(v), x2: x(v), y1: top, y2: height - bottom }),
-      svg("text", { class: "tick", x: x(v), y: height - bottom + 15, "text-anchor": "middle" }, `${v}`),
+      svg("text", { class: "tick", x: x(v), y: height - bottom + 15, "text-anchor": "middle" }, xLabel(v)),
     ]),
     svg(
       "text",

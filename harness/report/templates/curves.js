@@ -33,9 +33,9 @@ function chosenMethods() {
 
 function curvePanels(target) {
   const own = curves.filter((c) => c.row.target === target.index);
-  const labels = [...new Set(own.map((c) => c.row.label))]
-    .sort()
-    .filter((name) => !state.attack || name === state.attack);
+  const labels = attacksOf(target).filter(
+    (name) => own.some((c) => c.row.label === name) && (!state.attack || name === state.attack),
+  );
   if (!labels.length) return [];
   const available = room("curves");
   const lines = Math.ceil(labels.length / Math.max(1, Math.floor((available + 16) / 316)));
@@ -55,8 +55,7 @@ function curvePanels(target) {
   );
 }
 
-function panel(target, name, own, width, alone) {
-  const chosen = chosenMethods();
+function panel(target, name, own, width, alone, chosen = chosenMethods()) {
   const drawn = own.filter((c) => REFERENCES.includes(c.row.control) || chosen.includes(c.row.method));
   const ends = own.flatMap((c) => [...c.low, ...c.high, ...c.value]).filter((v) => !missing(v));
   const steps = [...new Set(own.flatMap((c) => c.step))].sort((a, b) => a - b);
@@ -90,7 +89,7 @@ function panel(target, name, own, width, alone) {
   for (const curve of drawn.filter((c) => REFERENCES.includes(c.row.control)))
     hint(curve.row.control, chart.right - 4, chart.y(curve.value.at(-1)) + 14, "end");
   roving(chart.node, marks);
-  return el("figure", { "data-attack": name }, el("figcaption", {}, name), chart.node);
+  return el("figure", { "data-attack": name }, el("figcaption", {}, attackLink(own[0].row)), chart.node);
 }
 
 function line(curve, chosen, chart, marks) {
@@ -133,8 +132,8 @@ function line(curve, chosen, chart, marks) {
             `${curve.row.forget_metric} under ${curve.row.label}, mean over ${plural(curve.seeds[i], "seed")}`,
             rates("the attack's", curve.row.attack_learning_rates),
           ],
-          signature: curve.row.signature,
         }),
+        onclick: () => openCell(curve.row),
       },
       [],
     );

@@ -11,15 +11,16 @@ function facts(target) {
   return el(
     "p",
     { class: "facts" },
-    "protocol ",
-    target.protocol,
-    ", ",
+    documented("protocol", "protocol"),
+    ` ${target.protocol}, `,
     code("data", target.data),
     ", ",
     code("target", target.target),
     ", ",
     target.dtype,
-    `, forget metric ${target.metric ?? DASH}, chance ${target.chances.map((v) => text(v)).join(" or ") || DASH}`,
+    ", forget metric ",
+    missing(target.metric) ? DASH : metricLink(target.metric),
+    `, chance ${target.chances.map((v) => text(v)).join(" or ") || DASH}`,
     target.tasks.map((t) => `, ${t}`),
     target.computed ? `, ${target.computed}` : "",
     ".",
@@ -39,26 +40,24 @@ const upright = (className) => svg("line", { class: className, x1: 12, x2: 12, y
 const dot = (kind) =>
   svg("g", { class: `point ${kind}` }, kind === "control" ? shapes[1](12, 10, 5) : shapes[0](12, 10, 5.5));
 
+const list = (sentences, className) =>
+  sentences.length
+    ? el(
+        "ul",
+        { class: className },
+        sentences.map((sentence) => el("li", {}, sentence)),
+      )
+    : null;
+const heading = (target) => el("h3", {}, documented(`benchmarks/${target.benchmark}`, titleOf(target)));
+
 const SECTIONS = {
-  standing(target) {
+  verdicts(target) {
     return [
-      el("h3", {}, titleOf(target)),
+      heading(target),
+      verdictTable(target),
+      attacksOf(target).length ? attackTable(target) : null,
+      list(target.findings, "findings"),
       facts(target),
-      target.findings.length
-        ? el(
-            "ul",
-            { class: "findings" },
-            target.findings.map((sentence) => el("li", {}, sentence)),
-          )
-        : null,
-      standingTable(target),
-      target.compared.length
-        ? el(
-            "ul",
-            { class: "compared" },
-            target.compared.map((sentence) => el("li", {}, sentence)),
-          )
-        : null,
     ];
   },
   tradeoff(target) {
@@ -66,12 +65,16 @@ const SECTIONS = {
     const across = available > 700 && visible().length > 1 ? 2 : 1;
     return [scatter(target, Math.min(760, Math.floor((available - 24 * (across - 1)) / across)))];
   },
-  attacks(target) {
-    return attacksOf(target).length ? [el("h3", {}, titleOf(target)), attackTable(target)] : [];
-  },
   curves(target) {
     const panels = curvePanels(target);
-    return panels.length ? [el("h3", {}, titleOf(target)), el("div", { class: "panels" }, panels)] : [];
+    return panels.length ? [heading(target), el("div", { class: "panels" }, panels)] : [];
+  },
+  compare(target) {
+    return [heading(target), ...comparison(target)];
+  },
+  neurons: neuronView,
+  standing(target) {
+    return [heading(target), standingTable(target), list(target.compared, "compared")];
   },
   failed(target) {
     const own = target.failed.filter(
@@ -81,7 +84,7 @@ const SECTIONS = {
     );
     return own.length
       ? [
-          el("h3", {}, titleOf(target)),
+          heading(target),
           el(
             "ul",
             {},
@@ -91,16 +94,32 @@ const SECTIONS = {
       : [];
   },
 };
+const NONE_FITS = "No method fits these filters.";
 const EMPTY = {
-  standing: "No method fits these filters.",
-  tradeoff: "No method fits these filters.",
-  attacks: "No attack was scored here.",
+  verdicts: NONE_FITS,
+  standing: NONE_FITS,
+  tradeoff: NONE_FITS,
+  compare: NONE_FITS,
+  neurons:
+    "No analysis was run here. `harness run` with `--analyses all` looks into each model, and a leaderboard that is built from such results shows it.",
   curves: "No attack that trains was scored here, so there are no curves.",
   failed: "None.",
 };
 
 function legends() {
   const twin = targets.some((t) => t.methods.some((m) => m.control === "retrain"));
+  legendOf(
+    "verdicts",
+    key(
+      [
+        svg("line", { class: "interval", x1: 1, x2: 23, y1: 10, y2: 10 }),
+        svg("circle", { class: "dot", cx: 12, cy: 10, r: 4 }),
+      ],
+      "what came back at most, 95 % interval, from nothing (0) to all of it (1)",
+    ),
+    key(upright("chance"), "up to 0.1 erased, up to 0.5 partly hidden"),
+    el("span", {}, "Click a number for its curve, its facts and its signature."),
+  );
   legendOf(
     "standing",
     key(
@@ -136,10 +155,11 @@ function legends() {
     el(
       "span",
       { class: "key" },
-      `${title}: less`,
+      HEAT[state.cells][1] === "interval" ? `${title}: 0` : `${title}: less`,
       el("span", { class: "ramp", "aria-hidden": "true" }, [0, 1, 2, 3, 4, 5, 6, 7, 8].map(step)),
-      "more",
+      HEAT[state.cells][1] === "interval" ? "1" : "more",
     ),
+    el("span", {}, "The strongest attack comes first."),
     el("span", {}, "A frame marks the attack that counts as a method's worst."),
     el(
       "span",
@@ -215,6 +235,13 @@ function controls() {
     document.querySelector("[data-state=cells]"),
     Object.entries(HEAT).map(([name, [title]]) => [name, title]),
   );
+  const methods = values(targets.flatMap((t) => t.methods.map((m) => m.name)));
+  for (const name of ["a", "b"])
+    options(
+      document.querySelector(`[data-state=${name}]`),
+      methods,
+      name === "a" ? "the first ranked" : "the last ranked",
+    );
   options(document.querySelector("[data-state=x]"), Object.entries(X));
   options(document.querySelector("[data-state=y]"), Object.entries(Y));
   const search = document.querySelector("[data-filter=q]");
@@ -243,13 +270,17 @@ function draw() {
   if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
-// Change the state, the address and the page; `bring` brings the highlighted row into sight.
-function set(change, bring = false) {
+// Change the state and the address, and then draw what follows from it.
+function tell(change, then = () => {}) {
   state = { ...state, ...change };
   const told = hash();
   history.replaceState(null, "", told ? `#${told}` : location.href.split("#")[0]);
-  draw();
-  if (bring) document.querySelector("#standing tr.picked")?.scrollIntoView({ block: "center" });
+  then();
+}
+// Change the whole page; `bring` brings the highlighted row into sight.
+function set(change, bring = false) {
+  tell(change, draw);
+  if (bring) document.querySelector("#verdicts tr.picked")?.scrollIntoView({ block: "center" });
 }
 
 for (const input of document.querySelectorAll("[data-filter], [data-state]")) {
@@ -261,6 +292,7 @@ document.getElementById("link").addEventListener("click", () => copy(location.hr
 addEventListener("hashchange", () => {
   state = read();
   draw();
+  showCell();
 });
 let width = innerWidth;
 addEventListener("resize", () => {
@@ -271,4 +303,5 @@ addEventListener("resize", () => {
 });
 state = read();
 draw();
+showCell();
 document.documentElement.dataset.ready = "";

@@ -2,9 +2,14 @@
 
 const D = JSON.parse(document.getElementById("data").textContent);
 
-const rows = D.rows.signature.map((_, i) =>
-  Object.fromEntries(Object.entries(D.rows).map(([name, values]) => [name, values[i]])),
-);
+// A column in which few values repeat holds these, and for each row the place of its own.
+const unpacked = (column) =>
+  Array.isArray(column) ? column : column.at.map((place) => column.values[place]);
+const byColumn = Object.entries(D.rows).map(([name, column]) => [name, unpacked(column)]);
+const rows = unpacked(D.rows.signature).map((_, i) => ({
+  place: i,
+  ...Object.fromEntries(byColumn.map(([name, values]) => [name, values[i]])),
+}));
 const curves = D.curves.map((curve) => ({ ...curve, row: rows[curve.row] }));
 const targets = D.targets.map((target, index) => ({ ...target, index, methods: methodsOf(index) }));
 
@@ -16,6 +21,7 @@ function methodsOf(index) {
       found.set(row.method, {
         name: row.method,
         target: index,
+        plugin: row.name,
         control: row.control,
         attacks: new Map(),
         place: found.size,
@@ -39,11 +45,15 @@ const FIRST = {
   protocol: "",
   q: "",
   sort: "",
-  cells: "score",
+  cells: "recovery",
   x: "utility_before",
   y: "recovery",
   methods: "",
   pick: "",
+  a: "",
+  b: "",
+  neurons: "",
+  cell: "",
 };
 let state = FIRST;
 
@@ -69,10 +79,10 @@ const SVG = "http://www.w3.org/2000/svg";
 
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (name === "tip") (tips.set(node, value), node.setAttribute("data-tip", ""));
-    else if (value !== null && value !== undefined && value !== false)
-      node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value === true ? "" : value);
   }
   node.append(
     ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
@@ -82,6 +92,29 @@ function fill(node, attributes, children) {
 const el = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
 const svg = (name, attributes, ...children) =>
   fill(document.createElementNS(SVG, name), attributes, children);
+
+// ---- the documentation: only pages of which the leaderboard says that they are there ----
+
+// Where it is, is told by the leaderboard's table, and was looked at before it came here.
+function address(page, anchor = "") {
+  const known = D.documentation?.pages.includes(page);
+  return known ? `${D.documentation.base}${page}${D.documentation.suffix}${anchor && `#${anchor}`}` : null;
+}
+function documented(page, words, anchor) {
+  const at = address(page, anchor);
+  if (!at) return words;
+  const link = el("a", { class: "doc" }, words);
+  link.href = at;
+  return link;
+}
+const methodLink = (method) => documented(`methods/${method.plugin}`, method.name);
+const attackLink = (row) => documented(`attacks/${row.attack}`, row.label);
+const metricLink = (metric) =>
+  documented(
+    "reference/metrics",
+    metric,
+    `metric-${metric.toLowerCase().replaceAll("+", "-plus").replaceAll("_", "-")}`,
+  );
 
 // ---- numbers: what is missing is a dash ----
 
@@ -106,37 +139,24 @@ const spread = (values) => {
   return found.length ? (found.length === 1 ? `${found[0]}` : `${found[0]} to ${found.at(-1)}`) : DASH;
 };
 
-// ---- the tooltip: over anything with `tip`, by mouse, by keyboard, and pinned by a click ----
+// ---- the tooltip: over anything with `tip`, by mouse and by keyboard ----
 
-const tips = new WeakMap(); // element -> () => { title, lines, signature }
+const tips = new WeakMap(); // element -> () => { title, lines }
 const box = document.getElementById("tip");
 let tipped = null;
-let pinned = false;
 let leaving = 0;
 
-function showTip(node, pin = false) {
+function showTip(node) {
   clearTimeout(leaving);
-  if (pinned && !pin) return;
-  const { title, lines, signature } = tips.get(node)();
-  box.replaceChildren(
-    el("strong", {}, title),
-    ...lines.filter(Boolean).map((line) => el("p", {}, line)),
-    ...(signature
-      ? [
-          el("code", {}, signature),
-          el("button", { type: "button", onclick: () => copy(signature, "signature") }, "Copy signature"),
-        ]
-      : []),
-  );
+  const { title, lines } = tips.get(node)();
+  box.replaceChildren(el("strong", {}, title), ...lines.filter(Boolean).map((line) => el("p", {}, line)));
   hideTip();
-  [tipped, pinned] = [node, pin];
+  tipped = node;
   box.hidden = false;
-  box.setAttribute("role", pin ? "dialog" : "tooltip");
-  if (pin) box.setAttribute("aria-label", title);
-  else box.removeAttribute("aria-label");
   node.setAttribute("aria-describedby", "tip");
+  // A dialog lies above everything but what is in it.
+  (node.closest("dialog") ?? document.body).append(box);
   place(node);
-  if (pin) box.querySelector("button")?.focus();
 }
 
 // Below its element, or above where there is no room.
@@ -151,15 +171,13 @@ function place(node) {
 
 function hideTip() {
   tipped?.removeAttribute("aria-describedby");
-  [tipped, pinned, box.hidden] = [null, false, true];
+  [tipped, box.hidden] = [null, true];
 }
 
 const tipOf = (event) => event.target.closest?.("[data-tip]");
 const leave = () => {
-  if (!pinned) {
-    clearTimeout(leaving);
-    leaving = setTimeout(hideTip, 150);
-  }
+  clearTimeout(leaving);
+  leaving = setTimeout(hideTip, 150);
 };
 document.addEventListener("pointerover", (event) => {
   if (box.contains(event.target)) clearTimeout(leaving);
@@ -175,21 +193,13 @@ document.addEventListener("focusout", leave);
 // Going to an element scrolls to it, too.
 document.addEventListener(
   "scroll",
-  () => (tipped && (pinned || tipped === document.activeElement) ? place(tipped) : hideTip()),
+  () => (tipped && tipped === document.activeElement ? place(tipped) : hideTip()),
   true,
 );
-document.addEventListener("click", (event) => {
-  if (box.contains(event.target)) return;
-  const node = tipOf(event);
-  if (node?.isConnected && tips.get(node)().signature) showTip(node, true);
-  else if (pinned) hideTip();
-});
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && tipped) {
-    const back = tipped;
-    const inside = box.contains(document.activeElement);
-    hideTip();
-    if (inside) back.focus();
+    // The tooltip first, and what it stands in with the next press.
+    event.preventDefault();
     hideTip();
   }
 });
@@ -202,15 +212,16 @@ async function copy(what, name) {
     say(`The browser does not let the page copy; here is the ${name}: ${what}`);
   }
 }
-const said = document.getElementById("said");
 function say(sentence) {
+  // What is beside an open dialog cannot be reached.
+  const said = document.querySelector("dialog[open] .said") ?? document.getElementById("said");
   said.textContent = sentence;
 }
 
 // ---- one tab stop for many cells or points: the arrow keys go from one to the next ----
 
-function roving(container, items) {
-  items.forEach((item, i) => item.setAttribute("tabindex", i ? "-1" : "0"));
+function roving(container, items, first = items[0]) {
+  for (const item of items) item.setAttribute("tabindex", item === first ? "0" : "-1");
   container.addEventListener("focusin", (event) => {
     if (!items.includes(event.target)) return;
     for (const item of items) item.setAttribute("tabindex", item === event.target ? "0" : "-1");

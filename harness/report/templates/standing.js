@@ -1,4 +1,4 @@
-// The first table: a line for each method.
+// All numbers: a line for each method.
 
 const shownMethods = (target) =>
   target.methods.filter(
@@ -97,7 +97,6 @@ function numberTip(row, name, kind, title) {
         ? rates("the method's", row.learning_rates)
         : rates("the attack's", row.attack_learning_rates),
     ],
-    signature: row.signature,
   });
 }
 
@@ -210,6 +209,7 @@ function numberCell(column, method, target, ties) {
       "data-value": value,
       "data-signature": row?.signature,
       tip: row && numberTip(row, column.name, column.kind, column.title),
+      onclick: row && (() => openCell(row)),
     },
     el(
       "div",
