@@ -19,7 +19,7 @@ leaderboard: .venv/installed
 	$(BIN)/harness run --methods all --attacks all --seeds 5 --yes
 	rm -rf $(COMMITTED) && mkdir -p $(COMMITTED)
 	git archive HEAD leaderboard | tar -x -C $(COMMITTED)
-	$(BIN)/harness leaderboard build --out leaderboard --force
+	$(BIN)/harness leaderboard build --out leaderboard --docs docs --force
 	git diff --quiet HEAD -- leaderboard || $(BIN)/harness leaderboard check --committed $(COMMITTED)/leaderboard
 	$(BIN)/python tests/perf/seconds.py > harness/runner/seconds.csv
 
@@ -32,7 +32,7 @@ leaderboard-real: .venv/installed
 	$(BIN)/harness leaderboard merge leaderboard/cells --out build/real
 	$(BIN)/harness run $(REAL) --methods $(METHODS) --attacks $(ATTACKS) --yes
 	$(BIN)/harness leaderboard pack build/real --out leaderboard/cells
-	$(BIN)/harness leaderboard build --results leaderboard/cells --source any --out leaderboard/real --force
+	$(BIN)/harness leaderboard build --results leaderboard/cells --source any --out leaderboard/real --docs docs --force
 
 # A freshly drawn part of it, from nothing, held against the committed rows.
 regenerate: .venv/installed

@@ -16,8 +16,8 @@ from harness import errors as harness_errors
 from harness.core.benchmark import Benchmark
 from harness.core.formulas import described
 from harness.core.types import Reported
+from harness.leaderboard import analyses, curves, facts
 from harness.leaderboard import columns as leaderboard
-from harness.leaderboard import curves
 from harness.plugins import hookspecs
 from harness.plugins.registry import Registry
 from harness.store import schema as store
@@ -33,6 +33,8 @@ TABLES = {
     "analyses": store.ANALYSES,
     "leaderboard.parquet": leaderboard.SCHEMA,
     "curves.parquet": curves.SCHEMA,
+    "facts.parquet": facts.SCHEMA,
+    "analyses.parquet": analyses.SCHEMA,
 }
 
 

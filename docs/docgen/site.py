@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness.plugins.registry import Registry
+from harness.report import files
+from harness.report.documented import Documented
 
 from . import complete, markdown, navigation, pages, reference
 from .documented import PYTHON
@@ -53,6 +57,18 @@ def write(out: Path) -> None:
     shutil.copytree(ROOT / "leaderboard", out / "_extra" / "leaderboard", ignore=unread)
     for picture in (ROOT / "leaderboard").rglob("*.svg"):  # where the pages of the boards look for them
         shutil.copy(picture, out / "_extra")
+    for page in sorted((out / "_extra").rglob("index.html")):
+        page.write_text(_linked(page.parent, out / "_extra"))
+
+
+def _linked(board: Path, site: Path) -> str:
+    """The page of a leaderboard, whose links go to pages of the site."""
+    there = files.read(board)
+    if told := Documented.of(there.board):
+        base = Path(os.path.relpath(site, board)).as_posix()
+        told = replace(told, base=f"{base}/", suffix=".html")
+        there = there._replace(board=told.marked(there.board))
+    return there.pages()["index.html"].decode()
 
 
 def build(source: Path, site: Path) -> int:

@@ -317,7 +317,7 @@ class TestResults:
         ended = harness_cli("leaderboard", "build", "--results", there, "--out", board)
         assert (ended.code, ended.err) == (0, "")
         assert {path.name for path in board.iterdir()} == {
-            *("leaderboard.parquet", "README.md", "curves.parquet", "index.html"),
+            *("leaderboard.parquet", "README.md", "curves.parquet", "facts.parquet", "index.html"),
             *("heatmap-stub-stub-bare.svg", "heatmap-stub-stub-bare-dark.svg"),
         }
 

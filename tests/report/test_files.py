@@ -10,6 +10,7 @@ from harness.errors import StoreError
 from harness.leaderboard import curves
 from harness.leaderboard.groups import grouped
 from harness.report import files
+from harness.store.atomic import parquet_bytes
 from harness.store.store import Store
 from support.cells import board, world
 from support.paths import ROOT
@@ -28,8 +29,8 @@ def test_building_twice_gives_the_same_bytes_whatever_the_order_of_rows(tmp_path
     for folder, step in (("1", 1), ("2", -1)):
         turned = [t.take(list(range(t.num_rows))[::step]) for t in tables]
         files.write(files.build(grouped(*turned)).files(), tmp_path / folder)
-    names = ("leaderboard.parquet", "curves.parquet", "README.md", "index.html", "heatmap-world-tiny.svg")
-    for name in names:
+    pages = ("README.md", "index.html", "heatmap-world-tiny.svg")
+    for name in ("leaderboard.parquet", "curves.parquet", "facts.parquet", *pages):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
@@ -80,6 +81,26 @@ def test_a_table_without_the_meanings_of_its_columns_gives_the_same_pages(tmp_pa
     files.write(made.files(), tmp_path)
     pq.write_table(without_meanings(table), tmp_path / files.TABLE)
     assert files.read(tmp_path).pages() == made.pages()
+
+
+def test_a_table_beside_it_counts_only_where_the_leaderboard_names_it(tmp_path):
+    store = Store(tmp_path / "results")
+    for row, outcome in world():
+        store.commit(row, outcome)
+    made = files.build(grouped(store.cells(), store.metrics(), store.samples()))
+    files.write(made.files(), tmp_path)
+    assert files.read(tmp_path).facts.equals(made.facts)
+    assert not (tmp_path / files.ANALYSES).exists()
+    shorter = parquet_bytes(made.facts.slice(1))
+    (tmp_path / files.FACTS).write_bytes(shorter)
+    with pytest.raises(StoreError, match=r"facts.parquet is not the one that .* was built with; build again"):
+        files.read(tmp_path)
+    (tmp_path / files.FACTS).unlink()
+    with pytest.raises(StoreError, match=r"There is no .*facts.parquet"):
+        files.read(tmp_path)
+    files.write(made._replace(facts=made.facts.slice(0, 0)).files(), tmp_path)
+    (tmp_path / files.FACTS).write_bytes(shorter)  # of an older leaderboard
+    assert files.read(tmp_path).facts.num_rows == 0
 
 
 @pytest.mark.parametrize("name", [files.README, "index.html"])

@@ -8,9 +8,11 @@ import webbrowser
 
 import pytest
 
+from harness.errors import ConfigError, StoreError
 from harness.leaderboard.findings import findings, resolution
 from harness.report import files, markdown, page
-from support.boards import EVIL, made
+from harness.report.documented import Documented
+from support.boards import EVIL, PAGES, made
 from support.cells import SHARE
 from support.command import harness_cli
 
@@ -26,25 +28,86 @@ def held(html):
     return json.loads(text)
 
 
+def unpacked(column):
+    """A column as the page's script reads it: where values repeat, they stand once."""
+    return column if isinstance(column, list) else [column["values"][place] for place in column["at"]]
+
+
 def test_every_row_and_number_of_the_table_is_there(tables):
-    board, curves = tables
-    rows = held(page.html(board, curves))["rows"]
+    rows = held(page.html(*tables))["rows"]
     for name in page.ROW:
-        wanted = board[name].to_pylist()
-        assert rows[name] == ([value or None for value in wanted] if name == "peak_memory_mib" else wanted)
+        wanted = tables.board[name].to_pylist()
+        found = unpacked(rows[name])
+        assert found == ([value or None for value in wanted] if name == "peak_memory_mib" else wanted)
 
 
 def test_every_point_of_every_curve_is_there_under_its_row(tables):
-    board, curves = tables
-    data = held(page.html(board, curves))
+    curves = tables.curves
+    data = held(page.html(*tables))
     found = [
-        (data["rows"]["signature"][c["row"]], *point)
+        (unpacked(data["rows"]["signature"])[c["row"]], *point)
         for c in data["curves"]
         for point in zip(c["step"], c["value"], c["low"], c["high"], c["seeds"], strict=True)
     ]
     names = ("signature", "step", "value", "value_low", "value_high", "seeds")
     assert found == list(zip(*(curves[name].to_pylist() for name in names), strict=True))
     assert found
+
+
+def test_every_fact_is_there_under_its_row_in_hundredths(tables):
+    data = held(page.html(*tables))
+    signatures, targets = (unpacked(data["rows"][name]) for name in ("signature", "target"))
+    found = {
+        (signatures[int(row)], fact): value
+        for row, values in data["facts"]["values"].items()
+        for (fact, _), value in zip(data["facts"]["names"][targets[int(row)]], values, strict=True)
+        if value is not None
+    }
+    assert found == {(f["signature"], f["fact"]): round(100 * f["value"]) for f in tables.facts.to_pylist()}
+    assert found
+
+
+def test_what_analyses_found_is_there_to_four_digits(tables):
+    data = held(page.html(*tables))
+    signatures = unpacked(data["rows"]["signature"])
+    found = [
+        (signatures[looked["row"]], looked["analysis"], figure["figure"], figure["series"], value)
+        for looked in data["analyses"]
+        for figure in looked["figures"]
+        for value in figure["value"]
+    ]
+    names = ("signature", "analysis", "figure", "series")
+    rows = [
+        (*(row[name] for name in names), float(f"{row['value']:.4g}")) for row in tables.analyses.to_pylist()
+    ]
+    assert sorted(found) == sorted(rows)
+    assert found
+
+
+def test_attacks_stand_by_what_they_brought_back_and_last_those_that_measure_something_else(tables):
+    _, first = held(page.html(*tables))["targets"]
+    assert first["attacks"] == ["private-data p=0.1", "sample"]
+
+
+def test_links_go_to_pages_that_there_are(tables, tmp_path):
+    docs, out = tmp_path / "docs", tmp_path / "boards" / "real"
+    (docs / "methods").mkdir(parents=True)
+    for name in ("methods/gd.md", "protocol.md"):
+        (docs / name).write_text("#")
+    files.write(files.Published(*tables).documented(docs, out).files(), out)
+    told = held((out / "index.html").read_text())["documentation"]
+    assert told == {"base": "../../docs/", "suffix": ".md", "pages": ["methods/gd", "protocol"]}
+    assert files.read(out).pages()["index.html"] == (out / "index.html").read_bytes()
+    assert held(page.html(*tables))["documentation"] is None
+    with pytest.raises(ConfigError, match="holds no documentation"):
+        files.Published(*tables).documented(tmp_path / "boards", out)
+
+
+@pytest.mark.parametrize("base", ["javascript:alert(1)//", "data:text/html,", '"><img src=x>', 7])
+def test_a_place_of_the_documentation_that_is_no_address_is_refused(tables, base):
+    board = Documented(base, ".md", PAGES).marked(tables.board)
+    with pytest.raises(StoreError, match="does not say where the documentation is"):
+        page.html(board, tables.curves)
 
 
 def test_the_same_tables_give_the_same_bytes(tables):
@@ -66,13 +129,29 @@ def test_its_script_makes_text_and_attributes_of_data_and_never_markup(tables):
         r"inner\w*HTML|outerHTML|insertAdjacent|document\.write|\beval\(|srcdoc|javascript:", html
     )
     assert re.findall(r"setAttribute\((?!name,|\"[\w-]+\",)", html) == []
-    assert not re.findall(r"\b(?:href|src|style): ", html.partition('<script type="module">')[2])
+    script = html.partition('<script type="module">')[2]
+    assert not re.findall(r"\b(?:href|src|style): ", script)
+    # Addresses are those of the documentation, which were looked at before.
+    assert re.findall(r"\.(?:href|src|style\.\w+) = [^;]*", script) == [
+        *(
+            ".href = at",
+            ".style.left = `${Math.max(8, Math.min(at.left + at.width / 2 - own.width / 2, room))}px`",
+        ),
+        ".style.top = `${below ? at.bottom + 6 : at.top - own.height - 6}px`",
+    ]
 
 
 def test_it_asks_for_nothing_from_outside(tables):
     html = page.html(*tables)
     assert set(re.findall(r'(?:src|href)="([^"]*)"', html)) == {
-        *("#standing", "leaderboard.parquet", "curves.parquet", "data:,"),
+        *(
+            "#verdicts",
+            "leaderboard.parquet",
+            "curves.parquet",
+            "facts.parquet",
+            "analyses.parquet",
+            "data:,",
+        ),
     }
     assert not re.findall(r"@import|url\(|fetch\(|XMLHttpRequest", html)
 
@@ -103,7 +182,7 @@ def test_the_verdict_leads_and_what_was_learned_is_said(tables):
     rows = [row for row in tables[0].to_pylist() if row["benchmark"] == "world"]
     assert first["findings"] == [*findings(rows), resolution(rows)]
     assert first["findings"][0].startswith("c and npo hide: up to 100 % [90, 110] of what they were made to ")
-    assert set(data["rows"]["verdict"]) - {None} <= set(data["verdicts"])
+    assert set(unpacked(data["rows"]["verdict"])) - {None} <= set(data["verdicts"])
 
 
 def test_open_shows_the_page_and_says_where_it_is(tables, tmp_path, monkeypatch):

@@ -15,7 +15,8 @@ import pytest
 from harness.core.names import CONTROLS
 from harness.leaderboard.columns import COLUMNS
 from harness.report import files, page
-from support.boards import EVIL, ODD, made
+from harness.report.documented import Documented
+from support.boards import EVIL, KNOWN, ODD, PAGES, made
 
 # Selenium shall not look for a driver on the network.
 os.environ["SE_OFFLINE"] = "true"
@@ -23,6 +24,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not in
 from selenium.common.exceptions import WebDriverException  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser is enough
 
@@ -31,6 +33,8 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+HEATED = "#verdicts .heat"
+"""The heat maps."""
 HEAT = ("score", "recovery", "exact_match", "n_scored", "seconds", "steps", "peak_memory_mib")
 
 
@@ -61,7 +65,8 @@ def tables(tmp_path_factory):
 @pytest.fixture(scope="module")
 def place(tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
-    files.write(files.Published(*tables).pages(), folder)
+    board = Documented("../docs/", ".md", PAGES).marked(tables.board)
+    files.write(tables._replace(board=board).pages(), folder)
     return (folder / "index.html").as_uri()
 
 
@@ -142,7 +147,7 @@ def text(value, column):
 
 def shown_numbers(view, section):
     held = "e.dataset.signature, e.dataset.column, e.dataset.value ?? null"
-    return view.all(f"#{section} td[data-signature]", f"[{held}, e.querySelector('span').textContent]")
+    return view.all(f"{section} td[data-signature]", f"[{held}, e.querySelector('span').textContent]")
 
 
 def of_file(row, column):
@@ -164,9 +169,9 @@ def same(held, value):
 
 
 @pytest.mark.parametrize("attack", ["", "private-data p=0.1", "sample"])
-def test_every_number_of_the_first_table_is_that_of_the_file(view, tables, attack):
+def test_every_number_of_the_wide_table_is_that_of_the_file(view, tables, attack):
     rows = {row["signature"]: row for row in tables[0].to_pylist()}
-    found = shown_numbers(view(attack=attack), "standing")
+    found = shown_numbers(view(attack=attack), "#standing")
     assert len(found) > 100
     for signature, column, held, seen in found:
         row = rows[signature]
@@ -179,12 +184,34 @@ def test_every_number_of_the_first_table_is_that_of_the_file(view, tables, attac
 @pytest.mark.parametrize("number", HEAT)
 def test_every_number_under_an_attack_is_that_of_the_file(view, tables, number):
     rows = {row["signature"]: row for row in tables[0].to_pylist() if row["attack"] != "none"}
-    found = shown_numbers(view(cells=number), "attacks")
+    found = shown_numbers(view(cells=number), HEATED)
     assert {signature for signature, *_ in found} == rows.keys()
     for signature, _, held, seen in found:
         value = of_file(rows[signature], number)
         assert same(held, value)
-        assert seen == ("failed" if value is None and rows[signature]["failed"] else text(value, number))
+        told = f"{value:.2f}" if value is not None and number in HEAT[:3] else text(value, number)
+        assert seen == ("failed" if value is None and rows[signature]["failed"] else told)
+
+
+def test_it_opens_on_verdicts_and_the_heat_map_of_recovery(view, tables):
+    rows = {row["signature"]: row for row in tables[0].to_pylist()}
+    view()
+    assert view.all("main > section", "e.id")[0] == "verdicts"
+    assert view.all("[data-state=cells]", "e.value") == ["recovery"]
+    found = view.all(
+        "#verdicts .brief td[data-signature]",
+        "[e.dataset.signature, e.dataset.column, e.dataset.value ?? null,"
+        "e.querySelector('span')?.textContent]",
+    )
+    assert {column for _, column, *_ in found} >= {"verdict", "recovered", "kept", "seconds"}
+    for signature, column, held, seen in found:
+        assert same(held, of_file(rows[signature], column))
+        if column != "recovered_attack":
+            assert seen == shown_text(rows[signature], column)
+    coloured = view.all(
+        f"{HEATED} tr[data-method=retrain] td[data-column^=private]", "e.className.split(' ')[1]"
+    )
+    assert coloured == ["heat-0"]  # nothing came back: no colour
 
 
 def test_every_point_drawn_is_that_of_the_file(view, tables):
@@ -271,9 +298,9 @@ def test_ties_guards_and_controls_can_be_told(view):
 def test_filters_narrow_every_section_and_stand_in_the_address(view):
     view().choose("[data-filter=benchmark]", "world")
     assert view.state() == {"benchmark": "world"}
-    assert view.all("#standing h3") == view.all("#attacks h3") == view.all("#curves h3") == ["world: tiny"]
+    assert view.all("#standing h3") == view.all("#verdicts h3") == view.all("#curves h3") == ["world: tiny"]
     view.choose("[data-filter=attack]", "sample")
-    assert view.all("#attacks thead th") == ["method", "sample †"]
+    assert view.all(f"{HEATED} thead th") == ["method", "sample †"]
     assert view.all("#curves .empty") == ["No attack that trains was scored here, so there are no curves."]
     assert "under sample" in view.all("#standing .groups th")
     view.choose("[data-filter=q]", "N")
@@ -297,11 +324,11 @@ def test_verdicts_can_be_filtered_and_tell_what_decided_them(view):
     assert "1.0 came back." in said
 
 
-def test_what_was_learned_stands_above_the_table(view):
+def test_what_was_learned_stands_below_verdicts_and_heat_map(view):
     view(benchmark="world")
-    assert view.all("#standing .findings li")[0].startswith("c and npo hide: up to 100 % [90, 110] of what ")
-    order = "e.compareDocumentPosition(document.querySelector('#standing table'))"
-    assert view.all("#standing .findings", order) == [4]  # the table follows
+    assert view.all("#verdicts .findings li")[0].startswith("c and npo hide: up to 100 % [90, 110] of what ")
+    order = "e.compareDocumentPosition(document.querySelector('#verdicts .heat'))"
+    assert view.all("#verdicts .findings", order) == [2]  # the map precedes
 
 
 def test_a_forget_score_tells_the_threshold_and_the_twin(view):
@@ -323,7 +350,7 @@ def test_models_and_protocols_filter_too(view, tables):
 
 
 def test_an_address_shows_the_view_it_was_copied_from(view):
-    view(benchmark="world", sort="worst.desc", cells="recovery", methods="npo", x="retain_before", q="o")
+    view(benchmark="world", sort="worst.desc", cells="score", methods="npo", x="retain_before", q="o")
     before = view.js("return document.querySelector('main').innerHTML")
     address = view.driver.current_url
     view().driver.get(address)
@@ -349,18 +376,22 @@ def test_choices_in_an_address_that_there_are_not_are_as_if_not_made(view):
     assert view.all("#curves .curve", "e.dataset.method") == ["none", "retrain"]
 
 
-@pytest.mark.parametrize(
-    "state", [{}, {"attack": "private-data p=0.1", "methods": "gd,npo", "cells": "recovery"}]
-)
-def test_a_phone_scrolls_tables_and_not_the_page(view, state):
-    view(width=360, **state)
+@pytest.mark.parametrize(("width", "dark"), [(375, False), (768, True), (1440, False)])
+def test_tables_scroll_and_the_page_does_not_at_any_width(view, width, dark):
+    view(width=width, dark=dark, methods="gd,npo")
     view.one("details summary").click()
-    assert view.js("return document.documentElement.scrollWidth") == 360
-    assert view.all(".scroll", "e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX === 'auto'")[0]
-    beyond = view.all(
-        "body *", "e.closest('.scroll, [hidden], svg, .skip') ? 0 : e.getBoundingClientRect().right"
-    )
-    assert max(beyond) <= 360
+    assert view.js("return document.querySelector('details.reading').offsetHeight < innerHeight")  # the guide
+    assert view.js("return document.documentElement.scrollWidth <= innerWidth")
+    cut = view.all(".scroll", "e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== 'auto'")
+    assert not any(cut)
+    beyond = "e.closest('.scroll, [hidden], svg, .skip, dialog') ? 0 : e.getBoundingClientRect().right"
+    assert max(view.all("body *", beyond)) <= width
+    if width == 1440:
+        inside = "e.getBoundingClientRect().right <= e.closest('.scroll').getBoundingClientRect().right + 1"
+        assert all(view.all(f"{HEATED} td, .brief td", inside))
+    view(width=width, dark=dark, cell="world/tiny/npo/private-data p=0.1")
+    right = view.all("dialog, dialog *", "e.closest('.scroll, svg') ? 0 : e.getBoundingClientRect().right")
+    assert max(right) <= width
 
 
 CONTRAST = """
@@ -382,9 +413,9 @@ return shown.map((e) => {
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("cells", ["score", "recovery", "seconds"])
-def test_all_text_has_contrast_in_light_and_dark(view, dark, cells):
-    view(dark=dark, cells=cells, pick="world/tiny/gd").one("details summary").click()
+@pytest.mark.parametrize("state", [{"cells": "score"}, {"cells": "seconds"}, {"cell": "world/tiny/npo/none"}])
+def test_all_text_has_contrast_in_light_and_dark(view, dark, state):
+    view(dark=dark, pick="world/tiny/gd", **state).js("document.querySelector('details').open = true")
     back = view.js("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (max(back) < 60) == dark
     assert view.js(CONTRAST) == []
@@ -401,13 +432,15 @@ def test_a_number_tells_its_interval_facts_seeds_and_signature(view, tables):
     assert f"95 % interval {row['worst_low']:.3f} to {row['worst_high']:.3f}" in said
     assert "a, under private-data p=0.1: 20 facts × 3 seeds × 2 targets" in said
     assert "few facts decided it" in said
-    assert view.one("#tip code").text == row["signature"]
     view.press(Keys.ENTER)
-    assert view.js("return document.activeElement.textContent") == "Copy signature"
-    view.press(Keys.ENTER, Keys.ESCAPE)
+    assert view.js("return document.activeElement.textContent") == "a under private-data p=0.1"
+    assert view.one("dialog .signature").text == row["signature"]
+    view.js("document.querySelector('dialog .buttons button').focus()")
+    view.press(Keys.ENTER)
+    WebDriverWait(view.driver, 5).until(lambda _: "signature" in view.one("dialog .said").text)
+    view.press(Keys.ESCAPE)
     assert view.js("return document.activeElement.dataset.column") == "worst"
-    assert not view.one("#tip").is_displayed()
-    assert "signature" in view.one("#said").text
+    assert view.state() == {"benchmark": "world"}
 
 
 def test_a_number_out_of_sight_is_told_and_seen_when_the_arrows_reach_it(view):
@@ -452,7 +485,7 @@ def test_a_point_of_the_scatter_highlights_its_row(view):
         "document.querySelector('#tradeoff [data-method=npo]')"
         ".dispatchEvent(new MouseEvent('click', { bubbles: true }))"
     )
-    assert view.all("#standing tr.picked, #attacks tr.picked", "e.dataset.method") == ["npo", "npo"]
+    assert view.all("tr.picked", "e.dataset.method") == ["npo"] * 3
     assert view.all("#tradeoff .picked", "e.dataset.method") == ["npo"]
     assert view(**view.state()).all("#standing tr.picked", "e.dataset.method") == ["npo"]
 
@@ -471,7 +504,7 @@ def test_what_is_missing_is_a_dash(view):
     view(benchmark="other", cells="peak_memory_mib")
     assert view.column("recovery") == ["–", "–"]
     assert (
-        view(benchmark="world", cells="peak_memory_mib").all("#attacks td[data-column=sample]") == ["–"] * 8
+        view(benchmark="world", cells="peak_memory_mib").all(f"{HEATED} td[data-column=sample]") == ["–"] * 8
     )
 
 
@@ -481,3 +514,85 @@ def test_every_control_has_a_name(view):
     assert [
         html for words, html in view.all("button", "[e.textContent.trim(), e.outerHTML]") if not words
     ] == []
+
+
+def test_names_link_to_the_pages_that_there_are(view):
+    view(benchmark="world")
+    assert set(view.all("a.doc", "`${e.textContent} ${e.getAttribute('href')}`")) >= {
+        "gd ../docs/methods/gd.md",
+        "none ../docs/methods/none.md",
+        "private-data p=0.1 ../docs/attacks/private-data.md",
+        "accuracy ../docs/reference/metrics.md#metric-accuracy",
+    }
+    assert view.all("#verdicts th a", "e.textContent").count("npo") == 0  # it has none
+
+
+def test_a_click_opens_the_curve_the_facts_and_the_signature_of_a_number(view, tables):
+    view(benchmark="world").one(f"{HEATED} tr[data-method=npo] td[data-column^=private]").click()
+    assert view.one("dialog h2").text == "npo under private-data p=0.1"
+    points = [p["value"] for p in tables.curves.to_pylist() if p["method"] == "npo"]
+    assert view.all("dialog [data-method=npo] .mark", "+e.dataset.value") == points
+    before, after = KNOWN["npo"]
+    back = [f"f{i}" for i in range(before, after)]
+    seen = view.all(
+        "dialog tr[data-fact]", "[e.dataset.fact, ...[...e.querySelectorAll('td')].map((d) => d.textContent)]"
+    )
+    assert [values for _, *values in seen[: len(back)]] == [["1.00", "0.00", "1.00", "0.00"]] * len(back)
+    assert {fact for fact, *_ in seen[: len(back)]} == set(back)
+    [button] = [e for e in view.driver.find_elements("css selector", "dialog button") if "Show all" in e.text]
+    button.click()
+    assert len(view.all("dialog tr[data-fact]")) == 20
+    state = view.state()
+    assert state == {"benchmark": "world", "cell": "world/tiny/npo/private-data p=0.1"}
+    view.one("dialog .close").click()
+    assert view.state() == {"benchmark": "world"}
+    assert view(**state).one("dialog h2").text == "npo under private-data p=0.1"
+    assert view(cell="world/tiny/nobody/none").all("dialog[open]") == []
+
+
+def test_two_methods_are_compared_fact_by_fact(view):
+    view(benchmark="world", a="a", b="c")
+    assert view.all("#compare .pair thead th") == ["a", "c"]
+    assert view.all("#compare .pair tbody tr:first-child td") == ["undecided", "hidden"]
+    more = KNOWN["c"][1] - KNOWN["a"][1]
+    told = f"more comes back with a on 0, with c on {more}, and the same on {20 - more}."
+    assert told in view.all("#compare .wide p")[0]
+    first = view.all("#compare tr[data-fact] td")[:4]
+    assert first == ["0.00", "0.00", "0.00", "1.00"]
+    view.choose("[data-state=b]", "gd")
+    assert view.state() == {"benchmark": "world", "a": "a", "b": "gd"}
+    assert view.all("#compare .pair thead th") == ["a", "gd"]
+
+
+def test_each_model_that_was_looked_into_has_a_tab_with_the_numbers_of_the_file(view, tables):
+    view(benchmark="world", neurons="gd")
+    assert view.all("#neurons [role=tab]", "[e.textContent, e.ariaSelected]") == [
+        ["b", "false"],
+        ["gd", "true"],
+    ]
+    rows = [row for row in tables.analyses.to_pylist() if "|method:gd@" in row["signature"]]
+
+    def of(analysis, figure, series):
+        where = (analysis, figure, series)
+        return [
+            float(f"{r['value']:.4g}") for r in rows if (r["analysis"], r["figure"], r["series"]) == where
+        ]
+
+    for analysis, figure, series, drawn in (
+        ("influence", "cumulated", "D+", "[data-series='D+'] .mark"),
+        ("influence", "cumulated", "D-", "[data-series='D-'] .mark"),
+        ("influence", "map", "D-", "table[data-series='D-'] td"),
+        ("lens", "accuracy", "forget unlearned", "[data-series='forget unlearned'] .mark"),
+        ("stability", "scatter", "negative", "[data-series=negative] .mark"),
+    ):
+        found = view.all(f"#neurons [data-figure='{analysis}/{figure}'] {drawn}", "+e.dataset.value")
+        assert sorted(found) == sorted(of(analysis, figure, series))
+        assert found
+    assert len(view.all("#neurons [data-figure='lens/accuracy'] line.chance")) == 1
+    assert "0.73" in view.all("#neurons [data-figure=after] td")
+    assert all(view.all("#neurons svg.chart", "e.ariaLabel.includes('gd')"))
+    view.one("#neurons [role=tab]").click()
+    assert view.state() == {"benchmark": "world", "neurons": "b"}
+    assert view.js("return document.activeElement.textContent") == "b"
+    [told] = view(benchmark="other").all("#neurons .empty")
+    assert told.startswith("No analysis was run here.")

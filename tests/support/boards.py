@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.core.types import Metric, Outcome
-from harness.leaderboard import board as leaderboard
-from harness.leaderboard import curves
+from harness.core.names import ANALYSIS
+from harness.core.types import Finding, Metric, Outcome
 from harness.leaderboard.groups import grouped
-from harness.store.store import Store
+from harness.report import files
+from harness.store.store import Store, analyses
 from support.cells import cell
 from support.rows import judged
+from support.sound import sound
 
 EVIL = "</script><img src=x onerror=\"document.title='broken'\"> & \u2028 'quoted' {{ braces }}"
 KNOWN = {
@@ -51,14 +52,56 @@ VERDICTS = {
 """Made-up verdicts on the methods of the first benchmark, with what stands beside them."""
 
 
+PAGES = ("methods/gd", "methods/none", "attacks/private-data", "analyses/influence", "reference/metrics")
+"""Pages of a documentation that there is."""
+
+
 def made(place):
-    """The tables of that leaderboard and of its curves."""
+    """The tables of that leaderboard: rows, curves, facts, and what analyses found."""
     store = Store(place)
-    for row, outcome in (*first(), *second()):
+    for row, outcome in (*first(), *second(), *looked()):
         store.commit(row, outcome)
-    groups = grouped(store.cells(), store.metrics(), store.samples())
-    board = leaderboard.build(groups)
-    return judged(board, VERDICTS), curves.build(board, groups)
+    cells = store.cells()
+    groups = grouped(cells, store.metrics(), store.samples())
+    built = files.build(groups, cells, analyses([store]))
+    return built._replace(board=judged(built.board, VERDICTS))
+
+
+def looked():
+    """Analyses of gd under two seeds, and of what an attack made of it; a second method has one of them."""
+    for seed in (0, 1):
+        yield analysis("gd", "influence", seed, influence(seed))
+        yield analysis("gd", "lens", seed, lens(seed))
+    yield analysis("b", "influence", 0, influence(5))
+    moved = [
+        Finding("scatter", series, 0.01 * i * sign, 0.02 * i * sign, layer=0, module="up")
+        for series, sign in (("positive", 1), ("negative", -1))
+        for i in range(1, 81)
+    ]
+    moved += [Finding("pearson", "positive", 0.73), Finding("pearson", "positive", 0.5, None, 0, "up")]
+    yield analysis("gd", "stability", 0, moved, attack="private-data", variant="p=0.1")
+
+
+def influence(more):
+    for sign, series in ((1, "D+"), (2, "D-")):
+        yield from (Finding("cumulated", series, sign * x / 1000 + more, x) for x in (1.0, 100.0, 1000.0))
+        yield Finding("top100", series, float(sign + more), 100.0)
+        for layer in (0, 1):
+            for module in ("up", "down"):
+                yield Finding("map", series, sign * (1 + layer) * 1e-4, layer=layer, module=module)
+
+
+def lens(seed):
+    yield Finding("accuracy", "chance", 0.5)
+    for series, last in (("forget original", 1.0), ("forget unlearned", 0.2 + 0.2 * seed)):
+        yield from (Finding("accuracy", series, v, x, layer=int(x)) for x, v in ((0.0, 0.5), (1.0, last)))
+
+
+def analysis(method, name, seed, findings, **attack):
+    """The cell of an analysis."""
+    row, _ = cell(method, attack.get("attack", "none"), seed)
+    own = {"analysis": name, "analysis_plugin": "unlearning-harness 0.1.0", "analysis_source": "s" * 64}
+    return sound(replace(row, key="", stage=ANALYSIS, notes="{}", **own)), Outcome(findings=list(findings))
 
 
 def first():
