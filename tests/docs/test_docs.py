@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -107,6 +108,16 @@ def test_every_link_within_the_site_leads_somewhere(site, pages):
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
                 lost.append(f"{name}: {link} (no such anchor)")
     assert lost == []
+
+
+@pytest.mark.parametrize("board", ["leaderboard", "leaderboard/real"])
+def test_names_on_a_board_of_the_site_link_to_its_pages(site, board):
+    html = (site / board / "index.html").read_text()
+    [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    told = json.loads(data)["documentation"]
+    assert {"methods/gd", "attacks/prompt", "protocol"} <= set(told["pages"])
+    where = [site / board / f"{told['base']}{page}{told['suffix']}" for page in told["pages"]]
+    assert [path for path in where if not path.is_file()] == []
 
 
 def test_nothing_is_fetched_from_elsewhere(site, pages):
