@@ -17,7 +17,7 @@ from .columns import FLOAT, INT, TEXT
 from .groups import Groups
 from .identity import BEFORE, AttackId, GroupId, MethodId, TargetId
 
-PLACE = ("figure", "series", "layer", "module", "x")
+POINT = ("figure", "series", "layer", "module", "x")
 
 _MEANINGS = {field.name: (field.type, field.metadata[b"description"].decode()) for field in ANALYSES}
 
@@ -29,7 +29,7 @@ COLUMNS: columns.Columns = {
     "analysis": _MEANINGS["analysis"],
     "analysis_source": (TEXT, "SHA-256 of the analysis's source"),
     "analysis_config": (TEXT, "resolved settings of the analysis, canonical JSON"),
-    **{name: _MEANINGS[name] for name in PLACE},
+    **{name: _MEANINGS[name] for name in POINT},
     "value": (FLOAT, "the number, as the analysis defines it; mean over the seeds that have it"),
     "seeds": (INT, "seeds behind the value"),
 }
@@ -43,17 +43,17 @@ Cells = Mapping[str, Row]
 """Cells of analyses, by key."""
 
 
-def build(leaderboard: pa.Table, groups: Groups, cells: pa.Table, found: pa.Table) -> pa.Table:
+def build(leaderboard: pa.Table, groups: Groups, cells: pa.Table, findings: pa.Table) -> pa.Table:
     """What was found about the models of the rows of a leaderboard, in its order.
 
-    ``groups`` are those it was built from, ``cells`` and ``found`` the tables ``cells`` and ``analyses`` of
+    ``groups`` are those it was built from, ``cells`` and ``findings`` the tables ``cells`` and ``analyses`` of
     the same results. After an attack, the numbers of single maps are left out: there are many, and the
     results hold them.
     """
     looked = {row["key"]: row for row in cells.filter(pc.equal(cells["stage"], ANALYSIS)).to_pylist()}
     signatures = {which: board.signature(which, seeds) for which, seeds in groups.items()}
     by_row: dict[str, dict[tuple[str, ...], list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in found.to_pylist():
+    for row in findings.to_pylist():
         if (cell := looked.get(row["key"])) is None or (which := _row_of(cell)) not in signatures:
             continue
         if which.stage == ATTACK and row["layer"] is not None and row["x"] is None:
@@ -81,14 +81,14 @@ def _means(rows: Sequence[Row]) -> Iterator[Row]:
     """The mean over seeds at each place, figure by figure as the analysis gave them."""
     lines: dict[tuple[str, str], dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        lines[row["figure"], row["series"]][tuple(row[name] for name in PLACE)].append(row["value"])
+        lines[row["figure"], row["series"]][tuple(row[name] for name in POINT)].append(row["value"])
     for values in lines.values():
         places = list(values)
         if places[0][-1] is not None:
             places = _thinned(sorted(places, key=lambda place: place[-1]))
         for place in places:
             numbers = {"value": fmean(values[place]), "seeds": len(values[place])}
-            yield dict(zip(PLACE, place, strict=True)) | numbers
+            yield dict(zip(POINT, place, strict=True)) | numbers
 
 
 def _thinned(places: Sequence[Any]) -> list[Any]:

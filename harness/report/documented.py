@@ -34,7 +34,7 @@ class Documented:
     pages: tuple[str, ...]
 
     @classmethod
-    def found(cls, docs: Path, out: Path) -> Self:
+    def pages_in(cls, docs: Path, out: Path) -> Self:
         """The pages in a directory, for a leaderboard in ``out``. Raises ConfigError where there are none."""
         paths = [path for folder in (*FOLDERS, ".") for path in sorted((docs / folder).glob("*.md"))]
         if not any(path.parent.name in FOLDERS for path in paths):

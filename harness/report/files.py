@@ -45,7 +45,7 @@ class Published(NamedTuple):
 
     def documented(self, docs: Path, out: Path) -> Published:
         """The same, with links from ``out`` to the pages in ``docs``. Raises ConfigError where are none."""
-        return self._replace(board=Documented.found(docs, out).marked(self.board))
+        return self._replace(board=Documented.pages_in(docs, out).marked(self.board))
 
     def pages(self) -> Mapping[str, bytes]:
         """By name, the files that people read. The same tables give the same bytes."""
@@ -68,10 +68,10 @@ class Published(NamedTuple):
 NO_CELLS, NOTHING = CELLS.empty_table(), FOUND.empty_table()
 
 
-def build(groups: Groups, cells: pa.Table = NO_CELLS, found: pa.Table = NOTHING) -> Published:
-    """The leaderboard of grouped cells, with what analyses ``found`` in ``cells`` of the same results."""
+def build(groups: Groups, cells: pa.Table = NO_CELLS, findings: pa.Table = NOTHING) -> Published:
+    """The leaderboard of grouped cells, with the ``findings`` of analyses in ``cells`` of the same results."""
     rows = origin.marked(board.build(groups), groups)
-    looked = analyses.build(rows, groups, cells, found)
+    looked = analyses.build(rows, groups, cells, findings)
     return Published(rows, curves.build(rows, groups), facts.build(rows, groups), looked)
 
 
