@@ -318,7 +318,7 @@ class TestResults:
         assert (ended.code, ended.err) == (0, "")
         assert {path.name for path in board.iterdir()} == {
             *("leaderboard.parquet", "README.md", "curves.parquet", "facts.parquet", "index.html"),
-            *("heatmap-stub-stub-bare.svg", "heatmap-stub-stub-bare-dark.svg"),
+            *("heatmap-stub-model.svg", "heatmap-stub-model-dark.svg"),
         }
 
 
