@@ -46,9 +46,9 @@ Cells = Mapping[str, Row]
 def build(leaderboard: pa.Table, groups: Groups, cells: pa.Table, findings: pa.Table) -> pa.Table:
     """What was found about the models of the rows of a leaderboard, in its order.
 
-    ``groups`` are those it was built from, ``cells`` and ``findings`` the tables ``cells`` and ``analyses`` of
-    the same results. After an attack, the numbers of single maps are left out: there are many, and the
-    results hold them.
+    ``groups`` are those it was built from; ``cells`` and ``findings`` are the tables ``cells`` and
+    ``analyses`` of the same results. After an attack, the numbers of single maps are left out: there are
+    many, and the results hold them.
     """
     looked = {row["key"]: row for row in cells.filter(pc.equal(cells["stage"], ANALYSIS)).to_pylist()}
     signatures = {which: board.signature(which, seeds) for which, seeds in groups.items()}

@@ -69,7 +69,7 @@ NO_CELLS, NOTHING = CELLS.empty_table(), FOUND.empty_table()
 
 
 def build(groups: Groups, cells: pa.Table = NO_CELLS, findings: pa.Table = NOTHING) -> Published:
-    """The leaderboard of grouped cells, with the ``findings`` of analyses in ``cells`` of the same results."""
+    """The leaderboard of grouped cells, with what analyses found in ``cells`` of the same results."""
     rows = origin.marked(board.build(groups), groups)
     looked = analyses.build(rows, groups, cells, findings)
     return Published(rows, curves.build(rows, groups), facts.build(rows, groups), looked)
