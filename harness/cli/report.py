@@ -59,7 +59,7 @@ def report(
     if board is not None and results:
         raise ConfigError("Give --results or --board, and not both.")
     if board is not None:
-        rows, points = files.read(board)
+        rows, points, *_ = files.read(board)
     else:
         found = api.load(results or RESULTS, source=tuple(source or ()))
         rows, points = found.leaderboard, found.curves
