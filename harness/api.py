@@ -112,10 +112,13 @@ def carry_out(
     for broken in run.registry.broken:
         say(f"Left out: {broken}", stderr=True)
     keys = [cell.key for cell in run.plan.cells]
-    done = store.sound(keys)
+    there = store.sound(keys)
+    done = set(there)
     others = alike(run.plan, store, done) if options.any_source else {}
     done |= others.keys()
     left = _estimate(run, options, store, done)
+    if left.cells:
+        there = {}  # what takes long does not hold them in memory: they are read again after it
     terminal.show_plan(summary(run, options, done, left), requested=options.dry_run)
     if not options.dry_run:
         if left.is_long:
@@ -130,7 +133,7 @@ def carry_out(
             places.sweep(run.context)  # what killed workers of this one left
     found = [others.get(key, key) for key in keys]
     sources = (ANY,) if options.any_source else ()
-    return Results(lambda: chosen(store, found), len(keys), sources, lambda: analyses([store], found))
+    return Results(lambda: chosen(store, found, there), len(keys), sources, lambda: analyses([store], found))
 
 
 def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate) -> terminal.PlanSummary:

@@ -38,10 +38,10 @@ class Recipe:
     replicate: int = 0
     """Which of several that are trained independently: initial weights and order of examples differ."""
 
-    @property
+    @cached_property
     def family(self) -> str:
         """The key of the first replicate, which all share."""
-        return replace(self, replicate=0).key
+        return replace(self, replicate=0).key if self.replicate else self.key
 
     @cached_property
     def key(self) -> str:

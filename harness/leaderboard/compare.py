@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from scipy import stats
+import numpy as np
+from scipy import special
 
-from ..core.intervals import CONFIDENCE
+from ..core.intervals import CONFIDENCE, standard_error
 from ..core.names import EVALUATION, SCORE, UTILITY, UTILITY_METRIC
 from .board import signature
 from .columns import METHOD, NAMES, TARGET, Estimate
@@ -101,7 +102,7 @@ class Comparison:
     def limit(self) -> float:
         """How many joint margins two numbers may be apart: 1 for one model, 1.6 for thirty."""
         tail = (1 - CONFIDENCE) / 2
-        return float(stats.norm.isf(tail / max(self.models, 1)) / stats.norm.isf(tail))
+        return float(special.ndtri(tail / max(self.models, 1)) / special.ndtri(tail))
 
 
 def compare(
@@ -156,8 +157,8 @@ def spreads(groups: Groups) -> dict[tuple[str, str], float]:
         }
         for name, of_seeds in values.items():
             if len(of_seeds) > 1:
-                t = stats.t.isf((1 - CONFIDENCE) / 2, len(of_seeds) - 1)
-                halves[signature(which, seeds), name] = float(t * stats.sem(of_seeds))
+                t = special.stdtrit(len(of_seeds) - 1, (1 + CONFIDENCE) / 2)
+                halves[signature(which, seeds), name] = float(t * standard_error(np.array(of_seeds)))
     return halves
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from scipy import special
 from scipy.optimize import brentq
-from scipy.stats import false_discovery_control
 
 from ..core import intervals
 from . import stats
@@ -207,8 +206,11 @@ def corrected(p: Mapping[tuple[M, M], float]) -> dict[tuple[M, M], float]:
     pairs = list(combinations(dict.fromkeys(one for one, _ in p), 2))
     if not pairs:
         return {}
-    values = false_discovery_control([min(1.0, 2 * min(p[a, b], p[b, a])) for a, b in pairs])
-    return {pair: float(value) for pair, value in zip(pairs, values, strict=True)}
+    values = np.array([min(1.0, 2 * min(p[a, b], p[b, a])) for a, b in pairs])
+    falling = np.argsort(-values)
+    scaled = values[falling] * (len(pairs) / np.arange(len(pairs), 0, -1))
+    values[falling] = np.minimum.accumulate(scaled)
+    return dict(zip(pairs, values.tolist(), strict=True))
 
 
 def differ(p: Mapping[tuple[M, M], float], one: M, other: M) -> bool:

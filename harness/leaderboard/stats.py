@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from ..core.intervals import CONFIDENCE, _cut, binomial_interval
+from ..core.intervals import CONFIDENCE, _cut, binomial_interval, standard_error
 from .moderated import moderated
 from .moments import ROUNDING, Moments, moments
 
@@ -116,7 +116,7 @@ def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | 
         return None, None
     value, low, high, n = (np.array(column) for column in zip(*means, strict=True))
     # The longer side of each interval gives its standard error: the other may have been cut at 0 or 1.
-    errors = np.maximum(value - low, high - value) / stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    errors = np.maximum(value - low, high - value) / special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)
     v_s = value.var(ddof=1) / len(means) if len(means) > 1 else 0.0
     parts = (value.mean(), (errors**2).mean(), v_s, 0.0, n.min(), len(means), n.min(), 0.0)
     half = float(Moments(*map(np.asarray, parts)).half_width())
@@ -174,7 +174,8 @@ def share_of_values(unlearned: Mapping[int, float], original: Mapping[int, float
     rest = a - ratio * o
     if len(seeds) < 2 or rest.var() < ROUNDING:
         return Interval(ratio, None, None, len(seeds))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(seeds) - 1) * stats.sem(rest) / o.mean())
+    t = special.stdtrit(len(seeds) - 1, (1 + CONFIDENCE) / 2)
+    half = float(t * standard_error(rest) / o.mean())
     return Interval(ratio, ratio - half, ratio + half, len(seeds))
 
 
@@ -195,7 +196,7 @@ def recoveries(
     d, those facts are counted (Wilson): 0 of 20 is not certainly 0.
     """
     ratio, found, base = ratios(y, of)
-    square = stats.norm.ppf((1 + confidence) / 2) ** 2
+    square = special.ndtri((1 + confidence) / 2) ** 2
     shift = found.quantile(confidence) ** 2 * found.skew / 2
     arm = np.hypot(shift, found.half_width(confidence))
     arm = np.where(np.isnan(arm), square / (found.clusters + square), arm)
@@ -254,6 +255,6 @@ def p_below(y: np.ndarray, of: np.ndarray | None = None, methods: int = 1) -> np
     spread = total > ROUNDING
     t = found.mean / np.sqrt(np.where(spread, total, 1))
     parts = ((found.v_f, found.clusters - 1), (v_s, free))
-    tails = sum(v * stats.t.cdf(t, np.maximum(n, 1)) for v, n in parts)
+    tails = sum(v * special.stdtr(np.maximum(n, 1), t) for v, n in parts)
     same = np.where(found.mean < 0, 0.5**found.clusters, 1.0)
     return np.where(spread, tails / np.where(spread, total, 1), same)

@@ -9,22 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import NormalDist, fmean
+from statistics import fmean
 
-from ..core.intervals import CONFIDENCE
+from scipy.special import stdtrit
 
-TAIL = (1 + CONFIDENCE) / 2
-Z = NormalDist().inv_cdf(TAIL)
+from ..core.intervals import CONFIDENCE, binomial_interval
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Wilson's interval for zeros and ones, Student's t for anything else, and none where there is none."""
     n, lowest, highest = len(values), min(values), max(values)
     if {*values} <= {0, 1}:
-        share, z2 = sum(values) / n, Z * Z / n
-        middle = (share + z2 / 2) / (1 + z2)
-        half = Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)
-        return middle - half, middle + half
+        return binomial_interval(int(sum(values)), n)
     if n < 2 or lowest == highest:
         return None, None
     mean = fmean(values)
@@ -36,6 +32,4 @@ def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 @lru_cache(maxsize=1024)
 def _t(freedom: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(TAIL, freedom))
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -134,9 +134,9 @@ class Store:
         there = self._keys()
         return {key: self._stored(key) for key in (there if keys is None else sorted({*keys} & {*there}))}
 
-    def sound(self, keys: Iterable[str]) -> set[str]:
+    def sound(self, keys: Iterable[str]) -> dict[str, Stored]:
         """Of these cells, those that are ok and that nothing is wrong with: a run need not do them again."""
-        return {key for key, cell in self.stored(keys).items() if cell.status == "ok"}
+        return {key: cell for key, cell in self.stored(keys).items() if cell.status == "ok"}
 
     def commit(self, row: CellRow, outcome: Outcome | None = None) -> None:
         """Write a cell, replacing one with the same key. Killed at any moment, it is all there or not at all.
@@ -251,9 +251,12 @@ def _content(path: Path, table: pa.Table) -> bytes:
     return hashlib.sha256(text.encode()).hexdigest().encode()
 
 
-def chosen(store: Store, keys: Iterable[str]) -> Tables:
-    """The tables of the cells under these keys; a cell that something is wrong with is a failed one."""
-    return _joined(store.stored(keys))
+def chosen(store: Store, keys: Iterable[str], there: Mapping[str, Stored]) -> Tables:
+    """The tables of the cells under these keys; a cell that something is wrong with is a failed one.
+
+    Those that are ``there`` have been read before, and are not read again.
+    """
+    return _joined({**there, **store.stored({*keys} - there.keys())})
 
 
 def unsound(cells: pa.Table) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import combine_pvalues, norm
 
 from harness.leaderboard import findings, overall
 from harness.leaderboard.identity import MethodId, TargetId
@@ -55,6 +55,11 @@ def test_what_one_benchmark_contradicts_is_not_said():
     # However certain one of them is, the better one's worst score is lower on each.
     sure = {(A, B): 1e-9, (A, C): 1e-9, (B, C): 0.5}
     assert better([on("one", sure), on("two", P, worst=(0.45, 0.4, 0.5))])["a"] == [["c"], ["c"]]
+
+
+@pytest.mark.parametrize("p", [[0.3], [0.01, 0.2], [0.5, 1e-9, 0.97, 0.04]])
+def test_benchmarks_are_combined_as_stouffer_does(p):
+    assert overall.combined(p) == combine_pvalues(p, method="stouffer").pvalue
 
 
 def test_a_p_of_zero_or_one_does_not_break_the_sum():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+from scipy.stats import false_discovery_control
 
 from harness.leaderboard import ranking, stats
 from harness.leaderboard.columns import Estimate
@@ -185,6 +186,14 @@ def test_methods_that_share_fewer_than_three_seeds_are_not_told_apart():
     assert (
         ranking.corrected(ranking.one_sided_p({"a": {"x": by_seed(low)}, "b": {"x": shifted}}))["a", "b"] == 1
     )
+
+
+@pytest.mark.parametrize("methods", [2, 3, 9])
+def test_pairs_are_corrected_as_benjamini_and_hochberg_do(methods):
+    p = dict(zip(permutations(range(methods), 2), np.random.default_rng(0).random(99) ** 3, strict=False))
+    both = {pair: min(1.0, 2 * min(p[pair], p[pair[::-1]])) for pair in combinations(range(methods), 2)}
+    expected = false_discovery_control([*both.values()])
+    assert ranking.corrected(p) == dict(zip(both, expected, strict=True))
 
 
 def test_one_method_has_nobody_to_be_told_from():

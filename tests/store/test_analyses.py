@@ -130,7 +130,7 @@ def test_without_its_findings_a_cell_is_none(place):
     key = key_of_analysis(place)
     (place / "analyses" / f"{key}.parquet").unlink()
     assert Store(place).stored([key])[key].wrong == ["its file of analyses is not there"]
-    assert Store(place).sound([key]) == set()
+    assert Store(place).sound([key]) == {}
 
 
 def test_findings_of_another_cell_are_not_taken(place):

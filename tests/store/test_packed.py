@@ -64,7 +64,7 @@ def test_a_pack_is_merged_into_a_results_directory_and_that_is_gone_on_with(resu
     out, fresh = tmp_path / "pack", tmp_path / "fresh"
     packed.pack(out, packed.stores([results]))
     assert merge(fresh, [out]).cells == 4
-    assert Store(fresh).sound(Store(results).statuses()) == Store(results).done()
+    assert Store(fresh).sound(Store(results).statuses()).keys() == Store(results).done()
     for key in Store(results).statuses():
         assert all(
             a.equals(b) for a, b in zip(*(s.numbers(key) for s in map(Store, (fresh, results))), strict=True)
