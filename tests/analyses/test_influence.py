@@ -13,22 +13,19 @@ from harness.errors import ModelError
 from harness.model.losses import nll
 from harness.model.models import blocks
 from harness.model.neurons import feed_forwards
-from harness.model.outputs import linear_outputs
 from support.analysis_jobs import run, single, values
 from support.equations import moved
-from support.seven import GOLDEN, attribution_of_text, made
+from support.seven import GOLDEN, attributions, made
 
 
 def by_hand(model, job):
     """Of each map, mean over facts of max, positive max and min over tokens, one fact at a time."""
-    examples = job.encode(job.forget)
-    for output in linear_outputs(model):
-        each = [attribution_of_text(model, example, output) for example in examples]
+    for key, each in attributions(model, job.encode(job.forget)).items():
         stacked = [
             torch.stack([reduce(a) for a in each]) for reduce in (lambda a: a.amax(0), lambda a: a.amin(0))
         ]
         high, low = stacked
-        yield (output.layer, output.module), (high.mean(0), high.clamp(min=0).mean(0), low.mean(0))
+        yield key, (high.mean(0), high.clamp(min=0).mean(0), low.mean(0))
 
 
 def differences(job, original, unlearned):

@@ -15,16 +15,14 @@ from harness.errors import HarnessError
 from harness.model.outputs import linear_outputs
 from support.analysis_jobs import run, single, values
 from support.equations import moved
-from support.seven import GOLDEN, attribution_of_text, made
+from support.seven import GOLDEN, attributions, made
 
 
 def by_hand(model, job):
     """Of each map, lists of the mean over facts of the maximum and of the minimum over tokens."""
-    examples = job.encode(job.forget)
-    for output in linear_outputs(model):
-        each = [attribution_of_text(model, example, output) for example in examples]
+    for key, each in attributions(model, job.encode(job.forget)).items():
         high, low = (torch.stack([reduce(a, dim=0) for a in each]) for reduce in (torch.amax, torch.amin))
-        yield (output.layer, output.module), (high.mean(0).tolist(), low.mean(0).tolist())
+        yield key, (high.mean(0).tolist(), low.mean(0).tolist())
 
 
 def pearson(x, y):

@@ -16,7 +16,7 @@ from harness.model import attribution
 from harness.model.attribution import attribute
 from harness.model.losses import nll
 from harness.model.neurons import feed_forwards
-from support.seven import GOLDEN, attribution_of_text, attribution_of_unit, made
+from support.seven import GOLDEN, attribution_of_unit, attributions, made
 
 
 @pytest.fixture
@@ -36,8 +36,9 @@ def batches(tokens):
 def test_it_is_what_the_equation_says_of_each_text_alone(name, tokenizer, examples, batches):
     model = made(name, tokenizer)
     found = attribute(model, batches(examples))
+    of_texts = attributions(model, examples)
     for output, part in found.parts():
-        each = [attribution_of_text(model, example, output) for example in examples]
+        each = of_texts[output.layer, output.module]
         highest = torch.stack([a.amax(dim=0) for a in each]).mean(dim=0)
         positive = torch.stack([a.amax(dim=0).clamp(min=0) for a in each]).mean(dim=0)
         lowest = torch.stack([a.amin(dim=0) for a in each]).mean(dim=0)

@@ -6,6 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness.model.models import blocks
+from harness.model.outputs import linear_outputs
 from support.equations import log_probability
 
 NAMED = {
@@ -86,21 +87,29 @@ def attribution_of_unit(model, example, output, unit, token, step=1e-4):
     return (more - less) / (2 * step)
 
 
-def attribution_of_text(model, example, output):
-    """h dP/dh (T - 1, units) of every token before the last of one text, from its own graph of P."""
-    kept = []
+def attribution_of_text(model, example):
+    """h dP/dh (T - 1, units) of every token before the last of one text, of each map: from one graph of P."""
+    kept, changes = {}, {}
 
     def shift(module, args, out):
-        change = torch.zeros_like(out, requires_grad=True)
-        kept.append((out.detach(), change))
-        return out + change
+        changes[module] = torch.zeros_like(out, requires_grad=True)
+        kept[module] = out.detach()
+        return out + changes[module]
 
-    handle = output.linear.register_forward_hook(shift)
+    outputs = linear_outputs(model)
+    handles = [linear.register_forward_hook(shift) for linear in {output.linear for output in outputs}]
     value = log_probability(model, *example).exp()
-    handle.remove()
-    [(h, change)] = kept
-    (gradient,) = torch.autograd.grad(value, [change])
-    return (h * gradient)[0, :-1][:, output.units].detach()
+    for handle in handles:
+        handle.remove()
+    gradients = dict(zip(changes, torch.autograd.grad(value, [*changes.values()]), strict=True))
+    whole = {linear: (kept[linear] * gradients[linear])[0, :-1].detach() for linear in kept}
+    return {(output.layer, output.module): whole[output.linear][:, output.units] for output in outputs}
+
+
+def attributions(model, examples):
+    """By map, what :func:`attribution_of_text` says of each text."""
+    each = [attribution_of_text(model, example) for example in examples]
+    return {key: [of_text[key] for of_text in each] for key in each[0]}
 
 
 def layer_states(model, example):
