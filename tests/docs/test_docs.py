@@ -28,6 +28,8 @@ from harness.plugins.settings import settings_of
 ROOT = Path(harness.__file__).parents[1]
 DOCS = ROOT / "docs"
 
+pytestmark = pytest.mark.xdist_group("site")  # nobody waits for the site but who looks at it
+
 
 class Page(NamedTuple):
     """What a page of the site holds."""

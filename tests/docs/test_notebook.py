@@ -36,6 +36,7 @@ def targets(tmp_path_factory):
     return cache
 
 
+@pytest.mark.xdist_group("targets")
 @pytest.mark.skipif(bool(lacking), reason=f"not installed: {', '.join(lacking)}")
 def test_the_notebook_runs(targets, tmp_path, monkeypatch):
     import nbformat

@@ -18,6 +18,8 @@ from harness.model.tokens import PromptTokenizer
 from harness.plugins.registry import Registry
 from support.targets import trained
 
+pytestmark = pytest.mark.xdist_group("targets")  # while one trains them, others have something else to do
+
 HOLDS_NOTHING = {"ga"}  # no retain term
 STAYS_ABOVE = {"rmu"}  # the threshold; on the board, too
 FORGET, RETAIN = 32, 96
