@@ -21,10 +21,11 @@ from .runner import config as configurations
 from .runner import estimate, places
 from .runner.alike import alike
 from .runner.estimate import Estimate
+from .runner.executors import chosen as executor_of
 from .runner.options import RunOptions, as_command
 from .runner.pool import execute
 from .runner.record import display_name
-from .runner.resolve import ResolvedRun, default_jobs, resolved
+from .runner.resolve import ResolvedRun, resolved, workers
 from .store import packed, store
 from .store.provenance import cores
 from .store.store import Store, analyses, chosen
@@ -165,9 +166,9 @@ def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str
     if plan.missing(done):
         known = [estimate.measured(store.columns(*estimate.COLUMNS)), estimate.shipped()]
     # More workers than cores do not do more.
-    workers = min(options.jobs or default_jobs(), cores())
+    number = workers(options) if options.executor != "local" else min(workers(options), cores())
     to_train = places.to_train(plan, run.context.cache, done)
-    return estimate.estimate(plan, display_name(plan.source), done, to_train, workers, known)
+    return estimate.estimate(plan, display_name(plan.source), done, to_train, number, known)
 
 
 def _conversion(run: ResolvedRun, done: set[str]) -> str:
@@ -188,9 +189,12 @@ def _execute(run: ResolvedRun, options: RunOptions, done: set[str], left: Estima
     if not missing:
         return
     training = sum(filter(None, left.models)) / min(left.workers, len(left.models) or 1)
-    with RunProgress(missing, TimeLeft(left.cells, left.workers, training)) as shown:
+    with (
+        executor_of(options, run.context) as executor,
+        RunProgress(missing, TimeLeft(left.cells, left.workers, training)) as shown,
+    ):
         try:
-            execute(run.plan, run.context, options.jobs or default_jobs(), shown, done)
+            execute(run.plan, run.context, executor, shown, done)
         except KeyboardInterrupt:
             # Counted where they are: a cell may be committed and its news still on the way.
             there = Store(options.results).done()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from ..errors import HarnessError
 from ..plugins.registry import Registry
 from ..plugins.uninstalled import Uninstalled
 from ..store.store import read_samples
-from .plan import Reference, Spec
+from .plan import Group, Reference, Spec, Target, Task
 from .planner import loaded
 
 if TYPE_CHECKING:
@@ -40,11 +40,31 @@ class WorkerContext:
     """Plugins that are not installed."""
     pair: Pair | None = None
     """The models that are taken as they are, where there are such: ``source`` is its original."""
+    elsewhere: bool = False
+    """Whether tasks are done on other machines, which may have other plugins than this one."""
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """Where all models come from that the run was given."""
         return self.pair.sources if self.pair else (self.source,)
+
+    def placed(self, results: Path, cache: Path) -> WorkerContext:
+        """The same, in other directories."""
+        source, pair = replace(self.source, cache=cache), self.pair
+        if pair:
+            pair = Pair(*(replace(each, cache=cache) for each in pair.sources))
+        return replace(self, results=results, cache=cache, source=source, pair=pair)
+
+    def needs(self, task: Task) -> list[str]:
+        """What a task reads of the cache, as paths in there: trained models, converted ones, and scores."""
+        converted = {f"models/{source.converted.name}" for source in self.sources if source.file}
+        if isinstance(task, Group):
+            scores = {f"twins/{reference.key}.parquet" for reference in task.references}
+            return sorted({f"targets/{key}" for key in task.trained_models} | scores | converted)
+        if isinstance(task, Reference):
+            screening = {f"twins/{task.screening.key}.parquet"} if task.screening else set()
+            return sorted(({f"targets/{task.target}"} if task.trained else set()) | screening | converted)
+        return sorted(converted) if isinstance(task, Target) else []
 
     def path(self, role: str, recipe: str, trained: bool) -> Path:
         """Where a model is: in the cache if its recipe trains it, and else where it comes from."""

@@ -18,6 +18,8 @@ from . import written
 
 DType = Literal["float32", "bfloat16", "float16"]
 DTYPES = get_args(DType)
+ExecutorName = Literal["local", "ray", "slurm"]
+EXECUTORS = get_args(ExecutorName)
 SHELL = {"settings": "--set", "plugins": "--plugin"}
 """Options with another name in a shell, where they are repeated for each value."""
 
@@ -78,6 +80,9 @@ Data = Annotated[
     Rule("it must be a directory, or a mapping of names to directories"),
 ]
 Adapters = Annotated[Lora | None, BeforeValidator(written.pairs), Rule("write r=16, or r=16,alpha=32")]
+Asked = Annotated[
+    dict[str, Any] | None, BeforeValidator(written.pairs), Rule("write NAME=value, separated by commas")
+]
 STOP = Rule("write kl=0.01: the most KL in nats a token, above 0")
 Stop = Annotated[Damage | None, BeforeValidator(written.pairs), STOP]
 Day = Annotated[str, BeforeValidator(written.day), Rule("write a day, as 2025-04-10")]
@@ -121,7 +126,18 @@ class RunOptions(BaseModel):
         False, description="Take cells in --results as done that another version of the code has made."
     )
     cache: MaybeDirectory = Field(None, description="Where targets are kept. [default: $HARNESS_CACHE]")
-    jobs: MaybeSmall = Field(None, description="Worker processes. [default: cores; 1 on a GPU]")
+    jobs: MaybeSmall = Field(
+        None,
+        description="Worker processes. [default: one for each GPU, or for each core; what a cluster takes]",
+    )
+    executor: Annotated[ExecutorName, Rule(f"it must be one of {', '.join(EXECUTORS)}")] = Field(
+        "local", description="What runs the work: local (this machine), ray, or slurm."
+    )
+    ray_address: MaybeText = Field(
+        None,
+        description="HOST:PORT of a Ray cluster. [default: that of this machine; one is begun if need be]",
+    )
+    slurm: Asked = Field(None, description="Options of sbatch: partition=gpu,gpus-per-node=1,time=240.")
     threads: MaybeSmall = Field(
         None, description="Threads of each worker, on a CPU. [default: the cores it has; 1 for a small model]"
     )
@@ -188,6 +204,8 @@ def as_command(options: RunOptions) -> str:
             continue
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
+        elif name == "slurm":
+            words += [flag, as_text([f"{key}={part}" for key, part in value.items()])]
         elif isinstance(value, Mapping):
             pairs = ((f"{key}=" if key else "") + as_text(part) for key, part in value.items())
             words += [word for pair in pairs for word in (flag, pair)]

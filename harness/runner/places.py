@@ -15,6 +15,9 @@ from .config import FOLDER
 from .context import WorkerContext
 from .plan import Plan
 
+JOBS = "jobs"
+"""Where a results directory keeps what a run and its jobs on a cluster tell each other."""
+
 
 def to_train(plan: Plan, cache: Path, done: set[str]) -> list[str]:
     """Keys of the models that must be trained before the cells that are not ``done``."""
@@ -55,7 +58,7 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
 
 def sweep(context: WorkerContext) -> None:
     """Remove what processes that were killed have left: files written aside, and claims that nobody holds."""
-    written = [context.results / name for name in (*TABLES, FOLDER)]
+    written = [context.results / name for name in (*TABLES, FOLDER, JOBS)]
     kept = [context.cache / name for name in ("models", "targets", "twins")]
     for directory in (*written, context.cache, *kept):
         aside.sweep(directory)

@@ -208,6 +208,16 @@ Task = Conversion | Target | Reference | Group
 """What a process does: convert a model, train a benchmark's, score one, or run the cells of a group."""
 
 
+def plugins_of(task: Task) -> set[Spec]:
+    """The plugins that a task makes."""
+    if isinstance(task, Conversion):
+        return set()
+    if not isinstance(task, Group):
+        return {task.benchmark}
+    more = (spec for cell in task.cells for spec in (cell.attack, cell.analysis) if spec)
+    return {task.benchmark, task.method, *more}
+
+
 def task_name(task: Task) -> str:
     """A task, for people."""
     if isinstance(task, Group):

@@ -1,4 +1,4 @@
-"""The process pool: run the tasks of a plan, each in a process of its own.
+"""The pool: run the tasks of a plan, each in a process of its own, wherever an executor starts it.
 
 Whatever kills a process (memory, a signal, a plugin) is recorded in the cell it was at, and the others go on.
 """
@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from ..store import claims
 from ..store.store import Store, read_samples
 from . import places
 from .context import WorkerContext
+from .executor import Executor, Order, Running
 from .pair import examined
 from .plan import Cell, Conversion, Group, Plan, Reference, task_name
-from .process import TaskProcess
 from .record import Recorder
 
 AGAIN = 0.5
@@ -35,12 +34,16 @@ EXITED = (
     "The worker process ended itself with exit code {code} while it ran this cell: a plugin must raise an "
     "exception and not call os._exit."
 )
+LOSSES = 5
+"""Times in a row that a task may be lost before its cell fails: it may be what takes machines down."""
+
+LOST = f"Its machine was lost while it ran this cell, {LOSSES} times in a row; the last time {{reason}}."
 
 
-def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set[str]) -> None:
+def execute(plan: Plan, context: WorkerContext, executor: Executor, tell: Tell, done: set[str]) -> None:
     """Make and score the models that are missing, then run every group with a cell that is not ``done``.
 
-    ``jobs`` processes run side by side. Two runs may do so in one directory: each task is done by one of
+    The executor runs tasks side by side. Two runs may do so in one directory: each task is done by one of
     them, and waited for by the other. Raises HarnessError when a model cannot be made, or a ready pair is
     none; one that is odd is told of.
     """
@@ -51,7 +54,7 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
     targets = {key: task for key, task in plan.recipes.items() if key in needed}
     untrained = places.to_train(plan, context.cache, done)
     here, cached = context.results / "claims", context.cache / "claims"
-    with Pool(context, jobs, tell, groups) as pool:
+    with Pool(context, executor, tell, groups) as pool:
         # What is in the cache is only looked at: that needs no claim, and no cache that can be written.
         for source in context.sources:
             if source.file and places.is_read(plan, context.cache, done):
@@ -68,7 +71,9 @@ def execute(plan: Plan, context: WorkerContext, jobs: int, tell: Tell, done: set
         for scores in dict.fromkeys(group.pair for group in groups if group.pair):
             if odd := examined(scores, context):
                 tell(Event("ready pair", status="warning", message=odd))
-        if jobs > 1:  # the longest first: what is left at the end is short, and no worker waits long
+        if (
+            executor.slots > 1
+        ):  # the longest first: what is left at the end is short, and no worker waits long
             groups.sort(key=lambda group: -len(group.cells))
         pool.each(Attempt("run_group", group, here / group.key) for group in groups)
 
@@ -85,14 +90,18 @@ class Attempt:
     task: Any
     claim: Path | None
     alone: bool = False
+    losses: int = 0
+    """Times in a row that it was lost, without a cell in between."""
 
 
 class Pool:
-    """Runs tasks in processes, at most ``jobs`` at a time."""
+    """Runs tasks in processes, as many at a time as the executor has slots."""
 
-    def __init__(self, context: WorkerContext, jobs: int, tell: Tell, groups: Iterable[Group]) -> None:
-        self.context, self.jobs, self.tell = context, jobs, tell
-        self.running: dict[TaskProcess, tuple[Attempt, claims.Claim | None]] = {}
+    def __init__(
+        self, context: WorkerContext, executor: Executor, tell: Tell, groups: Iterable[Group]
+    ) -> None:
+        self.context, self.executor, self.tell = context, executor, tell
+        self.running: dict[Running, tuple[Attempt, claims.Claim | None]] = {}
         self.utility = any(cell.tasks for group in groups for cell in group.cells)
         self.before = {cell.key: self._stamp(cell) for group in groups for cell in group.cells}
         """When each cell was last committed before this run, of those that are to be done."""
@@ -119,7 +128,8 @@ class Pool:
             todo.extend(claimed)
 
     def _has_room(self, attempt: Attempt) -> bool:
-        return len(self.running) < (1 if attempt.alone or self._alone() else self.jobs)
+        alone = self.executor.shared_memory and (attempt.alone or self._alone())
+        return len(self.running) < (1 if alone else self.executor.slots)
 
     def _alone(self) -> bool:
         return any(attempt.alone for attempt, _ in self.running.values())
@@ -136,7 +146,7 @@ class Pool:
                 _release(claim)
                 self.tell(Event(task_name(attempt.task), status="done"))
                 return True
-        process = TaskProcess(self.context, attempt.what, attempt.task, self.utility)
+        process = self.executor.start(Order(attempt.what, attempt.task, self.utility, attempt.alone))
         self.running[process] = attempt, claim
         return True
 
@@ -154,73 +164,80 @@ class Pool:
         except OSError:
             return None
 
-    def _heard(self, wait: float | None) -> list[TaskProcess]:
+    def _heard(self, wait: float | None) -> list[Running]:
         """Pass on what processes tell, until one has ended or the time is up; those that have ended."""
         if not self.running and wait:
             time.sleep(wait)
         while self.running:
-            places = [place for process in self.running for place in process.places()]
-            ready = connection.wait(places, wait)
+            told = self.executor.wait(self.running, wait)
             for process in self.running:
                 for event in process.hear():
                     self.tell(event)
             over = [process for process in self.running if process.ended or process.over]
-            if over or not ready:
+            if over or not told:
                 return over
         return []
 
-    def _finish(self, process: TaskProcess) -> Iterable[Attempt]:
+    def _finish(self, process: Running) -> Iterable[Attempt]:
         """Take leave of a process; what is left of its task is to be done by others."""
-        process.process.join()
         for event in process.hear():  # what it told between the last look and its end
             self.tell(event)
         attempt, claim = self.running.pop(process)
-        code = process.code
+        ended, code, lost = process.ended, process.code, process.lost
         process.close()
         _release(claim)
-        if process.ended and process.ended.error:
-            raise process.ended.error
+        if ended and ended.error:
+            raise ended.error
+        if process.committed:
+            attempt = replace(attempt, losses=0)
+        again, sentence = (attempt, "") if ended else self._judged(attempt, code, lost)
         if not isinstance(attempt.task, Group):
-            if process.ended is None:
-                yield self._lost(attempt, code)
+            if not ended:
+                yield again or _given_up(attempt, sentence)
             return
         left = tuple(cell for cell in attempt.task.cells if cell.key not in process.committed)
-        if left and process.ended is None:
-            left, attempt = self._died(attempt, left, process.begun, code)
-        elif len(left) == len(attempt.task.cells):
+        if ended and len(left) == len(attempt.task.cells):
             raise AssertionError(f"a process came to its end and left {len(left)} cells undone")
-        if left:
-            yield replace(attempt, task=replace(attempt.task, cells=left))
+        if left and again is None:
+            left = self._without_failed(attempt.task, left, process.begun, sentence)
+            again = replace(attempt, alone=False, losses=0)
+        if left and again:
+            yield replace(again, task=replace(attempt.task, cells=left))
 
-    def _lost(self, attempt: Attempt, code: int) -> Attempt:
-        """The second attempt at a target or scores whose process died. Raises HarnessError for the third."""
-        if code < 0 and not attempt.alone:
-            return replace(attempt, alone=True)
-        kinds = {Reference: "the scoring of a model", Conversion: "the conversion of a model"}
-        work = kinds.get(type(attempt.task), "the training of a target")
-        raise HarnessError(_sentence(code).replace("this cell", work))
+    def _judged(self, attempt: Attempt, code: int, lost: str) -> tuple[Attempt | None, str]:
+        """The next attempt at a task whose process has died; after the last, None and why.
 
-    def _died(
-        self, attempt: Attempt, left: tuple[Cell, ...], begun: str, code: int
-    ) -> tuple[tuple[Cell, ...], Attempt]:
-        """The cells that are still to be done after their process died, and how.
-
-        One that was killed may have been the victim of others: it gets another try while no other runs.
-        The cell it died of fails then, or all, where it died before the first.
+        One that was killed may have been the victim of others: it gets another try while no other runs. One
+        whose machine was lost is begun elsewhere.
         """
+        if lost:
+            if attempt.losses + 1 == LOSSES:
+                return None, LOST.format(reason=lost)
+            message = f"{task_name(attempt.task)} was lost and is begun again: {lost}"
+            self.tell(Event(task_name(attempt.task), status="warning", message=message))
+            return replace(attempt, losses=attempt.losses + 1), ""
         if code < 0 and not attempt.alone:
-            return left, replace(attempt, alone=True)
+            return replace(attempt, alone=True), ""
+        return None, KILLED if code < 0 else EXITED.format(code=code)
+
+    def _without_failed(
+        self, group: Group, left: tuple[Cell, ...], begun: str, sentence: str
+    ) -> tuple[Cell, ...]:
+        """The cells that are still to be done. The one it died of fails; before the first, all."""
         failed = tuple(cell for cell in left if cell.key == begun) or left
         recorder = Recorder(self.context.source, Store(self.context.results, opened=True), self.tell)
         for cell in failed:
-            recorder.failed(recorder.row(attempt.task, cell), WorkerDied(_sentence(code)))
-        return tuple(cell for cell in left if cell not in failed), replace(attempt, alone=False)
+            recorder.failed(recorder.row(group, cell), WorkerDied(sentence))
+        return tuple(cell for cell in left if cell not in failed)
+
+
+def _given_up(attempt: Attempt, sentence: str) -> Attempt:
+    """Raise HarnessError: a target, or scores, cannot be had."""
+    kinds = {Reference: "the scoring of a model", Conversion: "the conversion of a model"}
+    work = kinds.get(type(attempt.task), "the training of a target")
+    raise HarnessError(sentence.replace("this cell", work))
 
 
 def _release(claim: claims.Claim | None) -> None:
     if claim:
         claim.release()
-
-
-def _sentence(code: int) -> str:
-    return KILLED if code < 0 else EXITED.format(code=code)

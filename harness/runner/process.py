@@ -14,8 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from types import ModuleType
@@ -24,6 +23,7 @@ from typing import Any
 from ..core.events import Event
 from ..errors import HarnessError
 from .context import WorkerContext
+from .executor import Ended, Order, Running
 from .record import explain
 
 START = "spawn" if sys.platform == "darwin" else "forkserver"
@@ -54,40 +54,37 @@ FORK_SERVER_LOST = 255
 """The exit code multiprocessing gives where the fork server was killed and cannot tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The last word of a process: its task is done, or raised an error that ends the run."""
+class TaskProcess(Running):
+    """One task in a process of its own.
 
-    error: BaseException | None = None
+    It has these variables beside its environment, and begins in this directory where there is such.
+    """
 
-
-class TaskProcess:
-    """One task in a process of its own."""
-
-    def __init__(self, context: WorkerContext, what: str, task: Any, utility: bool) -> None:
-        self.what, self.task = what, task
-        self.ended: Ended | None = None
+    def __init__(
+        self,
+        context: WorkerContext,
+        order: Order,
+        environment: Mapping[str, str] | None = None,
+        directory: str = "",
+    ) -> None:
+        super().__init__()
         self.silent = False
-        self.begun = ""
-        """Key of the cell it is at."""
-        self.committed: set[str] = set()
-        """Keys of the cells that it has ended."""
         start: Any = get_context(START)
         if START == "forkserver":
             # The plugins that come with the harness, as far as this run uses them, are loaded there, too.
             own = [name for name in sys.modules if name.startswith("harness.")]
-            start.set_forkserver_preload([*LIBRARIES, *(UTILITY if utility else ()), *own])
+            start.set_forkserver_preload([*LIBRARIES, *(UTILITY if order.utility else ()), *own])
         self.channel, end = start.Pipe(duplex=False)
-        self.process = start.Process(target=_work, args=(context, what, task, end))
+        self.process = start.Process(target=_work, args=(context, order, environment or {}, directory, end))
         # The fork server takes over which signals are blocked, and so do its children: Ctrl-C is for the
         # parent. The resource tracker that it needs would let them through, unless it is there already.
         resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with _apart_from_main():
                 self._start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         end.close()
 
     def _start(self) -> None:
@@ -100,22 +97,13 @@ class TaskProcess:
                 time.sleep(0.1)  # the old one may not quite have ended
         raise HarnessError(f"A process could not be started ({reason}): free memory, or use fewer --jobs.")
 
-    def hear(self) -> Iterator[Event]:
-        """What it has told since."""
+    def _news(self) -> Iterator[Event | Ended]:
         while not self.silent and self.channel.poll():
             try:
                 message = self.channel.recv()
             except Exception:  # it has ended, perhaps in the middle of a word
                 self.silent = True
             else:
-                if isinstance(message, Ended):
-                    self.ended = message
-                    continue
-                if message.cell:
-                    self.committed.add(message.key)
-                    self.begun = ""
-                elif message.key:
-                    self.begun = message.key
                 yield message
 
     def places(self) -> Iterator[Any]:
@@ -126,17 +114,15 @@ class TaskProcess:
 
     @property
     def over(self) -> bool:
-        """Whether the process has ended."""
         return not self.process.is_alive()
 
     @property
     def code(self) -> int:
-        """How it ended: the exit code, or a signal's number as a negative one."""
+        self.process.join()
         code = self.process.exitcode or 0
         return -signal.SIGKILL if code == FORK_SERVER_LOST else code
 
     def close(self) -> None:
-        """End it if it runs, and forget it."""
         if pid := self.process.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -159,8 +145,14 @@ def _apart_from_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _work(context: WorkerContext, what: str, task: Any, channel: Connection) -> None:
+def _work(
+    context: WorkerContext, order: Order, environment: Mapping[str, str], directory: str, channel: Connection
+) -> None:
     """Do one task, and end without looking back: threads that a plugin has left cannot hold it."""
+    os.environ.update(environment)
+    if directory:
+        with contextlib.suppress(OSError):  # another machine need not have it
+            os.chdir(directory)
     gc.freeze()  # what was loaded before is not looked through again, and so stays shared in memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, name="follow", daemon=True).start()
@@ -173,7 +165,7 @@ def _work(context: WorkerContext, what: str, task: Any, channel: Connection) -> 
             channel.send(message)
 
     try:
-        getattr(Worker(context, tell), what)(task)
+        Worker(context, tell).do(order)
     except BaseException as error:
         tell(Ended(_portable(error)))
     else:

@@ -22,6 +22,7 @@ from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
 from ..store.provenance import cores
 from .context import WorkerContext
+from .executors.local import default_jobs
 from .models import cache_of, models_of
 from .options import RunOptions
 from .plan import Plan, Spec, spec
@@ -31,7 +32,7 @@ from .tasks import Utility
 THREADED = 10_000_000
 """Parameters from which on a second thread pays: one of 135 million trains 1.8 times as fast with two."""
 
-PLACES = {"results", "cache", "jobs", "dry_run", "any_source"}
+PLACES = {"results", "cache", "jobs", "executor", "ray_address", "slurm", "dry_run", "any_source"}
 """Options about where and how a run is done here: no part of its configuration."""
 
 
@@ -65,7 +66,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         source,
         options.results,
         cache_of(options),
-        options.threads or threads(plan, options.jobs or default_jobs()),
+        options.threads or threads(plan, workers(options)),
         options.micro_batch,
         options.stop.kl if options.stop else None,
         plugins,
@@ -112,13 +113,9 @@ def utility_of(options: RunOptions) -> Utility:
     return Utility(options.utility, options.utility_limit, options.utility_tasks, options.trust_code)
 
 
-def default_jobs() -> int:
-    """One worker for each core this process may use; one in all where there is a GPU to share."""
-    import torch
-
-    if torch.cuda.is_available():
-        return 1
-    return cores()
+def workers(options: RunOptions) -> int:
+    """How many tasks run side by side; a cluster counts as this machine, since nobody knows it beforehand."""
+    return options.jobs or default_jobs()
 
 
 def threads(plan: Plan, jobs: int) -> int:

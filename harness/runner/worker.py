@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..core.events import Event, Tell
+from ..core.fingerprint import source_fingerprint
 from ..core.reports import clustered
 from ..engine.note import check
 from ..engine.targets import recipes
@@ -17,7 +18,8 @@ from ..plugins.registry import Registry
 from ..plugins.uninstalled import registry
 from ..store.store import read_samples, write_samples
 from .context import WorkerContext
-from .plan import Conversion, Group, Reference, Target, task_name
+from .executor import Order, Unfit
+from .plan import Conversion, Group, Reference, Target, Task, plugins_of, task_name
 from .planner import loaded
 from .record import explain
 
@@ -48,11 +50,43 @@ class Worker:
         torch.set_num_threads(self.context.threads)
         tqdm.set_lock(threading.RLock())  # its own is for several processes, and would outlive this one
         self.process = Surroundings()
-        self.registry = registry(self.context.plugins)
+        try:
+            self.registry = registry(self.context.plugins)
+        except PluginError as error:
+            if not self.context.elsewhere:
+                raise
+            raise Unfit(str(error)) from error
         if changes := self.process.changes():
             raise PluginError(
                 f"Importing the plugins changes what all share: {'; '.join(changes)}. {PROCESS}"
             )
+
+    def do(self, order: Order) -> None:
+        """Do a task. Where this is another machine, what it lacks or cannot write is an Unfit."""
+        try:
+            if self.context.elsewhere:
+                self._check_plugins(order.task)
+            getattr(self, order.what)(order.task)
+        except HarnessError as error:
+            if self.context.elsewhere and isinstance(error.__cause__, OSError):
+                raise Unfit(str(error)) from error
+            raise
+
+    def _check_plugins(self, task: Task) -> None:
+        """Raise Unfit where a plugin of the task is not here, or is another than its key says."""
+        for spec in sorted(plugins_of(task), key=lambda spec: (spec.kind, spec.name)):
+            entry = self.registry.kinds[spec.kind].get(spec.name)
+            if entry is None:
+                raise Unfit(f"it has no {spec.kind} '{spec.name}': install {spec.owner} there")
+            try:
+                source = source_fingerprint(entry.load())
+            except PluginError as error:
+                raise Unfit(str(error)) from error
+            if source != spec.source:
+                raise Unfit(
+                    f"its {spec.kind} '{spec.name}' ({entry.owner}) is not that of this run: install "
+                    f"{spec.owner} there, the same code"
+                )
 
     def convert(self, task: Conversion) -> None:
         """Make a model directory of a GGUF file, unless the cache has it."""

@@ -25,6 +25,7 @@ import torch
 from harness.engine.integrity import Intact
 from harness.engine.surroundings import Surroundings
 from harness.model import loading
+from harness.runner.executors.local import LocalExecutor
 from harness.runner.options import RunOptions
 from harness.runner.plan import Plan
 from harness.runner.pool import execute
@@ -47,7 +48,9 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         run = resolved(RunOptions.of({**given, "results": Path(folder) / "first"}))
-        execute(run.plan, run.context, 1, lambda event: None, set())  # targets, and everything loaded once
+        execute(
+            run.plan, run.context, LocalExecutor(run.context, 1), lambda event: None, set()
+        )  # targets, and everything loaded once
         ways: dict[str, Callable[..., None]] = {"one process": unlooked, "looks": inside, "processes": apart}
         spent: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(rounds):
@@ -88,7 +91,7 @@ def inside(plan: Plan, context: Any) -> None:
 
 def apart(plan: Plan, context: Any) -> None:
     """Each group in a process of its own."""
-    execute(plan, context, 1, lambda event: None, set())
+    execute(plan, context, LocalExecutor(context, 1), lambda event: None, set())
 
 
 def parts(targets: Path) -> None:
