@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/own-benchmark",
         "howto/own-analysis",
         "howto/gpu",
+        "howto/cluster",
         "howto/offline",
         "howto/parquet",
         "howto/paper",

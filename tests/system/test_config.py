@@ -10,7 +10,7 @@ from harness.errors import ConfigError
 from harness.plugins.registry import Registry
 from harness.runner import config
 from harness.runner.options import RunOptions
-from harness.runner.resolve import resolved
+from harness.runner.resolve import PLACES, resolved
 from support.command import harness_cli
 from support.results import numbers, total
 from support.stub import SETTINGS
@@ -123,7 +123,7 @@ def test_names_and_settings_are_written_out(world):
     assert told["methods"] == list(Registry().methods)
     assert told["attacks"] == ["private-data:p=0.1", "nudge"]
     assert told["settings"] == {"npo.beta": 0.2, "private-data.learning_rates": [0.01]}
-    assert set(told) == set(RunOptions.model_fields) - {"results", "cache", "jobs", "dry_run", "any_source"}
+    assert set(told) == set(RunOptions.model_fields) - PLACES
 
 
 def test_a_run_can_be_repeated_from_its_results_alone(world, tmp_path):

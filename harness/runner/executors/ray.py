@@ -119,7 +119,9 @@ class RayExecutor(Executor):
                 raise ConfigError(f"{said} write HOST:PORT, or 'auto' for the cluster of this machine.")
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that is begun here
             self.ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-        except (OSError, ValueError, RuntimeError, self.ray.exceptions.RayError) as error:
+        except ConfigError:
+            raise
+        except Exception as error:  # Ray raises a dozen unrelated classes
             where = said if address else "--executor ray:"
             raise ConfigError(
                 f"{where} no Ray cluster can be reached ({one_line(error)}). Begin one with "

@@ -1,0 +1,81 @@
+"""A back end for tests: tasks are done as another machine would do them, one after the other.
+
+It is what the interface asks of a back end and no more: a machine that shares no disk, and that may get lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from harness.core.types import Event
+from harness.runner.context import WorkerContext
+from harness.runner.executor import Ended, Executor, Order, Running
+from harness.runner.executors.node import Died, assigned, perform
+from harness.runner.executors.parcels import Parcel
+
+
+class Away(Executor):
+    """Does each task when it is waited for. ``losses`` tasks with a cell get lost at their first cell."""
+
+    slots = 1
+
+    def __init__(self, context: WorkerContext, losses: int = 0) -> None:
+        self.context, self.losses = context, losses
+        self.orders: list[Order] = []
+
+    def start(self, order: Order) -> Trip:
+        self.orders.append(order)
+        return Trip(self, order)
+
+    def wait(self, running: Iterable[Any], seconds: float | None) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class Trip(Running):
+    """A task on the other machine."""
+
+    def __init__(self, executor: Away, order: Order) -> None:
+        super().__init__()
+        absent = executor.context.results.absolute() / "nobody-shares-this"
+        assignment = assigned(executor.context, order, (absent,))
+        self.executor = executor
+        self.stream = perform(assignment, self._fetch)
+        self.died: int | None = None
+        self.reason = ""
+
+    def _fetch(self, path: str) -> Parcel | None:
+        cache = self.executor.context.cache
+        return Parcel.of("cache", cache, path) if (cache / path).exists() else None
+
+    def _news(self) -> Iterator[Event | Ended]:
+        context = self.executor.context
+        for message in next(self.stream, []):
+            if self.executor.losses and isinstance(message, Event) and message.key:
+                self.executor.losses -= 1
+                self.reason = "its cable was cut"
+                return
+            if isinstance(message, Parcel):
+                message.put({"results": context.results, "cache": context.cache}[message.root])
+            elif isinstance(message, Died):
+                self.died = message.code
+            else:
+                yield message
+
+    @property
+    def over(self) -> bool:
+        return self.ended is not None or self.died is not None or bool(self.reason)
+
+    @property
+    def code(self) -> int:
+        return self.died or 0
+
+    @property
+    def lost(self) -> str:
+        return self.reason
+
+    def close(self) -> None:
+        self.stream.close()
