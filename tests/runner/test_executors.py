@@ -193,7 +193,7 @@ def test_builds_of_one_version_are_alike():
 def test_of_steps_the_last_is_sent_and_of_cells_all():
     step = [Event("a", "train", number, 9) for number in range(3)]
     score = Event("a", "train", 3, 9, value=0.5)
-    cell = Event("a", cell=True, status="ok", key="k")
+    cell = Event("cell of a", cell=True, status="ok", key="k")
     other = Event("b", "train", 1, 9)
     assert node.thinned([*step, score, *step, cell, other]) == [score, step[2], cell, other]
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+PORTS = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
 class Nodes:
@@ -66,18 +71,28 @@ def serve() -> None:
     from ray.cluster_utils import Cluster
 
     answers, sys.stdout = sys.stdout, sys.stderr  # what Ray prints is no answer
-    small = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small()})
     print(cluster.address, file=answers, flush=True)
     nodes = []
     for line in sys.stdin:
         what, _, argument = line.partition(" ")
         if what == "add":
-            nodes.append(cluster.add_node(num_cpus=1, env_vars=json.loads(argument), **small))
+            nodes.append(cluster.add_node(num_cpus=1, env_vars=json.loads(argument), **small()))
         else:
             cluster.remove_node(nodes[int(argument)], allow_graceful=False)
         print("done", file=answers, flush=True)
     cluster.shutdown()
+
+
+def small() -> dict[str, Any]:
+    """What a machine is told: little memory, and ports, for which else it waits only 15 seconds."""
+    with ExitStack() as held:
+        free = [held.enter_context(socket.socket()) for _ in PORTS]
+        for one in free:
+            one.bind(("", 0))
+        ports = [one.getsockname()[1] for one in free]
+    memory = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
+    return memory | dict(zip(PORTS, ports, strict=True))
 
 
 if __name__ == "__main__":

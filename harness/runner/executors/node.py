@@ -144,7 +144,7 @@ def thinned(events: list[Event]) -> list[Event]:
     later = [*events[1:], Event("")]
     return [
         event
-        for event, after in zip(events, later, strict=True)
+        for event, after in zip(events, later, strict=False)
         if event.status or event.key or event.value is not None or event.task != after.task
     ]
 
