@@ -53,17 +53,17 @@ class Trip(Running):
 
     def _news(self) -> Iterator[Event | Ended]:
         context = self.executor.context
-        for message in next(self.stream, []):
-            if self.executor.losses and isinstance(message, Event) and message.key:
-                self.executor.losses -= 1
-                self.reason = "its cable was cut"
-                return
+        for message in [] if self.over else next(self.stream, []):
             if isinstance(message, Parcel):
                 message.put({"results": context.results, "cache": context.cache}[message.root])
             elif isinstance(message, Died):
                 self.died = message.code
             else:
                 yield message
+                if self.executor.losses and isinstance(message, Event) and message.key:
+                    self.executor.losses -= 1
+                    self.reason = "its cable was cut"
+                    return
 
     @property
     def over(self) -> bool:

@@ -86,7 +86,6 @@ class RayExecutor(Executor):
             num_gpus=self.gpus,
             num_returns="streaming",
             max_retries=0,  # what is left of a lost task is another task
-            max_calls=0,  # what used the GPU is a process that has ended
             **(options if self.unfit else {}),
         )
         return remote.remote(assigned(self.context, order, self.marks), refs)
