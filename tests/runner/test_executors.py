@@ -293,13 +293,13 @@ def test_tasks_become_one_array_with_what_sbatch_is_to_know(world, monkeypatch):
     options = {"benchmarks": "stub", "methods": "none", "model": world.model, "results": world.path()}
     run = resolved(RunOptions.of(options))
     settings = {"partition": "gpu", "gpus-per-node": 1, "time": 90, "mem": "8G"}
-    with SlurmExecutor(run.context, 3, settings) as executor:
+    with SlurmExecutor(run.context, 4, settings) as executor:
         tasks = [executor.start(Order("convert", Conversion(run.context.source))) for _ in range(4)]
         assert not executor.wait(tasks, 0)
         assert [task.job.job_id for task in tasks] == ["7_0", "7_1", "7_2", "7_3"]
         lines = script.read_text().splitlines()
         for task in tasks:
             task.close()
-    asked = {"--array=0-3%3", "--partition=gpu", "--gpus-per-node=1", "--time=90", "--mem=8G"}
+    asked = {"--array=0-3%4", "--partition=gpu", "--gpus-per-node=1", "--time=90", "--mem=8G"}
     assert {f"#SBATCH {option}" for option in asked} <= {*lines}
     assert not (world.path() / "jobs").exists()

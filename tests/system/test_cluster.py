@@ -74,9 +74,9 @@ def test_a_machine_and_a_driver_die_and_all_is_found(clustered, nodes, expected)
     run = ("patient,gd", "nudge", "stub,two", *world.ray)
     driver = world.start(*run, controls=False, seeds=1)
     claims = world.path() / "claims"
-    eventually(lambda: claims.is_dir() and any(claims.iterdir()), "no model was begun", 240)
+    eventually(lambda: claims.is_dir() and any(claims.iterdir()), "no model was begun", 900)
     nodes.kill(first)
-    eventually(lambda: "is begun again" in driver.printed[1].read_text(), "nothing was lost", 120)
+    eventually(lambda: "is begun again" in driver.printed[1].read_text(), "nothing was lost", 900)
     driver.kill()
     assert driver.wait().code == -signal.SIGKILL
     fault.unlink()
@@ -101,7 +101,7 @@ def test_ctrl_c_ends_what_the_machines_do(clustered, nodes):
     world.switch("patient")
     driver = world.start("patient", "none", "stub", *world.ray, controls=False, seeds=1)
     claims = world.path() / "claims"
-    eventually(lambda: claims.is_dir() and any(claims.iterdir()), "no model was begun", 240)
+    eventually(lambda: claims.is_dir() and any(claims.iterdir()), "no model was begun", 900)
     driver.interrupt()
     ended = driver.wait()
     assert ended.code == 130, ended.err

@@ -39,12 +39,15 @@ HEAD = 8
 LOOK = 0.2
 """Seconds between two looks at what jobs have told."""
 
+TRIES = 25
+"""Times that the directory of a run is tried to be removed."""
+
 MINUTES = 24 * 60
 """How long a job may take, unless the settings say; what it has not done then is another job."""
 
 
 class SlurmExecutor(Executor):
-    """Submits jobs with the ``settings`` of sbatch, at most ``jobs`` of an array at a time.
+    """Submits jobs with the ``settings`` of sbatch, of which at most ``jobs`` are there at a time.
 
     ``cluster=local`` among them has processes of this machine in place of jobs.
     """
@@ -60,7 +63,7 @@ class SlurmExecutor(Executor):
                 "--executor slurm: there is no sbatch on this machine. Run the command where jobs are "
                 "submitted, or try it with processes of this machine: --slurm cluster=local."
             )
-        self.context, self.jobs = context, jobs if cluster == "local" else None
+        self.context, self.jobs = context, jobs
         self.failures = submitit.core.utils.FailedJobError
         self.folder = aside(context.results.absolute() / JOBS / "run")
         self.alive = self.folder / "alive"
@@ -70,7 +73,7 @@ class SlurmExecutor(Executor):
         self.number = 0
         self.submitit = submitit.AutoExecutor(self.folder / "submitit", cluster=cluster)
         # In sbatch's own step python has all that the job was given; a step of srun would ask for it again.
-        own = {"slurm_use_srun": False, **({"slurm_array_parallelism": jobs} if jobs else {})}
+        own = {"slurm_use_srun": False, "slurm_array_parallelism": self.slots}
         asked = {name.replace("-", "_"): value for name, value in settings.items()}
         self.submitit.update_parameters(
             name="harness",
@@ -102,12 +105,18 @@ class SlurmExecutor(Executor):
         return False
 
     def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for _ in range(TRIES):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                break
+            time.sleep(LOOK)  # a job that has just ended may have written there meanwhile
         with suppress(OSError):
             self.folder.parent.rmdir()
 
     def _submit(self) -> None:
         """Submit what waits as one array. Raises HarnessError where Slurm refuses it."""
+        if not self.waiting:
+            return
         try:
             with self.submitit.batch():
                 for task in self.waiting:
