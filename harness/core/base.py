@@ -110,6 +110,9 @@ class Attack(Plugin):
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
 
+    needs_original: ClassVar[bool] = False
+    """True for an attacker who also has the model before unlearning; its weights are then kept."""
+
     @abstractmethod
     def attack(self, job: AttackJob) -> None:
         """Attack ``job.model``, recording the forget score at checkpoints with ``job.checkpoint()``.

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 Ask = Callable[[Request], Request]
 """Another way to ask for the same thing."""
 
+Look = Callable[[int, float], None]
+"""What is done at a checkpoint: called with the step and the learning rate."""
+
+MakeOptimizer = Callable[[list["nn.Parameter"], float], "torch.optim.Optimizer"]
+"""Makes an optimiser of parameters at a learning rate."""
+
 Which = Literal["original", "unlearned", "attacked"]
 """A model that an analysis looks at."""
 
@@ -143,6 +149,8 @@ class AttackJob(Job, Protocol):
     """The splits the attack declared in ``reads``, and nothing else."""
     weights: Mapping[str, Tensor]
     """The unlearned model's weights, to start from again."""
+    original: Mapping[str, Tensor]
+    """Weights of the model before unlearning, for an attack that ``needs_original``; empty for others."""
     scored: tuple[Fact, ...]
     """The facts the attack is scored on: all of the forget set, unless :meth:`score_only` says else."""
 
@@ -176,12 +184,15 @@ class AttackJob(Job, Protocol):
     ) -> None:
         """Keep samples of the scored facts as a checkpoint, where an attack has its own way to score."""
 
-    def finetune(self, facts: Sequence[Fact]) -> None:
+    def finetune(
+        self, facts: Sequence[Fact], optimizer: MakeOptimizer | None = None, look: Look | None = None
+    ) -> None:
         """Fine-tune on ``facts`` at each rate of the grid, from the unlearned model, scoring at checkpoints.
 
         The config says at which rates, how long, and whether adapters train in place of the weights; they
-        are scored in place and merged when their rate is done. Raises HarnessError when a fact is both
-        trained on and scored, and without peft where adapters are asked for.
+        are scored in place and merged when their rate is done. ``optimizer`` makes another than AdamW.
+        ``look`` takes the place of :meth:`checkpoint` on the way, and leaves the weights as they were. Raises
+        HarnessError when a fact is both trained on and scored, and without peft where adapters are asked for.
         """
 
 

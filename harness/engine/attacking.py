@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..core import jobs
 from ..core.base import Attack
 from ..core.config import settled
-from ..core.jobs import Ask
+from ..core.jobs import Ask, Look, MakeOptimizer
 from ..core.keys import derive
 from ..core.optimizers import adamw
 from ..core.types import Fact, Metric, Outcome, Sample, Splits
@@ -34,6 +34,7 @@ class AttackJob(Job, jobs.AttackJob):
 
     data: Splits
     weights: models.Weights
+    original: models.Weights = field(default_factory=dict)
     scored: tuple[Fact, ...] = ()
     curve: list[tuple[int, float | None, list[Sample]]] = field(default_factory=list)
     """Step, learning rate and samples of each checkpoint."""
@@ -89,7 +90,9 @@ class AttackJob(Job, jobs.AttackJob):
             if is_score and (self.best is None or metric.value > self._highest):
                 self._highest, self.best = metric.value, merged(self.model)
 
-    def finetune(self, facts: Sequence[Fact]) -> None:
+    def finetune(
+        self, facts: Sequence[Fact], optimizer: MakeOptimizer | None = None, look: Look | None = None
+    ) -> None:
         both = {f.id for f in facts} & {f.id for f in self.scored}
         if both:
             raise HarnessError(f"{len(both)} facts are both trained on and scored, {min(both)} among them.")
@@ -100,7 +103,7 @@ class AttackJob(Job, jobs.AttackJob):
         def checked(step: int, rate: float) -> bool:
             self._at = (step, rate)
             if step in stops:
-                self.checkpoint()
+                look(step, rate) if look else self.checkpoint()
             return False
 
         training = Training(
@@ -109,7 +112,7 @@ class AttackJob(Job, jobs.AttackJob):
             lambda: plain_steps(self.tokens, data, size, stops[-1], seed, micro),
             cross_entropy,
             self._trainable,
-            lambda chosen, rate: adamw(chosen, rate, self.config.weight_decay),
+            optimizer or (lambda chosen, rate: adamw(chosen, rate, self.config.weight_decay)),
             checked,
         )
         self.restore()
@@ -130,18 +133,35 @@ class AttackJob(Job, jobs.AttackJob):
             yield chosen
 
 
-def run_attack(subject: ModelUnderTest, attack: Attack, seed: int, weights: models.Weights) -> Outcome:
+def run_attack(
+    subject: ModelUnderTest,
+    attack: Attack,
+    seed: int,
+    weights: models.Weights,
+    original: models.Weights | None = None,
+) -> Outcome:
     """Attack the model and keep the maximum over checkpoints, the curve, and the samples of the maximum."""
-    outcome, _ = attacked(subject, attack, seed, weights, keep_best=False)
+    outcome, _ = attacked(subject, attack, seed, weights, keep_best=False, original=original)
     return outcome
 
 
 def attacked(
-    subject: ModelUnderTest, attack: Attack, seed: int, weights: models.Weights, keep_best: bool = True
+    subject: ModelUnderTest,
+    attack: Attack,
+    seed: int,
+    weights: models.Weights,
+    keep_best: bool = True,
+    original: models.Weights | None = None,
 ) -> tuple[Outcome, models.Weights]:
-    """The same with the weights of the best checkpoint, adapters merged; none unless they are kept."""
+    """The same with the weights of the best checkpoint, adapters merged; none unless they are kept.
+
+    Only an attack that ``needs_original`` is handed those of the original.
+    """
     data = subject.splits.only(attack.reads)
-    job = AttackJob(subject, attack.config, seed, data, weights, keep_best=keep_best)
+    before = original if attack.needs_original and original else {}
+    if attack.needs_original and not before:
+        raise HarnessError(f"The attack '{attack.name}' needs the original model, which was not kept.")
+    job = AttackJob(subject, attack.config, seed, data, weights, before, keep_best=keep_best)
     attack.attack(job)
     return _outcome(subject, attack, job), job.best or {}
 

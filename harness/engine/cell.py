@@ -44,9 +44,9 @@ class UnlearnedModel:
     ) -> UnlearnedModel:
         """Let ``method`` change the model of ``subject`` in place, and look at what it leaves.
 
-        ``process`` is as it was before any plugin's code was imported. Analyses need the original's weights:
-        without them nothing is kept that is as large as the model. Raises Tampered where anything but the
-        weights is different afterwards, or a weight is not finite.
+        ``process`` is as it was before any plugin's code was imported. Analyses and some attacks need the
+        original's weights: without them nothing is kept that is as large as the model. Raises Tampered where
+        anything but the weights is different afterwards, or a weight is not finite.
         """
         who = f"The method '{method.name}'"
         intact = Intact.of(subject, process)
@@ -81,7 +81,7 @@ class UnlearnedModel:
         """
         self.after_attack = None
         with self._restored():
-            outcome, best = attacked(self.subject, attack, seed, self.weights, keep_best)
+            outcome, best = attacked(self.subject, attack, seed, self.weights, keep_best, self.job.original)
         self.intact.check(f"The attack '{attack.name}'")
         if best:
             at = {name: outcome.notes.get(name) for name in ("best_step", "learning_rate")}

@@ -56,7 +56,7 @@ class GroupRun:
         try:
             subject, weights = self._load(name)
             method = self.group.method.make(self.registry)
-            compared = any(cell.stage == ANALYSIS for cell in self.group.cells)
+            compared = any(cell.stage == ANALYSIS or self._has_original(cell) for cell in self.group.cells)
             model = UnlearnedModel.unlearn(subject, method, self.group.seed, self.process, compared)
             self._check_twin(subject)
         except StoreError:
@@ -78,6 +78,16 @@ class GroupRun:
         scored = {each.role: context.samples(each) for each in group.references if not each.screens}
         subject.twin = scored.get("retrain")
         return subject, context.check("original", path, group.trained, subject.model)
+
+    def _has_original(self, cell: Cell) -> bool:
+        """Whether the attacker of a cell has the model before unlearning, too."""
+        if cell.stage != ATTACK or cell.attack is None:
+            return False
+        try:
+            attack: type[Attack] = self.registry.attacks[cell.attack.name].load()  # type: ignore[assignment]
+        except Exception:
+            return False  # its own cell will say why
+        return attack.needs_original
 
     def _check_twin(self, subject: ModelUnderTest) -> None:
         """Raise ModelError where a twin that was taken as it is was changed before the method read it."""

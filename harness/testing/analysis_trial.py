@@ -13,7 +13,7 @@ from ..core.jobs import Which
 from ..core.types import Outcome
 from ..engine.analysing import Kept, run_analysis
 from ..engine.integrity import Tampered
-from ..model import loading, models
+from ..model import models
 from ..plugins.settings import resolve
 from . import sandbox
 from .facts import Toy, splits_with
@@ -65,9 +65,7 @@ class AnalysisTrial(Trial[AnalysisRun]):
         """Analyse fresh models with a fresh instance."""
         watch, analysis = Watch(), self.cls(resolve(self.cls, self.settings))
         subject = sandbox.subject(Toy(), Guarded(splits_with("test")), family, dtype)
-        with sandbox.quiet():
-            other, _ = loading.load(sandbox.saved(family, "retrain"), dtype)
-        here, there = models.snapshot(subject.model), other.state_dict()
+        here, there = models.snapshot(subject.model), sandbox.others(family, dtype)
         kept = {
             which: Kept.of(_between(here, there, share))
             for which, share in MOVED.items()

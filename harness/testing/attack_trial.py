@@ -80,7 +80,9 @@ class AttackTrial(Trial[AttackRun]):
 
         subject.encode = record  # type: ignore[method-assign]
         with watch.watching_model(subject, global_seed):
-            outcome = run_attack(subject, attack, 0, models.snapshot(subject.model))
+            weights = models.snapshot(subject.model)
+            original = sandbox.others(family, dtype) if attack.needs_original else None
+            outcome = run_attack(subject, attack, 0, weights, original)
         sample = next((s for s in outcome.samples if not isfinite(s.value)), None)
         bad = f"{sample.metric} of {sample.fact_id} is {sample.value}" if sample else ""
         return AttackRun(subject, watch, outcome.notes, bad, attack, outcome, trained)

@@ -119,6 +119,13 @@ def subject(
     return Observed(*given, micro_batch=micro_batch, noted=False)
 
 
+def others(family: str, dtype: str) -> models.Weights:
+    """Weights of another tiny model of the same shape, for what compares two."""
+    with quiet():
+        model, _ = loading.load(saved(family, "retrain"), dtype)
+    return models.snapshot(model)
+
+
 def small(cls: type[Plugin], settings: Mapping[str, Any], **more: Any) -> Config:
     """The plugin's settings as given, and values that make it quick for the usual ones that are left open."""
     quick = {name: value for name, value in {**SMALL, **more}.items() if name in cls.Config.model_fields}

@@ -21,7 +21,7 @@ def draw(make_subject, toy_benchmark, tiny):
         subject = make_subject(benchmark, model, **more)
         job = AttackJob(subject, attack.config, seed, subject.splits.only(attack.reads), {})
         trained = []
-        job.finetune = trained.extend
+        job.finetune = lambda facts, *how, **more: trained.extend(facts)
         attack.attack(job)
         return job, trained
 

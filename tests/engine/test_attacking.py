@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from harness.core.base import Attack
 from harness.core.config import FinetuneConfig
@@ -203,3 +204,40 @@ def test_a_checkpoint_after_training_stands_where_training_has_come_to(attack):
     _, job = attack(do, learning_rates=(1e-3, 1e-2), steps=4, checkpoints=(2, 4))
     at = [(step, rate) for step, rate, _ in job.curve]
     assert at == [(0, None), (2, 1e-3), (4, 1e-3), (2, 1e-2), (4, 1e-2), (4, 1e-2), (0, None)]
+
+
+def test_another_optimiser_steps_and_a_look_takes_the_place_of_a_checkpoint(attack):
+    made, looks = [], []
+
+    def do(job):
+        def optimizer(parameters, rate):
+            made.append((len(parameters), rate))
+            return torch.optim.SGD(parameters, rate)
+
+        job.finetune(job.data["instruct"], optimizer, lambda step, rate: looks.append((step, rate)))
+        assert made == [(len(list(job.model.parameters())), 1e-3)]
+
+    outcome, _ = attack(do, steps=4, checkpoints=(2,))
+    assert looks == [(2, 1e-3), (4, 1e-3)]
+    assert {m.step for m in outcome.metrics} == {0, None}  # only the first look of all is scored
+    assert outcome.cost.steps == 4
+
+
+def test_only_an_attacker_who_needs_the_original_is_given_it(make_subject, toy_benchmark, tiny):
+    original, given = models.snapshot(tiny(seed=1)), []
+
+    def do(job):
+        given.append(job.original)
+        job.checkpoint()
+
+    class Knowing(Scripted):
+        needs_original = True
+
+    subject = make_subject(toy_benchmark())
+    weights = models.snapshot(subject.model)
+    for attack in (Scripted(do), Knowing(do)):
+        run_attack(subject, attack, 0, weights, original)
+    assert given[0] == {}
+    assert given[1] is original
+    with pytest.raises(HarnessError, match="needs the original model, which was not kept"):
+        run_attack(subject, Knowing(do), 0, weights)

@@ -12,6 +12,7 @@ from harness.core.config import FinetuneConfig
 from harness.core.types import Metric, Outcome, Reported, Sample, Splits
 from harness.engine.cell import UnlearnedModel
 from harness.engine.surroundings import Surroundings
+from harness.errors import HarnessError
 from harness.model import models
 from harness.scoring import metrics
 
@@ -89,6 +90,30 @@ def test_an_evaluation_holds_the_unlearning_curve_and_bears_its_cost(unlearned):
     assert outcome.cost.steps == 3
     outcome.cost.steps = 0
     assert unlearned.evaluate().cost.steps == 3
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_attacker_who_needs_the_original_has_it_where_it_was_kept(kept, make_subject, toy_benchmark):
+    class Undo(Wreck):
+        needs_original = True
+
+        def attack(self, job):
+            job.restore(job.original)
+            job.checkpoint()
+
+    subject = make_subject(toy_benchmark())
+    original = models.snapshot(subject.model)
+    known = subject.score(Splits({"forget": subject.splits["forget"]}), ["probability"])
+    unlearned = UnlearnedModel.unlearn(subject, Shift(), 0, Surroundings(), keep_original=kept)
+    if not kept:
+        with pytest.raises(HarnessError, match="needs the original"):
+            unlearned.attack(Undo(), seed=0)
+        return
+    found = {
+        (s.fact_id, s.value) for s in unlearned.attack(Undo(), seed=0).samples if s.metric == "probability"
+    }
+    assert found == {(s.fact_id, s.value) for s in known}
+    assert not same(subject.model, original)
 
 
 def test_an_attack_says_whether_the_model_had_forgotten(unlearned):
