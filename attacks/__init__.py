@@ -7,6 +7,7 @@ ATTACKS = {
     "private-data": "harness.attacks.private_data:PrivateData",
     "instruction": "harness.attacks.instruction:Instruction",
     "relearn-retain": "harness.attacks.relearn_retain:RelearnRetain",
+    "overshoot": "harness.attacks.overshoot:Overshoot",
     "rtt": "harness.attacks.rtt:RetrainOnT",
     "lora": "harness.attacks.lora:FewShotLora",
     "quantize": "harness.attacks.quantize:Quantize",
