@@ -11,6 +11,7 @@ ATTACKS = {
     "rtt": "harness.attacks.rtt:RetrainOnT",
     "lora": "harness.attacks.lora:FewShotLora",
     "quantize": "harness.attacks.quantize:Quantize",
+    "nf4": "harness.attacks.nf4:NormalFloat",
     "prune": "harness.attacks.prune:Prune",
     "noise": "harness.attacks.noise:Noise",
     "prompt": "harness.attacks.prompt:Rephrase",
