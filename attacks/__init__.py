@@ -5,6 +5,7 @@ from harness import Register, hookimpl
 # Paths and not classes: `harness list` must not import torch.
 ATTACKS = {
     "private-data": "harness.attacks.private_data:PrivateData",
+    "relearn-paraphrases": "harness.attacks.relearn_paraphrases:RelearnParaphrases",
     "instruction": "harness.attacks.instruction:Instruction",
     "relearn-retain": "harness.attacks.relearn_retain:RelearnRetain",
     "overshoot": "harness.attacks.overshoot:Overshoot",
