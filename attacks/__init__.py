@@ -15,6 +15,7 @@ ATTACKS = {
     "nf4": "harness.attacks.nf4:NormalFloat",
     "prune": "harness.attacks.prune:Prune",
     "noise": "harness.attacks.noise:Noise",
+    "ablate-direction": "harness.attacks.ablate_direction:AblateDirection",
     "prompt": "harness.attacks.prompt:Rephrase",
     "sample": "harness.attacks.sample:BestOfN",
 }
