@@ -17,6 +17,7 @@ ATTACKS = {
     "noise": "harness.attacks.noise:Noise",
     "ablate-direction": "harness.attacks.ablate_direction:AblateDirection",
     "prompt": "harness.attacks.prompt:Rephrase",
+    "gcg": "harness.attacks.gcg:UniversalSuffix",
     "soft-prompt": "harness.attacks.soft_prompt:SoftPrompt",
     "sample": "harness.attacks.sample:BestOfN",
 }
