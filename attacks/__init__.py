@@ -5,6 +5,7 @@ from harness import Register, hookimpl
 # Paths and not classes: `harness list` must not import torch.
 ATTACKS = {
     "private-data": "harness.attacks.private_data:PrivateData",
+    "private-data-optimiser": "harness.attacks.private_data_optimiser:PrivateDataOptimiser",
     "relearn-paraphrases": "harness.attacks.relearn_paraphrases:RelearnParaphrases",
     "instruction": "harness.attacks.instruction:Instruction",
     "relearn-retain": "harness.attacks.relearn_retain:RelearnRetain",
