@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.attacks.nf4 import NormalFloat
 from harness.attacks.noise import Noise
 from harness.attacks.prune import Prune
 from harness.attacks.quantize import Quantize
@@ -20,6 +21,7 @@ from support.attacks import small
         (Quantize, {"bits": 1}),
         (Quantize, {"bits": 16}),
         (Quantize, {"group": 0}),
+        (NormalFloat, {"block": 1}),
         (Prune, {"fraction": 0.0}),
         (Prune, {"fraction": 1.0}),
         (Noise, {"std": 0.0}),
@@ -31,7 +33,9 @@ def test_settings_out_of_range_are_refused(cls, settings):
 
 
 @pytest.mark.parametrize(
-    "attack", [small(Quantize), small(Prune), small(Noise)], ids=lambda attack: attack.name
+    "attack",
+    [small(Quantize), small(NormalFloat), small(Prune), small(Noise)],
+    ids=lambda attack: attack.name,
 )
 def test_only_the_changed_model_is_scored(attack, make_subject, toy_benchmark):
     """So that damage shows: the score may lie below the one before the attack."""
