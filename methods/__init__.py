@@ -19,6 +19,9 @@ METHODS = {
     "bss": "harness.methods.bss:BSS",
     "klue": "harness.methods.klue:KLUE",
     "ssiuu": "harness.methods.ssiuu:Ssiuu",
+    "wga": "harness.methods.wga:WGA",
+    "tnpo": "harness.methods.tnpo:TNPO",
+    "satimp": "harness.methods.satimp:SatImp",
 }
 
 

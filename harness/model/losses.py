@@ -47,10 +47,15 @@ def nll(model: nn.Module, texts: TokenBatch) -> Tensor:
 
 def nll_of(logits: Tensor, labels: Tensor) -> Tensor:
     """NLL_sum (B,) in nats of labels (B, K) under logits (B, K, V), as :func:`answer_logits` gives both."""
+    return token_nll(logits, labels).sum(dim=1)
+
+
+def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log pi(y_t | x, y_<t) (B, K) in nats of each answer token, 0 where there is none."""
     losses = nn.functional.cross_entropy(
         full_precision(logits).flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return losses.view(labels.shape).sum(dim=1)
+    return losses.view(labels.shape)
 
 
 def lengths(texts: TokenBatch) -> Tensor:
@@ -74,15 +79,23 @@ def kl_to(
     if prompts:
         texts = with_prompts(texts)
     logits, labels = answer_logits(model, texts)
-    own = {name: weights[name] for name, _ in model.named_parameters()}  # tied ones once
-    with torch.no_grad():
-        reference, _ = answer_logits(lambda **kw: functional_call(model, own, (), kw), texts)
+    reference = reference_logits(model, weights, texts)
     chosen = labels != IGNORED
     now, before = (full_precision(x[chosen]).log_softmax(dim=-1) for x in (logits, reference))
     if not prompts:
         return nn.functional.kl_div(now, before, reduction="sum", log_target=True) / texts.step_tokens
     each = nn.functional.kl_div(now, before, reduction="none", log_target=True).sum(dim=-1)
     return (each / lengths(texts)[chosen.nonzero()[:, 0]]).sum() / texts.step_items
+
+
+@torch.no_grad()
+def reference_logits(model: nn.Module, weights: Mapping[str, Tensor], texts: TokenBatch) -> Tensor:
+    """Logits (B, K, V) as of :func:`answer_logits` with other weights in the same module, without gradient.
+
+    ``weights`` have the names of the model's own, so there are no adapters.
+    """
+    own = {name: weights[name] for name, _ in model.named_parameters()}  # tied ones once
+    return answer_logits(lambda **kw: functional_call(model, own, (), kw), texts)[0]
 
 
 def with_prompts(texts: TokenBatch) -> TokenBatch:
