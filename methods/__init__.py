@@ -22,6 +22,8 @@ METHODS = {
     "wga": "harness.methods.wga:WGA",
     "tnpo": "harness.methods.tnpo:TNPO",
     "satimp": "harness.methods.satimp:SatImp",
+    "undial": "harness.methods.undial:UNDIAL",
+    "jensun": "harness.methods.jensun:JensUn",
 }
 
 

@@ -92,9 +92,12 @@ def kl_to(
 def reference_logits(model: nn.Module, weights: Mapping[str, Tensor], texts: TokenBatch) -> Tensor:
     """Logits (B, K, V) as of :func:`answer_logits` with other weights in the same module, without gradient.
 
-    ``weights`` have the names of the model's own, so there are no adapters.
+    ``weights`` have the plain model's names; adapters that the model has count as 0.
     """
-    own = {name: weights[name] for name, _ in model.named_parameters()}  # tied ones once
+    own = {  # tied ones once
+        name: torch.zeros_like(value) if ".lora_" in name else weights[name.replace(".base_layer.", ".")]
+        for name, value in model.named_parameters()
+    }
     return answer_logits(lambda **kw: functional_call(model, own, (), kw), texts)[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.model import models
+from harness.model import losses, models
 from harness.model.lora import adapters, merged
 from harness.plugins.registry import Registry
 
@@ -75,3 +75,16 @@ def test_methods_that_say_which_weights_train_refuse_lora():
     methods = {name: entry.load() for name, entry in Registry().methods.items()}
     assert {name for name, cls in methods.items() if not cls.lora} >= {"ssiuu", "rmu", "klue", "simu"}
     assert {name for name, cls in methods.items() if cls.lora} >= {"gd", "ga", "npo", "dpo", "simnpo", "bst"}
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_logits_of_the_original_are_the_same_beside_adapters(tiny, tokens, family):
+    model = tiny(family)
+    weights = models.snapshot(model)
+    texts = tokens.collate([((1, 2, 3), (4, 5)), ((6, 7), (8,))], [0, 1], 2, 3)
+    before = losses.reference_logits(model, weights, texts)
+    with adapters(model, 2, 4, seed=0) as parameters:
+        losses.nll(model, texts).sum().backward()
+        torch.optim.SGD(parameters, lr=0.5).step()
+        assert not torch.equal(losses.answer_logits(model, texts)[0], before)
+        assert torch.equal(losses.reference_logits(model, weights, texts), before)
