@@ -24,6 +24,11 @@ METHODS = {
     "satimp": "harness.methods.satimp:SatImp",
     "undial": "harness.methods.undial:UNDIAL",
     "jensun": "harness.methods.jensun:JensUn",
+    "rmu-lat": "harness.methods.rmu_lat:RMULAT",
+    "repselect": "harness.methods.repselect:RepSelect",
+    "mudman": "harness.methods.mudman:MUDMAN",
+    "icu": "harness.methods.icu:ICU",
+    "altpo": "harness.methods.altpo:AltPO",
 }
 
 

@@ -35,11 +35,25 @@ WORDS = (
     "Uma Vic Wes Xia Yan Zoe iron gold lead zinc tin silver oak elm ash fir pine birch",
 )
 SETTINGS = [
-    *("--set", "wga.epochs=4", "--set", "wga.batch_size=3", "--set", "wga.learning_rates=1e-2"),
+    *(
+        "--set",
+        "weighted-ascent.epochs=4",
+        "--set",
+        "weighted-ascent.batch_size=3",
+        "--set",
+        "weighted-ascent.learning_rates=1e-2",
+    ),
     *("--set", "strange_ascent.epochs=4", "--set", "strange_ascent.learning_rates=1e-2"),
     *("--set", "refusal.epochs=2", "--set", "refusal.learning_rates=1e-2"),
 ]
-PLUGINS = ("strange_ascent", "strange-negate", "strange-scale", "strange-metals", "wga", "interpolate")
+PLUGINS = (
+    "strange_ascent",
+    "strange-negate",
+    "strange-scale",
+    "strange-metals",
+    "weighted-ascent",
+    "interpolate",
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +114,7 @@ def test_they_run_and_appear_in_the_leaderboard(tmp_path):
         *(
             "run",
             "--methods",
-            "wga,strange_ascent,strange-negate",
+            "weighted-ascent,strange_ascent,strange-negate",
             "--attacks",
             "interpolate,strange-scale,instruction",
         ),
@@ -118,10 +132,12 @@ def test_they_run_and_appear_in_the_leaderboard(tmp_path):
     assert {row["benchmark"] for row in board} == {"strange-metals"}
     shown = {(row["method"], row["attack"], row["variant"]) for row in board if row["attack"] != "none"}
     attacks = {("interpolate", ""), ("strange-scale", "by=1.5"), ("strange-scale", "by=2")}
-    methods = {"none", "retrain", "refusal", "wga", "strange_ascent", "strange-negate"}
+    methods = {"none", "retrain", "refusal", "weighted-ascent", "strange_ascent", "strange-negate"}
     assert shown == {(method, *attack) for method in methods for attack in attacks}
     page = (tmp_path / "board" / "README.md").read_text()
-    assert all(name in page for name in ("wga", "strange_ascent", "strange-negate", "interpolate"))
+    assert all(
+        name in page for name in ("weighted-ascent", "strange_ascent", "strange-negate", "interpolate")
+    )
     [cell] = rows(tmp_path / "results", method="strange-negate", attack="interpolate")
     assert (cell["method_plugin"], cell["attack_plugin"]) == ("strange-things 3.1", "unlearning-wga 0.1.0")
 
@@ -130,7 +146,15 @@ def test_they_run_and_appear_in_the_leaderboard(tmp_path):
 def test_half_way_to_the_original_knows_more_than_the_unlearned_model(tmp_path):
     model = save_model(tmp_path / "model", WORDS)
     ended = harness_cli(
-        *("run", "--methods", "wga", "--attacks", "interpolate", "--set", "interpolate.shares=0.5,0.999"),
+        *(
+            "run",
+            "--methods",
+            "weighted-ascent",
+            "--attacks",
+            "interpolate",
+            "--set",
+            "interpolate.shares=0.5,0.999",
+        ),
         *("--benchmarks", "strange-metals", "--model", model, "--cache", tmp_path / "cache", "--seeds", 1),
         *("--results", tmp_path / "results", "--jobs", 1, "--no-controls", *SETTINGS[:6]),
     )

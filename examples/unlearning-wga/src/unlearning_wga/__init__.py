@@ -8,7 +8,7 @@ from harness import Register, hookimpl
 @hookimpl
 def register_methods(register: Register) -> None:
     """Register the method."""
-    register("wga", "unlearning_wga.wga:WeightedGradientAscent")
+    register("weighted-ascent", "unlearning_wga.wga:WeightedGradientAscent")
 
 
 @hookimpl

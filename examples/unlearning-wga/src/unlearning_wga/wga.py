@@ -13,7 +13,7 @@ class WeightedGradientAscent(Method):
     is gradient difference. alpha is tuned in the paper, and 1 here; the retain term is that of `gd`.
     """
 
-    name = "wga"
+    name = "weighted-ascent"
     paper = "2502.19301"
 
     class Config(MethodConfig):
