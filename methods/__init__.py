@@ -29,6 +29,8 @@ METHODS = {
     "mudman": "harness.methods.mudman:MUDMAN",
     "icu": "harness.methods.icu:ICU",
     "altpo": "harness.methods.altpo:AltPO",
+    "direct-token": "harness.methods.direct_token:DirectToken",
+    "marginal-information": "harness.methods.marginal_information:MarginalInformation",
 }
 
 

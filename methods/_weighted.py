@@ -1,5 +1,8 @@
 """Gradient ascent that weighs each answer token."""
 
+import torch
+from torch.nn.functional import pad
+
 from harness import losses
 
 from .gd import GradientDifference
@@ -21,3 +24,11 @@ class WeightedAscent(GradientDifference):
         weighted = (self.weights(nll.detach(), batch.forget) * nll).sum(dim=1)
         yield "forget", -self.config.gamma * (weighted.sum() / batch.forget.step_tokens)
         yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
+
+
+@torch.no_grad()
+def token_nll(job, data):
+    """-log pi of each answer token (N, K), 0 where there is none; answers end in the last column."""
+    each = [losses.token_nll(*losses.answer_logits(job.model, texts)) for texts in job.runs(data)]
+    width = max(nll.shape[1] for nll in each)
+    return torch.cat([pad(nll, (width - nll.shape[1], 0)) for nll in each])

@@ -71,7 +71,8 @@ class RMULAT(RMU):
             [delta.grad] = torch.autograd.grad(nll, [delta])
             optimizer.step()
             with torch.no_grad():
-                delta.mul_((self.epsilon / delta.norm(dim=-1, keepdim=True)).clamp(max=1))
+                most = max(self.epsilon, 1e-30)  # what is shorter stays as it is
+                delta.mul_(self.epsilon / delta.norm(dim=-1, keepdim=True).clamp(min=most))
         return delta.detach()
 
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from harness import Field, losses
+from harness import Field
 
-from ._weighted import WeightedAscent
+from ._weighted import WeightedAscent, token_nll
 
 
 class TNPO(WeightedAscent):
@@ -23,13 +23,9 @@ class TNPO(WeightedAscent):
     class Config(WeightedAscent.Config):
         beta: float = Field(4.0, ge=0, description="inverse temperature, 1/nat")
 
-    @torch.no_grad()
     def prepare(self, job):
-        """Keep NLL_0 of every answer token, (N, K) with the answers' ends in the last column."""
-        runs = job.runs(job.encode(job.forget))
-        each = [losses.token_nll(*losses.answer_logits(job.model, texts)) for texts in runs]
-        width = max(nll.shape[1] for nll in each)
-        self.reference = torch.cat([torch.nn.functional.pad(nll, (width - nll.shape[1], 0)) for nll in each])
+        """Keep NLL_0 of every answer token."""
+        self.reference = token_nll(job, job.encode(job.forget))
 
     def weights(self, nll, texts):
         """w_i = 2 sigma(beta (NLL_{0,i} - NLL_i))."""

@@ -4,7 +4,7 @@
 
 Each runs in a process of its own, on the same 16 facts and the same untrained Llama (some 20 M parameters, so
 that weights outweigh the texts), with one thread. Prints ratios of CPU time; memory is the process's peak
-less its start. What a method does once, before its first step, is not in the time. `bss` samples answers of
+less its start. What a method does once, before its first step, is not in the time. `bss` and `altpo` sample answers of
 6 tokens, as long as the true ones: an untrained model never ends by itself.
 """
 
@@ -29,6 +29,7 @@ def measure(name: str) -> dict[str, float]:
     from torch.optim import AdamW
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from harness.core.base import Method
     from harness.core.types import Splits
     from harness.engine.job import Training
     from harness.engine.protocol import EMBEDDED, with_protocol
@@ -78,7 +79,7 @@ def measure(name: str) -> dict[str, float]:
             clock.append(time.process_time())
     else:
         cls: Any = registry.method(name).load()
-        sampled = {"max_new_tokens": 6} if name == "bss" else {}
+        sampled = {"max_new_tokens": 6} if name in ("bss", "altpo") else {}
         method = cls(with_protocol(cls, cls.Config(**sampled), EMBEDDED))
         job = UnlearningJob(subject, method.config, seed=0)
         method.prepare(job)
@@ -99,6 +100,7 @@ def measure(name: str) -> dict[str, float]:
             method.optimizer,
             tick,
             after_backward=method.after_backward,
+            combine=None if cls.combine is Method.combine else method.combine,
         ).at(job, 1e-5)
     return {"seconds": (clock[-1] - clock[WARM - 1]) / STEPS, "mib": peak() - start}
 
@@ -133,5 +135,9 @@ if __name__ == "__main__":
     else:
         main(
             sys.argv[1:]
-            or ["ga", "npo", "dpo", "simnpo", "refusal", "bst", "bss", "rmu", "klue", "simu", "ssiuu"]
+            or [
+                *("ga", "npo", "dpo", "simnpo", "refusal", "bst", "bss", "rmu", "klue", "simu", "ssiuu"),
+                *("wga", "tnpo", "satimp", "undial", "jensun", "rmu-lat", "repselect", "mudman", "icu"),
+                *("altpo", "direct-token", "marginal-information"),
+            ]
         )
