@@ -4,8 +4,8 @@
 
 Each runs in a process of its own, on the same 16 facts and the same untrained Llama (some 20 M parameters, so
 that weights outweigh the texts), with one thread. Prints ratios of CPU time; memory is the process's peak
-less its start. What a method does once, before its first step, is not in the time. `bss` and `altpo` sample answers of
-6 tokens, as long as the true ones: an untrained model never ends by itself.
+less its start. What a method does once, before its first step, is not in the time. `bss` and `altpo` sample
+answers of 6 tokens, as long as the true ones: an untrained model never ends by itself.
 """
 
 from __future__ import annotations
