@@ -35,14 +35,8 @@ WORDS = (
     "Uma Vic Wes Xia Yan Zoe iron gold lead zinc tin silver oak elm ash fir pine birch",
 )
 SETTINGS = [
-    *(
-        "--set",
-        "weighted-ascent.epochs=4",
-        "--set",
-        "weighted-ascent.batch_size=3",
-        "--set",
-        "weighted-ascent.learning_rates=1e-2",
-    ),
+    *("--set", "weighted-ascent.epochs=4", "--set", "weighted-ascent.batch_size=3"),
+    *("--set", "weighted-ascent.learning_rates=1e-2"),
     *("--set", "strange_ascent.epochs=4", "--set", "strange_ascent.learning_rates=1e-2"),
     *("--set", "refusal.epochs=2", "--set", "refusal.learning_rates=1e-2"),
 ]
