@@ -7,6 +7,7 @@ from .report.results import Results as Results
 
 # What a plugin derives from, and how it is registered.
 from .core.base import Method as Method
+from .core.modifier import Modifier as Modifier
 from .core.base import Attack as Attack
 from .core.base import Analysis as Analysis
 from .core.benchmark import Benchmark as Benchmark
@@ -16,6 +17,7 @@ from .plugins.hookspecs import Register as Register
 # Its settings.
 from .core.config import Config as Config
 from .core.config import MethodConfig as MethodConfig
+from .core.config import ModifierConfig as ModifierConfig
 from .core.config import AttackConfig as AttackConfig
 from .core.config import AnalysisConfig as AnalysisConfig
 from .core.config import FinetuneConfig as FinetuneConfig
@@ -28,14 +30,17 @@ from .core.config import validator as validator
 
 # What it is handed: its job, the model's tokenizer, batches of texts.
 from .core.jobs import UnlearningJob as UnlearningJob
+from .core.jobs import Step as Step
 from .core.jobs import AttackJob as AttackJob
 from .core.jobs import AnalysisJob as AnalysisJob
 from .core.tokenizer import PromptTokenizer as PromptTokenizer
 from .core.batch import Batch as Batch
 from .core.batch import TokenBatch as TokenBatch
 from .core.batch import Encoded as Encoded
+from .core.batch import Stage as Stage
 from .core.batch import IGNORED as IGNORED
 from .core.batch import answer_tokens as answer_tokens
+from .core.modifier import forget_and_retain as forget_and_retain
 from .core.keys import fixed_random as fixed_random
 
 # What a benchmark holds, asks and measures.

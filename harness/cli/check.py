@@ -14,7 +14,7 @@ from ..errors import ConfigError, HarnessError, gather
 from ..plugins import files as plugin_files
 from ..plugins.entry import Entry
 from ..plugins.files import PluginFile
-from ..plugins.settings import Overrides, assign, assignments, resolve
+from ..plugins.settings import Overrides, assign, assignments, overrides_of, resolve
 from ..plugins.uninstalled import registry as registry_with
 from ..report.console import say
 from ..testing import Result, examine
@@ -34,9 +34,12 @@ def check(
     registry = registry_with(files)
     overrides: Overrides = {}
     given = assignments(settings).items()
-    gather(lambda item: assign(overrides, *item, entries, registry), given, ConfigError)
-    gather(lambda item: resolve(load(item[0]), item[1]), overrides.items(), ConfigError)
-    held = [show(entry, examine(load(entry), overrides.get(entry), data)) for entry in entries]
+    parts = [part for entry in entries for part in entry.parts]
+    gather(lambda item: assign(overrides, *item, parts, registry), given, ConfigError)
+    own = {entry: overrides_of(entry, overrides) for entry in entries}
+    set_here = [(entry, values) for entry, values in own.items() if values]
+    gather(lambda item: resolve(load(item[0]), item[1]), set_here, ConfigError)
+    held = [show(entry, examine(load(entry), own[entry], data)) for entry in entries]
     return all(held)
 
 

@@ -21,7 +21,14 @@ def listed(kind: str) -> Callable[[str], Offers]:
     def complete(incomplete: str) -> Offers:
         before, comma, begun = incomplete.rpartition(",")
         taken = before.split(",")
-        entries = Registry().kinds[kind]
+        registry = Registry()
+        if kind == Kind.METHOD and "+" in begun:
+            method, plus, begun = begun.rpartition("+")
+            for name, entry in registry.modifiers.items():
+                if name.startswith(begun) and name not in method.split("+"):
+                    yield f"{before}{comma}{method}{plus}{name}", _line(entry.summary())
+            return
+        entries = registry.kinds[kind]
         for name in (*entries, *(() if comma else sorted(Kind(kind).reserved))):
             if name.startswith(begun) and name not in taken:
                 about = _line(entries[name].summary()) if name in entries else f"{name} {Kind(kind).plural}"

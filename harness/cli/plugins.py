@@ -10,13 +10,14 @@ import typer
 from rich.text import Text
 
 from ..plugins.kinds import Kind
+from ..plugins.settings import set_name
 from ..report.console import say, table
 from .completion import named
 from .options import AsJSON, PluginFiles, Settings
 
 
 def list_plugins(as_json: AsJSON = False, plugins: PluginFiles = None) -> None:
-    """List the methods, attacks, benchmarks and analyses that are installed."""
+    """List the methods, modifiers, attacks, benchmarks and analyses that are installed."""
     from ..plugins import describe, files, uninstalled
 
     registry = uninstalled.registry(files.read(plugins))
@@ -35,7 +36,7 @@ def list_plugins(as_json: AsJSON = False, plugins: PluginFiles = None) -> None:
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="A method, attack, benchmark or analysis.", autocompletion=named(*Kind)),
+        typer.Argument(help="A method, modifier, attack, benchmark or analysis, or method+modifier.", autocompletion=named(*Kind)),
     ],
     as_json: AsJSON = False,
     plugins: PluginFiles = None,
@@ -57,7 +58,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Its name, and that of the directory.")],
     into: Annotated[Path, typer.Option(help="Where the directory goes.")] = Path("."),
 ) -> None:
-    """Write a small installable package with a method, an attack, a benchmark or an analysis of your own."""
+    """Write a small installable package with a method, a modifier, an attack, a benchmark or an analysis of your own."""
     from .scaffold import write
 
     written, commands = write(kind, name, into)
@@ -88,7 +89,7 @@ def _show(manual: dict[str, Any]) -> None:
         say(Text.assemble((f"{title.replace('_', ' ')}: ", "bold"), text))
     say()
     rows = [
-        (f"{manual['name']}.{s['name']}", s["allowed"], s["default"], s["description"])
+        (set_name(manual["name"], s["name"]), s["allowed"], s["default"], s["description"])
         for s in manual["settings"]
     ]
     say(table("settings", ("--set", "allowed", "default", "what it is"), rows))

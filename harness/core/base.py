@@ -9,10 +9,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .batch import Batch
+from .batch import Batch, Stage
 from .benchmark import Plugin
 from .config import AnalysisConfig, Config, MethodConfig
-from .jobs import AnalysisJob, AttackJob, UnlearningJob
+from .jobs import AnalysisJob, AttackJob, Gradients, Step, UnlearningJob
 from .optimizers import adamw
 from .types import Finding, Splits
 
@@ -45,6 +45,12 @@ class Method(Plugin):
     stop: ClassVar[tuple[str, float] | None] = None
     """Metric of split ``forget`` and value at which to stop instead of the benchmark's threshold."""
 
+    retains: ClassVar[bool] = True
+    """False when no term of its loss holds what should stay, so that none is called ``retain``."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Splits it may see beside ``forget`` and ``retain``, in ``job.data``."""
+
     def loss(self, model: torch.nn.Module, batch: Batch) -> Any:
         """Return the scalar to minimise on ``batch.forget`` and ``batch.retain``, or yield its terms.
 
@@ -68,6 +74,14 @@ class Method(Plugin):
     def new_epoch(self, job: UnlearningJob, epoch: int) -> None:
         """Prepare a pass over the forget set, the first (0) included: draw samples, choose facts."""
 
+    def stages(self, job: UnlearningJob, steps: int) -> Sequence[Stage]:
+        """Return which facts are forgotten at which of a rate's steps. All at each, unless it says else."""
+        return [Stage(steps)]
+
+    def gradients(self, step: Step, by_name: bool = False) -> Gradients:
+        """Return the gradients of a step; ``by_name`` those of each term, and else their sum named ""."""
+        return step.gradients(by_name)
+
     def combine(
         self, model: torch.nn.Module, gradients: Mapping[str, Mapping[torch.nn.Parameter, torch.Tensor]]
     ) -> None:
@@ -90,6 +104,17 @@ class Method(Plugin):
         afterwards). What it keeps outside ``optimizer.state`` must be made in its ``step`` or in float32.
         """
         return adamw(parameters, lr, self.config.weight_decay)
+
+    def finish(self, job: UnlearningJob) -> bool:
+        """Act on the model that the protocol left; return True where it was changed, to be looked at again.
+
+        Not called where the original counts as forgotten already.
+        """
+        return False
+
+    def lacks(self, splits: Splits) -> str | None:
+        """Return why it cannot run on these facts, as a clause, or None if it can. Asked by the plan."""
+        return None
 
     def unlearn(self, job: UnlearningJob) -> None:
         """Change ``job.model`` in place. Override for what is no gradient method."""

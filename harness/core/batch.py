@@ -76,6 +76,15 @@ class Batch:
         return self.forget.token_count + self.retain.token_count
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Optimisation steps at which some forget facts are forgotten, and the others are kept with the rest."""
+
+    steps: int
+    forget: tuple[int, ...] | None = None
+    """Positions in the forget set; None is all of it."""
+
+
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids of a prompt, and of the answer that follows it."""
 

@@ -56,6 +56,10 @@ class AnalysisConfig(Config):
     """Settings of an analysis."""
 
 
+class ModifierConfig(Config):
+    """Settings of a modifier."""
+
+
 class BenchmarkConfig(Config):
     """Settings of a benchmark."""
 

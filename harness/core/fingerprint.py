@@ -17,7 +17,7 @@ HARNESS = Path(__file__).parent.parent
 ROOMS = ("core", "model", "scoring", "engine")
 """The rooms whose code decides numbers. Planning, storing and showing them is not among them."""
 
-PLUGINS = ("methods", "attacks", "benchmarks", "analyses")
+PLUGINS = ("methods", "modifiers", "attacks", "benchmarks", "analyses")
 """Where the built-in plugins lie when the package is installed from a wheel; elsewhere they lie beside it."""
 
 
@@ -37,8 +37,11 @@ def source_fingerprint(cls: type) -> str:
     not. The engine is left out (see :func:`engine_fingerprint`). A package's own ``__init__`` counts only
     when something is imported from it by name; in it plugins are registered, which changes no number.
 
-    Taken once per process, because that is the source that was loaded. Raises PluginError when there is none.
+    That of a composition is made from those of its parts. Taken once per process, because that is the source
+    that was loaded. Raises PluginError when there is none.
     """
+    if parts := getattr(cls, "parts", ()):
+        return key(["composition", [source_fingerprint(part) for part in parts]])
     sources: dict[str, bytes] = {}
     for base in cls.__mro__:
         top = base.__module__.partition(".")[0]

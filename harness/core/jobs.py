@@ -26,6 +26,9 @@ Look = Callable[[int, float], None]
 MakeOptimizer = Callable[[list["nn.Parameter"], float], "torch.optim.Optimizer"]
 """Makes an optimiser of parameters at a learning rate."""
 
+Gradients = dict[str, dict["nn.Parameter", "Tensor"]]
+"""By name of a term, its gradient with respect to each parameter that it reaches."""
+
 Which = Literal["original", "unlearned", "attacked"]
 """A model that an analysis looks at."""
 
@@ -83,11 +86,30 @@ class Job(Protocol):
         """Show how far something long has come."""
 
 
+class Step(Protocol):
+    """One optimisation step of a gradient method: its texts and its loss. The weights are as they are now."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that trains."""
+
+    def gradients(self, by_name: bool = False) -> Gradients:
+        """Compute the loss on the step's texts; the gradients of its terms by name, or their sum as "".
+
+        May be called again, with other weights.
+        """
+
+    def gradient(self, term: Tensor) -> dict[nn.Parameter, Tensor]:
+        """The gradient of one more scalar, by parameter."""
+
+
 class UnlearningJob(Job, Protocol):
     """What a method gets: the original model to change, the forget and retain set, and the protocol."""
 
     original: Mapping[str, Tensor]
     """The original's weights by name: where every rate starts, and the reference of methods that need one."""
+    data: Splits
+    """The splits that it declared in ``reads``, as far as the benchmark has them."""
 
     @property
     def forget(self) -> tuple[Fact, ...]:
@@ -115,17 +137,19 @@ class UnlearningJob(Job, Protocol):
 
     def train(
         self,
-        loss: Callable[[nn.Module, Batch], Tensor | Iterable[Tensor]],
+        loss: Callable[[nn.Module, Any], Tensor | Iterable[Tensor]],
         learning_rate: float,
         steps: int,
         batch_size: int = 32,
         check: Callable[[int], bool] = lambda step: False,
+        facts: Sequence[Fact] | None = None,
     ) -> None:
         """Take ``steps`` of AdamW on ``loss``, from the weights as they are, by the engine's own loop.
 
-        Batches of forget and retain facts come in an order of the seed, in micro-batches where the run asks
-        for them; cost and progress are kept. ``check(step)`` ends it early. For an :meth:`Method.unlearn` of
-        its own; a method that overrides only ``loss`` needs none of this.
+        A :class:`Batch` of forget and retain facts, or with ``facts`` a :class:`TokenBatch` of those, comes
+        in an order of the seed, in micro-batches where the run asks for them; cost and progress are kept.
+        ``check(step)`` ends it early. For an :meth:`Method.unlearn` or :meth:`Method.finish` of its own; a
+        method that overrides only ``loss`` needs none of this.
         """
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from ..core import jobs
 from ..core.batch import Encoded, TokenBatch
 from ..core.benchmark import Benchmark
+from ..core.jobs import Gradients
 from ..core.keys import derive
 from ..core.types import Cost, Fact, Prompt
 from ..model import models
 from ..model.tokens import PromptTokenizer
-from ..model.train import Gradients, Loss, train
+from ..model.train import Loss, train
 from ..scoring import sampling
 from .under_test import ModelUnderTest
 
@@ -114,6 +115,7 @@ class Training:
     schedule: Callable[[int], float] = lambda step: 1.0
     after_backward: Callable[[nn.Module], None] = lambda model: None
     combine: Callable[[nn.Module, Gradients], None] | None = None
+    gradients: Callable[[jobs.Step, bool], Gradients] = lambda step, by_name: step.gradients(by_name)
 
     def at(self, job: Job, rate: float) -> Cost:
         """Train the job's model from the weights it has."""
@@ -133,6 +135,7 @@ class Training:
                 self.after_backward,
                 check,
                 combine=self.combine,
+                gradients=self.gradients,
             )
         job.cost += cost
         return cost

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..core.base import Method
-from ..core.batch import Batch
+from ..core.batch import Batch, Stage
 from ..core.keys import derive
 from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError
@@ -33,8 +33,8 @@ class RateSearch:
     original: Mapping[str, Tensor]
     score: Callable[[str], float]
     """The forget score of the job's model by a metric."""
-    batches: Callable[[int, int], Callable[[], Iterator[list[Batch]]]]
-    """Optimisation steps, anew for each rate, by batch size and number."""
+    batches: Callable[[int, Sequence[Stage]], Callable[[], Iterator[list[Batch]]]]
+    """Optimisation steps, anew for each rate, by batch size and stages."""
     points: list[Metric] = field(default_factory=list)
     """Of the unlearning curve."""
 
@@ -60,14 +60,15 @@ class RateSearch:
         training = Training(
             "unlearn",
             self.steps,
-            self.batches(config.batch_size, self.steps),
+            self.batches(config.batch_size, method.stages(job, self.steps)),
             method.loss,
             self._begun,
             method.optimizer,
             self._checked,
             warmup(round(config.warmup_epochs * self.per_epoch)),
             method.after_backward,
-            None if type(method).combine is Method.combine else method.combine,
+            None if getattr(method.combine, "__func__", None) is Method.combine else method.combine,
+            method.gradients,
         )
         for rate, cost in training.at_each(job, config.learning_rates, self.original):
             job.notes.update(learning_rate=rate, steps=cost.steps)
@@ -77,6 +78,8 @@ class RateSearch:
                 break
         if self.limit:
             job.notes.update(self.limit.restore_best())
+        if method.finish(job):
+            job.notes["forgotten"] = self._look() <= self.threshold.high
         return self.points
 
     def _checked(self, step: int, rate: float) -> bool:

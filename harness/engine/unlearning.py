@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..core import jobs
 from ..core.base import Method
-from ..core.batch import Batch
+from ..core.batch import Batch, Stage
 from ..core.keys import derive
 from ..core.optimizers import adamw
 from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError, ModelError
 from ..model import loading, models
-from ..model.steps import forget_steps
+from ..model.steps import plain_steps, staged
 from .job import FactsJob, Training
 from .note import check
 from .rates import RateSearch
@@ -34,10 +36,17 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
     metrics: list[Metric] = field(default_factory=list)
     """The points of the unlearning curve."""
     original: models.Weights = field(default_factory=dict)
+    reads: frozenset[str] = frozenset()
+    """Splits that the method declared."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.original = models.snapshot(self.model)
+
+    @property
+    def data(self) -> Splits:
+        splits = self.subject.splits
+        return Splits({name: splits[name] for name in sorted(self.reads) if name in splits})
 
     @property
     def threshold(self) -> float:
@@ -76,16 +85,21 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
 
     def train(
         self,
-        loss: Callable[[nn.Module, Batch], Tensor | Iterable[Tensor]],
+        loss: Callable[[nn.Module, Any], Tensor | Iterable[Tensor]],
         learning_rate: float,
         steps: int,
         batch_size: int = 32,
         check: Callable[[int], bool] = lambda step: False,
+        facts: Sequence[Fact] | None = None,
     ) -> None:
+        seed, micro = derive(self.seed, "order"), self.subject.micro_batch
+        data = self.encode(facts or ())
         run = Training(
             "train",
             steps,
-            self._batches(batch_size, steps),
+            (lambda: plain_steps(self.tokens, data, batch_size, steps, seed, micro))
+            if data
+            else self._batches(batch_size, [Stage(steps)]),
             loss,
             lambda: nullcontext(list(self.model.parameters())),
             lambda parameters, rate: adamw(parameters, rate, weight_decay=0.01),
@@ -97,10 +111,14 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
         search = RateSearch(self, method, self.forget, self.original, self.forget_score, self._batches)
         self.metrics += search.run()
 
-    def _batches(self, batch_size: int, steps: int) -> Callable[[], Iterator[list[Batch]]]:
+    def _batches(self, batch_size: int, stages: Sequence[Stage]) -> Callable[[], Iterator[list[Batch]]]:
         forget, retain = self.encode(self.forget), self.encode(self.retain)
-        seed, micro = derive(self.seed, "order"), self.subject.micro_batch
-        return lambda: forget_steps(self.tokens, forget, retain, batch_size, steps, seed, micro)
+
+        def steps(number: int, stage: Stage) -> Iterator[list[Batch]]:
+            seed = derive(self.seed, "order", *(["stage", str(number)] if number else []))
+            return staged(self.tokens, forget, retain, batch_size, stage, seed, self.subject.micro_batch)
+
+        return lambda: chain.from_iterable(steps(*each) for each in enumerate(stages))
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:
@@ -113,7 +131,7 @@ def _no_twin(path: Path, why: str) -> ModelError:
 
 def unlearn(subject: ModelUnderTest, method: Method, seed: int, keep_original: bool = False) -> UnlearningJob:
     """Let ``method`` change ``subject.model`` in place; settings left open take the protocol's value."""
-    job = UnlearningJob(subject, method.config, seed)
+    job = UnlearningJob(subject, method.config, seed, reads=method.reads)
     method.unlearn(job)
     if not keep_original:
         job.original = {}  # nobody needs it any more, and it is as large as the model

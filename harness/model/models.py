@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,6 +73,32 @@ def restored(parameters: Sequence[nn.Parameter], old: Sequence[torch.Tensor]) ->
     finally:
         for parameter, value in zip(parameters, now, strict=True):
             parameter.data = value
+
+
+@contextmanager
+def displaced(model: nn.Module, by: Mapping[nn.Parameter, torch.Tensor]) -> Iterator[None]:
+    """The weights moved by these tensors, and all in float32 at least; back to what they are afterwards."""
+    now = [(parameter, parameter.data) for parameter in model.parameters()]
+    try:
+        for parameter, value in now:
+            fine = value.to(torch.promote_types(value.dtype, torch.float32))
+            parameter.data = fine + by[parameter].to(fine) if parameter in by else fine
+        yield
+    finally:
+        for parameter, value in now:
+            parameter.data = value
+
+
+def norm(tensors: Iterable[torch.Tensor]) -> float:
+    """Length of all tensors as one vector."""
+    lengths = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
+    return torch.stack(lengths).norm().item() if lengths else 0.0
+
+
+def dot(one: Mapping[Any, torch.Tensor], other: Mapping[Any, torch.Tensor]) -> float:
+    """Inner product of tensors by the same keys as one vector; what one of them lacks is 0 there."""
+    both = [(one[each].double() * other[each].double()).sum() for each in one if each in other]
+    return torch.stack(both).sum().item() if both else 0.0
 
 
 def blocks(model: nn.Module) -> nn.ModuleList:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from ..core.batch import Batch, Encoded, TokenBatch, answer_tokens
+import torch
+
+from ..core.batch import Batch, Encoded, Stage, TokenBatch, answer_tokens
 from .tokens import PromptTokenizer
 
 
@@ -37,6 +40,28 @@ def forget_steps(
         parts = split(tokens, forget, take(forget_order, batch_size), micro)
         kept = split(tokens, retain, take(retain_order, batch_size), micro)
         yield [Batch(f, r) for f, r in zip(parts, kept, strict=True)]
+
+
+def staged(
+    tokens: PromptTokenizer,
+    forget: Sequence[Encoded],
+    retain: Sequence[Encoded],
+    batch_size: int,
+    stage: Stage,
+    seed: int,
+    micro: int | None = None,
+) -> Iterator[list[Batch]]:
+    """The steps of a stage, as :func:`forget_steps` makes them; forget facts keep their ``index``.
+
+    Forget facts that are not of the stage are among those to retain, behind them.
+    """
+    if stage.forget is None:
+        yield from forget_steps(tokens, forget, retain, batch_size, stage.steps, seed, micro)
+        return
+    chosen, index = [forget[i] for i in stage.forget], torch.tensor(stage.forget)
+    kept = [*retain, *(forget[i] for i in range(len(forget)) if i not in stage.forget)]
+    for batches in forget_steps(tokens, chosen, kept, batch_size, stage.steps, seed, micro):
+        yield [replace(batch, forget=replace(batch.forget, index=index[batch.forget.index])) for batch in batches]
 
 
 def plain_steps(

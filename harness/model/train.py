@@ -14,15 +14,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ..core import jobs
+from ..core.jobs import Gradients
 from ..core.types import Cost
 from ..errors import HarnessError
 from .masters import Masters, check_trains
 
 Loss = Callable[[nn.Module, Any], Any]
 """Of a model and a batch: a scalar, or its terms: scalars, (name, scalar) pairs, or scalars by name."""
-
-Gradients = dict[str, dict[nn.Parameter, Tensor]]
-"""By name of a term, its gradient with respect to each parameter that it reaches."""
 
 
 class Diverged(HarnessError):
@@ -39,13 +38,14 @@ def train(
     check: Callable[[int], bool] = lambda step: False,
     clip: float | None = None,
     combine: Callable[[nn.Module, Gradients], None] | None = None,
+    gradients: Callable[[jobs.Step, bool], Gradients] = lambda step, by_name: step.gradients(by_name),
 ) -> Cost:
     """Run optimisation steps until they end or ``check(step)`` returns True (it is called after each step).
 
     A step is a sequence of micro-batches whose losses add up to the step's loss; a loss may come in terms,
     each differentiated, and its graph freed, before the next is computed. ``rate(step)``, from 0,
-    multiplies the learning rate. With ``combine`` the gradients of the terms are kept apart by name, and it
-    sets those of the step. Dropout is off. Parameters below float32 are clipped and stepped as float32
+    multiplies the learning rate. ``gradients(step, by_name)`` makes those of a step, which are added up. With
+    ``combine`` they are kept apart by the names of the terms, and it sets those of the step. Dropout is off. Parameters below float32 are clipped and stepped as float32
     masters. Raises Diverged where a loss is not finite, and HarnessError for a loss that returns something
     else or a model in float16.
     """
@@ -62,24 +62,11 @@ def train(
     model.eval()
     model.zero_grad(set_to_none=True)
     for step, batches in enumerate(steps, start=1):
-        total = torch.zeros((), device=device)
-        apart: Gradients = defaultdict(dict)
-        for batch in batches:
-            for name, term in terms(loss, loss(model, batch.to(device))):
-                if not term.requires_grad:
-                    raise HarnessError(
-                        f"{where(loss)} gave a term without a gradient: compute it from the model's output, "
-                        "outside torch.no_grad()."
-                    )
-                accelerator.backward(term)
-                total += term.detach()
-                if combine is not None:
-                    take_gradients(model, apart[name])
-            cost.tokens += batch.token_count
-        if not total.isfinite():
-            raise Diverged(f"The loss became {total.item()} at step {step}. Lower the learning rate.")
-        if combine is not None:
-            combine(model, dict(apart))
+        taken = Step(model, batches, loss, accelerator, device, step, cost)
+        if combine is None:
+            add_up(gradients(taken, False))
+        else:
+            combine(model, gradients(taken, True))
         after_backward(model)
         with masters.stepping(model, optimizers):
             if clip is not None:
@@ -95,6 +82,69 @@ def train(
     cost.seconds = time.perf_counter() - begun
     cost.peak_memory_mib = peak_memory_mib(device)
     return cost
+
+
+class Step(jobs.Step):
+    """One optimisation step: its micro-batches, and what their loss is differentiated with."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Sequence[Any],
+        loss: Loss,
+        accelerator: Accelerator,
+        device: torch.device,
+        number: int,
+        cost: Cost,
+    ) -> None:
+        self._model, self.batches, self.loss, self.accelerator = model, batches, loss, accelerator
+        self.device, self.number, self.cost = device, number, cost
+
+    @property
+    def model(self) -> nn.Module:
+        return self._model
+
+    def gradients(self, by_name: bool = False) -> Gradients:
+        total = torch.zeros((), device=self.device)
+        gradients: Gradients = defaultdict(dict)
+        for batch in self.batches:
+            for name, term in terms(self.loss, self.loss(self.model, batch.to(self.device))):
+                self._backward(term)
+                total += term.detach()
+                if by_name:
+                    take_gradients(self.model, gradients[name])
+            self.cost.tokens += batch.token_count
+        self._check(total)
+        if not by_name:  # added up where they are, by torch
+            take_gradients(self.model, gradients[""])
+        return dict(gradients)
+
+    def gradient(self, term: Tensor) -> dict[nn.Parameter, Tensor]:
+        gradient: dict[nn.Parameter, Tensor] = {}
+        self._backward(term)
+        self._check(term.detach())
+        take_gradients(self.model, gradient)
+        return gradient
+
+    def _backward(self, term: Tensor) -> None:
+        if not term.requires_grad:
+            raise HarnessError(
+                f"{where(self.loss)} gave a term without a gradient: compute it from the model's output, "
+                "outside torch.no_grad()."
+            )
+        self.accelerator.backward(term)
+
+    def _check(self, total: Tensor) -> None:
+        if not total.isfinite():
+            raise Diverged(f"The loss became {total.item()} at step {self.number}. Lower the learning rate.")
+
+
+def add_up(gradients: Gradients) -> None:
+    """Make the sum of the gradients of all terms that of each parameter."""
+    for terms in gradients.values():
+        for parameter, gradient in terms.items():
+            gradient = gradient.to(parameter)
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 def terms(loss: Loss, value: Any) -> Iterator[tuple[str, Tensor]]:

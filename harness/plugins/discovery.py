@@ -1,7 +1,7 @@
 """Find the installed plugins and ask each what it registers. One that breaks is recorded, the rest works.
 
-A plugin is an entry point of the group ``unlearning_harness``. The built-in methods, attacks, benchmarks and
-analyses are four of them.
+A plugin is an entry point of the group ``unlearning_harness``. The built-in methods, modifiers, attacks,
+benchmarks and analyses are five of them.
 """
 
 from __future__ import annotations

@@ -34,6 +34,11 @@ class Entry:
     version: str
 
     @property
+    def parts(self) -> tuple[Entry, ...]:
+        """The plugins whose settings are its own: itself, and of a composition all that it is made of."""
+        return (self,)
+
+    @property
     def path(self) -> str:
         """Where the class is, as ``module:Class``."""
         if isinstance(self.target, str):

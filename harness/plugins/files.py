@@ -1,7 +1,7 @@
 """Plugins in a single file, given with ``--plugin``: loaded by path, here and in worker processes.
 
-A file needs no hook: every class in it that derives from Method, Attack, Benchmark or Analysis and has a
-``name`` of its own is registered. A file with a ``register_*`` hook registers what that says.
+A file needs no hook: every class in it that derives from Method, Modifier, Attack, Benchmark or Analysis
+and has a ``name`` of its own is registered. A file with a ``register_*`` hook registers what that says.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PluginFile:
         if not entries:
             raise PluginError(
                 f"{self.path}: it holds no plugin: define a class with a `name` that derives from "
-                "Method, Attack, Benchmark or Analysis of harness."
+                "Method, Modifier, Attack, Benchmark or Analysis of harness."
             )
         return entries
 

@@ -1,4 +1,4 @@
-"""The four hooks. Each gets a callback, so that the host validates what it is given.
+"""The five hooks. Each gets a callback, so that the host validates what it is given.
 
     import harness
 
@@ -25,6 +25,11 @@ Register = Callable[[str, "str | type"], None]
 @hookspec
 def register_methods(register: Register) -> None:
     """Call ``register(name, class_or_path)`` for each unlearning method."""
+
+
+@hookspec
+def register_modifiers(register: Register) -> None:
+    """Call ``register(name, class_or_path)`` for each modifier of methods."""
 
 
 @hookspec

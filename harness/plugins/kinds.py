@@ -1,4 +1,4 @@
-"""The kinds of plugins: method, attack, benchmark, analysis."""
+"""The kinds of plugins: method, modifier, attack, benchmark, analysis."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from ..core.base import Analysis, Attack, Method
 from ..core.benchmark import Benchmark, Plugin
+from ..core.modifier import Modifier
 
 
 class Kind(StrEnum):
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     """A command that runs the plugin of the name ``{}``."""
 
     METHOD = "method", Method, ["all"], "harness run --methods {} --attacks all"
+    MODIFIER = "modifier", Modifier, ["all", "none"], "harness run --methods gd+{} --attacks all"
     # `none` is a method too (the control), but for attacks it means no attack.
     ATTACK = "attack", Attack, ["all", "none"], "harness run --methods gd --attacks {}"
     BENCHMARK = "benchmark", Benchmark, ["all"], "harness run --methods gd --attacks all --benchmarks {}"

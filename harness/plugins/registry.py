@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..core.composition import JOINED
 from ..errors import HarnessError, unknown
+from .compositions import ComposedEntry
 from .discovery import BrokenPlugin, Plugins, load_plugins
 from .entry import Entry
 from .kinds import Kind
@@ -44,6 +46,11 @@ class Registry:
         return self.kinds[Kind.METHOD]
 
     @property
+    def modifiers(self) -> dict[str, Entry]:
+        """The modifiers by name."""
+        return self.kinds[Kind.MODIFIER]
+
+    @property
     def attacks(self) -> dict[str, Entry]:
         """The attacks by name."""
         return self.kinds[Kind.ATTACK]
@@ -75,7 +82,11 @@ class Registry:
         return self.get(Kind.ANALYSIS, name)
 
     def get(self, kind: Kind, name: str) -> Entry:
-        """The plugin of that kind and name. Raises HarnessError with the nearest name."""
+        """The plugin of that kind and name, or the composition. Raises HarnessError with the nearest name."""
+        if kind == Kind.METHOD and JOINED in name:
+            base, *modifiers = name.split(JOINED)
+            over = (self.get(Kind.MODIFIER, modifier) for modifier in modifiers)
+            return ComposedEntry.of((self.get(kind, base), *over))
         entries = self.kinds[kind]
         if name not in entries:
             raise HarnessError(unknown(kind, name, entries))
@@ -83,6 +94,8 @@ class Registry:
 
     def named(self, name: str) -> list[Entry]:
         """Everything of that name, whatever its kind. Raises HarnessError with the nearest name."""
+        if JOINED in name:
+            return [self.get(Kind.METHOD, name)]
         found = [entries[name] for entries in self.kinds.values() if name in entries]
         if not found:
             everything = {known for entries in self.kinds.values() for known in entries}

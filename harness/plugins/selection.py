@@ -33,9 +33,10 @@ class Selection:
     analyses: list[Entry] = field(default_factory=list)
 
     def entries(self) -> list[Entry]:
-        """Every plugin of the selection, once."""
+        """Every plugin of the selection, once; of a composition each part."""
         attacks = [choice.entry for choice in self.attacks]
-        return list(dict.fromkeys([*self.benchmarks, *self.methods, *attacks, *self.analyses]))
+        chosen = [*self.benchmarks, *self.methods, *attacks, *self.analyses]
+        return list(dict.fromkeys(part for entry in chosen for part in entry.parts))
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -61,7 +62,7 @@ def select(
 
 
 def select_methods(registry: Registry, names: Sequence[str]) -> list[Entry]:
-    """The methods of these names, or of ``all``, each once."""
+    """The methods of these names, or of ``all``, each once; ``npo+sam`` is one with a modifier over it."""
     return _select(registry, Kind.METHOD, names)
 
 

@@ -141,6 +141,18 @@ def resolve(cls: type[Plugin], overrides: Mapping[str, Any]) -> Config:
         raise ConfigError("\n".join(_explain(cls, overrides, error))) from None
 
 
+def overrides_of(entry: Entry, overrides: Overrides) -> dict[str, Any]:
+    """What the user set of a plugin; of a composition that of the method, and of each modifier by its name."""
+    base, *modifiers = entry.parts
+    over = {f"{part.name}.{name}": value for part in modifiers for name, value in overrides.get(part, {}).items()}
+    return {**overrides.get(base, {}), **over}
+
+
+def set_name(plugin: str, setting: str) -> str:
+    """A setting as ``--set`` takes it; in a composition it is of the method or of a modifier."""
+    return setting if "." in setting else f"{plugin.partition('+')[0]}.{setting}"
+
+
 def resolve_variants(
     cls: type[Attack], overrides: Mapping[str, Any], only_variant: str | None = None
 ) -> list[tuple[str, Config]]:
@@ -214,7 +226,7 @@ def _takes_lists_alone(schemas: Iterable[Schema]) -> bool:
 
 
 def _check(overrides: Overrides, choice: AttackChoice) -> None:
-    cls, given = choice.entry.load(), overrides.get(choice.entry, {})
+    cls, given = choice.entry.load(), overrides_of(choice.entry, overrides)
     if issubclass(cls, Attack):
         resolve_variants(cls, given, choice.variant)
     else:
@@ -240,12 +252,12 @@ def _explain(cls: type[Plugin], values: Mapping[str, Any], error: ValidationErro
         if problem["type"] == "extra_forbidden" or name not in settings:
             yield unknown(f"setting of {cls.name} named", name, settings)
             continue
-        setting = settings[name]
+        setting, shown = settings[name], set_name(cls.name, name)
         if problem["type"] == "missing" and len(problem["loc"]) == 1:
-            yield f"{cls.name}.{name} has no default: give it with --set {cls.name}.{name}=VALUE."
+            yield f"{shown} has no default: give it with --set {shown}=VALUE."
             continue
         value = as_text(values.get(name, values.get(setting.field)))
-        yield f"{cls.name}.{name}={value} is not allowed: {message}. Allowed: {setting.allowed}."
+        yield f"{shown}={value} is not allowed: {message}. Allowed: {setting.allowed}."
 
 
 def _alternatives(schema: Schema, defs: Schema) -> Iterator[Schema]:

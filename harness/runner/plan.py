@@ -12,6 +12,7 @@ from ..core.fingerprint import source_fingerprint
 from ..core.hub import Fetched, Hub
 from ..engine.source import Source
 from ..plugins.entry import Entry
+from ..plugins.kinds import Kind
 from ..plugins.registry import Registry
 
 
@@ -40,7 +41,7 @@ class Spec:
 
     def make(self, registry: Registry) -> Any:
         """The plugin, with these settings."""
-        cls = registry.kinds[self.kind][self.name].load()
+        cls = registry.get(Kind(self.kind), self.name).load()
         plugin = cls(cls.Config.model_validate_json(self.config))
         if isinstance(plugin, Benchmark):
             plugin.data, plugin.hub = self.data, Hub(self.prepared)

@@ -22,7 +22,7 @@ from ..engine.targets import Recipe, recipes
 from ..errors import HarnessError
 from ..plugins.registry import Registry
 from ..plugins.selection import Selection
-from ..plugins.settings import Overrides, resolve, resolve_variants
+from ..plugins.settings import Overrides, overrides_of, resolve, resolve_variants
 from ..store.schema import PROTOCOL
 from .analyses import NO_ANALYSES, Analyses, analyses_of
 from .plan import Cell, Group, Plan, Reference, Scores, Spec, Target, UtilityTasks, spec
@@ -81,7 +81,12 @@ def make(
                 reason = "there is no --retrain" if pair else "no model can be trained without its forget set"
                 plan.left_out.append(f"{cls.name} on {entry.name}: {reason}.")
                 continue
-            config = with_protocol(cls, resolve(cls, overrides.get(method, {})), source.protocol)
+            config = with_protocol(cls, resolve(cls, overrides_of(method, overrides)), source.protocol)
+            with plugin_code(f"The method '{method.name}'"):
+                reason = cls(config).lacks(splits)
+            if reason:
+                plan.left_out.append(f"{cls.name} on {entry.name}: {reason}.")
+                continue
             for number, work in enumerate(works):
                 own = [seed for seed in seeds if seed % len(works) == number]
                 plan.groups += work.groups(spec(method, config), cls, own)

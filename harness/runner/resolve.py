@@ -138,7 +138,8 @@ def lora_settings(options: RunOptions, selection: Selection) -> Iterator[tuple[s
     if unfit:
         given = ",".join(f"{name}={value}" for name, value in size.items())
         raise ConfigError(f"--lora {given}: the definition of {', '.join(unfit)} says which weights train.")
-    yield from ((f"{entry.name}.lora_{name}", value) for entry in training for name, value in size.items())
+    names = dict.fromkeys(entry.parts[0].name for entry in training)
+    yield from ((f"{each}.lora_{name}", value) for each in names for name, value in size.items())
 
 
 def data_directories(given: Mapping[str, Path], benchmarks: Sequence[Entry]) -> dict[str, Path]:

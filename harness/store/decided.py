@@ -39,7 +39,7 @@ def without_digests(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any
 DIGITS = 12
 """Digits of a digest in a sentence, and in the version of a plugin from a file."""
 
-DIGEST = re.compile(rf" [0-9a-f]{{{DIGITS}}}$")
+DIGEST = re.compile(rf" [0-9a-f]{{{DIGITS}}}(?=$| \+ )")
 
 
 def key_of(row: Mapping[str, Any]) -> str:

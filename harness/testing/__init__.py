@@ -1,4 +1,4 @@
-"""Conformance suite for methods, attacks, benchmarks and analyses: the rules that the harness relies on.
+"""Conformance suite for methods, modifiers, attacks, benchmarks and analyses: the rules that the harness relies on.
 
     from harness.testing import check_method
 
@@ -16,6 +16,8 @@ from typing import Any
 
 from ..core.base import Analysis, Attack, Method
 from ..core.benchmark import Benchmark, Plugin
+from ..core.composition import Composition
+from ..core.modifier import Modifier
 from ..plugins.kinds import Kind
 from . import classes
 from .rules import ConformanceError, Result, results
@@ -27,6 +29,7 @@ __all__ = [
     "check_attack",
     "check_benchmark",
     "check_method",
+    "check_modifier",
     "examine",
 ]
 
@@ -34,6 +37,14 @@ __all__ = [
 def check_method(cls: type[Method], **settings: Any) -> list[Result]:
     """Raise ConformanceError with every rule that a method breaks; ``settings`` are of its Config."""
     return _check(Method, cls, settings)
+
+
+def check_modifier(cls: type[Modifier], **settings: Any) -> list[Result]:
+    """Raise ConformanceError with every rule that a modifier breaks; ``settings`` are of its Config.
+
+    It is tried over a gradient difference.
+    """
+    return _check(Modifier, cls, settings)
 
 
 def check_attack(cls: type[Attack], **settings: Any) -> list[Result]:
@@ -81,6 +92,15 @@ def examine(
 
 def _try(cls: type[Plugin], settings: dict[str, Any], data: Path | None) -> Iterator[Result]:
     """The rules for which a plugin has to run. What they import takes seconds."""
+    if issubclass(cls, Modifier):
+        from . import modifiers
+
+        return results(modifiers.RULES, modifiers.over_plain(cls, settings), cls)
+    if issubclass(cls, Composition):
+        from . import modifiers
+        from .method_trial import MethodTrial
+
+        return results(modifiers.RULES, MethodTrial(cls, settings), cls)
     if issubclass(cls, Method):
         from . import methods
         from .method_trial import MethodTrial

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.benchmark import Plugin
+from ..core.composition import JOINED, Composition
 from ..core.keys import canonical
 from ..errors import one
 from ..plugins.contract import violations
@@ -16,7 +17,8 @@ from .rules import Violation, rule
 def name(trial: tuple[Kind, type[Plugin]]) -> str:
     kind, cls = trial
     name = getattr(cls, "name", None)
-    if not (isinstance(name, str) and NAME.fullmatch(name)):
+    parts = name.split(JOINED) if issubclass(cls, Composition) and isinstance(name, str) else [name]
+    if not all(isinstance(part, str) and NAME.fullmatch(part) for part in parts):
         raise Violation(f"its name is {name!r}")
     if name in kind.reserved:
         raise Violation(f"'{name}' is a word of the command line")

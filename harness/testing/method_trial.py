@@ -91,6 +91,13 @@ class MethodTrial(Trial[MethodRun]):
         benchmark = Scripted(watch, forgotten_after, self.cls.stop)
         subject = sandbox.subject(benchmark, Guarded(splits_with("test")), family, dtype)
         method = self.method(rates)
+        finish = method.finish
+
+        def after(job: Any) -> bool:
+            watch.paused = True
+            return finish(job)
+
+        method.finish = after  # type: ignore[method-assign]
         with watch.watching_model(subject, global_seed):
             job = unlearn(subject, method, seed)
         names = not_finite(subject.model)

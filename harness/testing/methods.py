@@ -39,11 +39,12 @@ def repeats(trial: MethodTrial) -> str:
 
 @rule(
     "reads the forget and the retain set, and the twin only if it says so",
-    "Use job.forget and job.retain; one that takes the twin's weights declares needs_twin = True.",
+    "Use job.forget and job.retain, and job.data for what `reads` names; one that takes the twin's weights "
+    "declares needs_twin = True.",
 )
 def reads(trial: MethodTrial) -> str:
     opened, twin = trial.base.watch.opened, trial.base.subject.took_twin
-    if undeclared := opened - {"forget", "retain"}:
+    if undeclared := opened - {"forget", "retain"} - trial.cls.reads:
         raise Violation(f"it read the split {', '.join(sorted(undeclared))}")
     if twin and not trial.cls.needs_twin:
         raise Violation("it took the retrain twin, and needs_twin is False")

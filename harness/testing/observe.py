@@ -76,6 +76,8 @@ class Watch:
     leftovers: list[str] = field(default_factory=list)
     """Changes of the model other than of its numbers."""
     changed_data: bool = False
+    paused: bool = False
+    """Whether steps do not count: those of ``finish`` come after the protocol, and have a budget of their own."""
     opened: set[str] = field(default_factory=set)
     """Names of the splits that were read."""
     _unchecked: int = 0
@@ -86,7 +88,7 @@ class Watch:
 
     def step(self, optimizer: torch.optim.Optimizer, *args: Any) -> None:
         """Note that an optimiser has taken a step."""
-        parameters = {id(parameter) for parameter in self.model.parameters()} if self.model else set()
+        parameters = {id(p) for p in self.model.parameters()} if self.model and not self.paused else set()
         if any(id(p) in parameters for group in optimizer.param_groups for p in group["params"]):
             self.steps += 1
             self._unchecked += 1

@@ -1,0 +1,48 @@
+"""SAM: forget where the loss is flat."""
+
+from harness import Field, Method, Modifier, ModifierConfig, forget_and_retain, models
+
+
+class SAM(Modifier):
+    """Sharpness-aware minimisation of what forgets: its gradient is taken where it is worst nearby.
+
+    g = g_f(theta + rho g_f(theta) / |g_f(theta)|) + g_r(theta)
+
+    Fan et al. (2502.05374, ICML 2025), there over NPO, after SAM (2010.01412): a forget loss that is low
+    around the weights, and not at them alone, is one that relearning finds harder to leave. g_f is the
+    gradient of all terms but ``retain``, g_r that of ``retain``; the length is over all weights that train.
+    rho = 0 is the method. Each step computes all gradients twice. A step of length rho is lost in bfloat16,
+    so that the second time all weights are in float32.
+    """
+
+    name = "sam"
+    paper = "2502.05374"
+    identity = {"rho": 0.0}
+
+    class Config(ModifierConfig):
+        rho: float = Field(0.01, ge=0, description="length of the step to where the gradient is taken")
+
+    @classmethod
+    def refuses(cls, method, config):
+        """Over what stops its forward pass early, chooses what trains, or keeps what a step computed."""
+        if not method.lora:
+            return (
+                f"the definition of '{method.name}' chooses which weights train or stops the forward pass "
+                "early, and the sharpness of that is not the sharpness that relearning all weights meets"
+            )
+        if method.after_backward is not Method.after_backward or method.combine is not Method.combine:
+            return f"'{method.name}' edits the gradients of a step itself, and sam computes them twice"
+        return None
+
+    def gradients(self, step, by_name=False):
+        """g_f(theta + rho g_f / |g_f|) + g_r(theta)."""
+        rho = self.config.rho
+        if rho == 0:
+            return self.base.gradients(step, by_name)
+        forget, retain = forget_and_retain(self.base.gradients(step, by_name=True), self.method)
+        length = models.norm(forget.values())
+        if length > 0:
+            up = {theta: g * (rho / length) for theta, g in forget.items()}
+            with models.displaced(step.model, up):
+                forget, _ = forget_and_retain(self.base.gradients(step, by_name=True), self.method)
+        return {"forget": forget, "retain": retain}
