@@ -40,7 +40,6 @@ from .core.batch import Encoded as Encoded
 from .core.batch import Stage as Stage
 from .core.batch import IGNORED as IGNORED
 from .core.batch import answer_tokens as answer_tokens
-from .core.modifier import forget_and_retain as forget_and_retain
 from .core.keys import fixed_random as fixed_random
 
 # What a benchmark holds, asks and measures.

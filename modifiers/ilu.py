@@ -8,7 +8,7 @@ from harness import IGNORED, Field, Modifier, ModifierConfig, answer_tokens, los
 
 
 class ILU(Modifier):
-    """Invariance regularisation: fine-tuning on unrelated data should find nothing to gain at once.
+    """Regularises for invariance: fine-tuning on unrelated data should find nothing to gain at once.
 
     L = L_base + lambda (d/dw CE(w z; D) at w = 1)^2
 
@@ -58,7 +58,8 @@ class ILU(Modifier):
             s = sum(slope(step.model, part) for part in parts) / tokens
         added = gradients.setdefault("retain" if by_name else "", {})
         for part in parts:
-            for theta, g in step.gradient(2 * self.config.lambda_ * s * slope(step.model, part) / tokens).items():
+            term = 2 * self.config.lambda_ * s * slope(step.model, part) / tokens
+            for theta, g in step.gradient(term).items():
                 added[theta] = added[theta] + g if theta in added else g
         return gradients
 

@@ -1,10 +1,12 @@
 """Layered unlearning: fold after fold, each while the next ones are kept."""
 
+from itertools import pairwise
+
 from harness import Field, Modifier, ModifierConfig, Stage
 
 
 class Layered(Modifier):
-    """Forgets the forget set in k folds: stage i forgets folds 1..i while it retains folds i+1..k.
+    """Forgets fold after fold: stage i forgets folds 1..i while it retains folds i+1..k.
 
     stage i:  L(D_f = F_1 u ... u F_i,  D_r = D_r u F_i+1 u ... u F_k),   i = 1..k
 
@@ -29,7 +31,7 @@ class Layered(Modifier):
         order = job.random("layered").sample(range(len(job.forget)), len(job.forget))
         cuts = [round(i * len(order) / k) for i in range(1, k)]
         ends = [round(i * steps / k) for i in range(k + 1)]
-        lengths = [after - before for before, after in zip(ends, ends[1:], strict=False)]
+        lengths = [after - before for before, after in pairwise(ends)]
         job.notes["stages"] = lengths
-        known = [Stage(length, tuple(sorted(order[:cut]))) for cut, length in zip(cuts, lengths, strict=False)]
-        return [*known, Stage(lengths[-1])]
+        folds = [tuple(sorted(order[:cut])) for cut in cuts]
+        return [Stage(*each) for each in zip(lengths, [*folds, None], strict=True)]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from harness import Field, HarnessError, Method, Modifier, ModifierConfig, forget_and_retain, models
+from harness import Field, HarnessError, Method, Modifier, ModifierConfig, models
 
 
 class Project(Modifier):
@@ -22,7 +22,9 @@ class Project(Modifier):
     identity = {"share": 0.0}
 
     class Config(ModifierConfig):
-        share: float = Field(1.0, ge=0, le=1, description="share of the component along g_r that is taken out")
+        share: float = Field(
+            1.0, ge=0, le=1, description="share of the component along g_r that is taken out"
+        )
         when: Literal["conflict", "always"] = Field(
             "conflict", description="at steps at which the two gradients point apart, or at every step"
         )
@@ -50,7 +52,7 @@ class Project(Modifier):
         """g_f - share <g_f, g_r> / |g_r|^2 g_r, and g_r."""
         if self.config.share == 0:
             return self.base.gradients(step, by_name)
-        forget, retain = forget_and_retain(self.base.gradients(step, by_name=True), self.method)
+        forget, retain = self.forget_and_retain(step)
         if not retain:
             raise HarnessError(
                 f"The loss of '{self.method.name}' gave no term named \"retain\", off whose gradient project "

@@ -1,16 +1,17 @@
 """SAM: forget where the loss is flat."""
 
-from harness import Field, Method, Modifier, ModifierConfig, forget_and_retain, models
+from harness import Field, Method, Modifier, ModifierConfig, models
 
 
 class SAM(Modifier):
-    """Sharpness-aware minimisation of what forgets: its gradient is taken where it is worst nearby.
+    """Forgets where the loss is flat: its gradient is taken where the loss is worst nearby.
 
     g = g_f(theta + rho g_f(theta) / |g_f(theta)|) + g_r(theta)
 
-    Fan et al. (2502.05374, ICML 2025), there over NPO, after SAM (2010.01412): a forget loss that is low
-    around the weights, and not at them alone, is one that relearning finds harder to leave. g_f is the
-    gradient of all terms but ``retain``, g_r that of ``retain``; the length is over all weights that train.
+    Sharpness-aware minimisation: Fan et al. (2502.05374, ICML 2025), there over NPO, after 2010.01412. A
+    forget loss that is low around the weights, and not at them alone, is one that relearning finds harder to
+    leave. g_f is the gradient of all terms but ``retain``, g_r that of ``retain``; the length is over all
+    weights that train.
     rho = 0 is the method. Each step computes all gradients twice. A step of length rho is lost in bfloat16,
     so that the second time all weights are in float32.
     """
@@ -39,10 +40,10 @@ class SAM(Modifier):
         rho = self.config.rho
         if rho == 0:
             return self.base.gradients(step, by_name)
-        forget, retain = forget_and_retain(self.base.gradients(step, by_name=True), self.method)
+        forget, retain = self.forget_and_retain(step)
         length = models.norm(forget.values())
         if length > 0:
             up = {theta: g * (rho / length) for theta, g in forget.items()}
             with models.displaced(step.model, up):
-                forget, _ = forget_and_retain(self.base.gradients(step, by_name=True), self.method)
+                forget, _ = self.forget_and_retain(step)
         return {"forget": forget, "retain": retain}

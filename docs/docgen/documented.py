@@ -27,6 +27,8 @@ from harness import (
     Measure,
     Method,
     MethodConfig,
+    Modifier,
+    ModifierConfig,
     Prompt,
     PromptTokenizer,
     Question,
@@ -34,6 +36,8 @@ from harness import (
     Results,
     Sample,
     Splits,
+    Stage,
+    Step,
     TokenBatch,
     TokenScores,
     Training,
@@ -57,15 +61,16 @@ from harness.core.config import TrainingConfig
 from harness.core.jobs import Job
 from harness.core.types import Cost, Metric, Outcome
 from harness.scoring.metrics import aggregates, likelihood, memorisation, samples, text, truth_ratios
-from harness.testing import check_analysis, check_attack, check_benchmark, check_method
+from harness.testing import check_analysis, check_attack, check_benchmark, check_method, check_modifier
 
 METRICS = (likelihood, text, memorisation, truth_ratios, aggregates, samples)
 """The files of which ``harness.metrics`` is made."""
 
-BASES = (Plugin, Method, Attack, Benchmark, Analysis)
+BASES = (Plugin, Method, Modifier, Attack, Benchmark, Analysis)
 CONFIGS = (
     Config,
     MethodConfig,
+    ModifierConfig,
     AttackConfig,
     BenchmarkConfig,
     AnalysisConfig,
@@ -77,15 +82,15 @@ CONFIGS = (
 
 PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "reference/python.md": {"Functions": (run, load), "What comes back": (Results,)},
-    "reference/classes.md": {"The four nouns": BASES, "Settings they share": CONFIGS},
+    "reference/classes.md": {"The five nouns": BASES, "Settings they share": CONFIGS},
     "reference/engine.md": {
-        "The jobs": (Job, UnlearningJob, AttackJob, AnalysisJob),
+        "The jobs": (Job, UnlearningJob, Step, AttackJob, AnalysisJob),
         "Facts and splits": (Question, Fact, Splits, Training, Example),
         "What is asked and answered": (Prompt, LogLikelihood, Generate, Beginning, TokenScores),
         "Metrics": (Measure, Sample, Metric, Reported),
         "What an analysis found": (Finding,),
         "What a cell found": (Cost, Outcome),
-        "Texts in batches": (TokenBatch, Batch, PromptTokenizer, answer_tokens),
+        "Texts in batches": (TokenBatch, Batch, Stage, PromptTokenizer, answer_tokens),
         "Fixed random numbers": (fixed_random,),
         "Losses": (losses,),
         "Models": (models,),
@@ -93,7 +98,7 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "What units do to answers": (outputs, attribution),
         "The logit lens": (lens,),
         "Formulas": (formulas, metrics, *METRICS, membership),
-        "Checks": (check_method, check_attack, check_benchmark, check_analysis),
+        "Checks": (check_method, check_modifier, check_attack, check_benchmark, check_analysis),
     },
 }
 """A module stands for all its public functions, classes and constants."""

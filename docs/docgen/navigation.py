@@ -20,6 +20,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/text-data",
         "howto/own-model",
         "howto/wrap-a-method",
+        "howto/own-modifier",
         "howto/own-attack",
         "howto/own-benchmark",
         "howto/own-analysis",
@@ -33,7 +34,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/not-ranked",
         "cli",
     ),
-    "Plugins": ("methods/index", "attacks/index", "benchmarks/index", "analyses/index"),
+    "Plugins": ("methods/index", "modifiers/index", "attacks/index", "benchmarks/index", "analyses/index"),
     "Results": (*BOARD.values(), "protocol"),
     "Reference": (
         "reference/cli",

@@ -18,6 +18,7 @@ from harness.core.base import Analysis, Attack, Method
 from harness.core.benchmark import Benchmark, Plugin
 from harness.core.config import MethodConfig, TrainingConfig
 from harness.core.formulas import described
+from harness.core.modifier import Modifier
 from harness.core.types import Reported
 from harness.leaderboard.labels import attack_label, method_label
 from harness.plugins.entry import Entry
@@ -45,7 +46,13 @@ def section(registry: Registry, uri: str) -> str:
         return ""
     cls = entries[name].load()
     kinds: dict[str, Callable[[str, Any], Iterable[str]]]
-    kinds = {"method": _method, "attack": _attack, "benchmark": _benchmark, "analysis": _analysis}
+    kinds = {
+        "method": _method,
+        "modifier": lambda name, cls: [settings(name, cls)],
+        "attack": _attack,
+        "benchmark": _benchmark,
+        "analysis": _analysis,
+    }
     about = kinds[entries[name].kind]
     parts = [_source(entries[name], cls), *about(name, cls)]
     return "\n".join(part for part in parts if part)
@@ -56,6 +63,17 @@ def methods() -> str:
     rows = [row for row in leaderboard() if row["attack"] == "none"]
     head = ["method", "what it is", *(f"worst attack, {name}" for name in _benchmarks(rows))]
     return _overview("method", head, lambda name: [_worst(rows, name, b) for b in _benchmarks(rows)])
+
+
+def modifiers() -> str:
+    """Every modifier with the settings that change nothing."""
+    registry = Registry()
+
+    def facts(name: str) -> list[str]:
+        cls: type[Modifier] = registry.get(Kind.MODIFIER, name).load()  # type: ignore[assignment]
+        return [", ".join(f"`{name}.{setting}={value}`" for setting, value in cls.identity.items())]
+
+    return _overview("modifier", ["modifier", "what it does", "changes nothing with"], facts)
 
 
 def attacks() -> str:

@@ -20,6 +20,7 @@ from .text import DocsError
 
 GENERATED: Mapping[str, Callable[[], str]] = {
     "methods/index.md": pages.methods,
+    "modifiers/index.md": pages.modifiers,
     "attacks/index.md": pages.attacks,
     "benchmarks/index.md": pages.benchmarks,
     "analyses/index.md": pages.analyses,

@@ -36,7 +36,10 @@ def list_plugins(as_json: AsJSON = False, plugins: PluginFiles = None) -> None:
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="A method, modifier, attack, benchmark or analysis, or method+modifier.", autocompletion=named(*Kind)),
+        typer.Argument(
+            help="A method, modifier, attack, benchmark or analysis, or method+modifier.",
+            autocompletion=named(*Kind),
+        ),
     ],
     as_json: AsJSON = False,
     plugins: PluginFiles = None,
@@ -58,7 +61,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Its name, and that of the directory.")],
     into: Annotated[Path, typer.Option(help="Where the directory goes.")] = Path("."),
 ) -> None:
-    """Write a small installable package with a method, a modifier, an attack, a benchmark or an analysis of your own."""
+    """Write a small installable package with a method, modifier, attack, benchmark or analysis of your own."""
     from .scaffold import write
 
     written, commands = write(kind, name, into)

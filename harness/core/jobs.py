@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from .batch import Batch, Encoded, TokenBatch
+from .batch import Encoded, TokenBatch
 from .benchmark import Benchmark
 from .tokenizer import PromptTokenizer
 from .types import Fact, Prompt, Request, Sample, Splits

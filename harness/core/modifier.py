@@ -84,7 +84,7 @@ class Modifier(Plugin):
         """Return the gradients of a step by the names of the loss's terms, or (not ``by_name``) their sum.
 
         Ask the base for them, by name where terms are treated differently, as often and with whatever weights
-        are needed. :func:`forget_and_retain` parts them.
+        are needed. :meth:`forget_and_retain` parts them.
         """
         return self.base.gradients(step, by_name)
 
@@ -100,23 +100,20 @@ class Modifier(Plugin):
         """Act on the model that is left; True where it was changed. First the base's turn, then one's own."""
         return self.base.finish(job)
 
+    def forget_and_retain(self, step: Step) -> tuple[dict[nn.Parameter, Tensor], dict[nn.Parameter, Tensor]]:
+        """The base's gradient of all that forgets, and that of the term ``retain``, by parameter.
 
-def forget_and_retain(
-    gradients: Gradients, method: Method
-) -> tuple[dict[nn.Parameter, Tensor], dict[nn.Parameter, Tensor]]:
-    """The gradient of all that a method forgets by, and that of its term ``retain``, by parameter.
-
-    Raises HarnessError for a loss whose terms have no names, unless the method says that it retains nothing.
-    """
-    if method.retains and "" in gradients:
-        raise HarnessError(
-            f"The loss of '{method.name}' does not say which of its terms forgets: yield each with a name "
-            '("forget", "retain"), or set retains = False where none holds what should stay.'
-        )
-    forget: dict[nn.Parameter, Tensor] = {}
-    for name, term in gradients.items():
-        for parameter, gradient in term.items() if name != "retain" else ():
-            forget[parameter] = forget[parameter] + gradient if parameter in forget else gradient
-    return forget, gradients.get("retain", {})
-
-
+        Raises HarnessError for a loss whose terms have no names, unless the method says that it retains
+        nothing.
+        """
+        gradients = self.base.gradients(step, by_name=True)
+        if self.method.retains and "" in gradients:
+            raise HarnessError(
+                f"The loss of '{self.method.name}' does not say which of its terms forgets, as {self.name} "
+                'needs it: yield each with a name ("forget", "retain"), or set retains = False.'
+            )
+        forget: dict[nn.Parameter, Tensor] = {}
+        for name, term in gradients.items():
+            for parameter, gradient in term.items() if name != "retain" else ():
+                forget[parameter] = forget[parameter] + gradient if parameter in forget else gradient
+        return forget, gradients.get("retain", {})

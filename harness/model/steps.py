@@ -61,7 +61,9 @@ def staged(
     chosen, index = [forget[i] for i in stage.forget], torch.tensor(stage.forget)
     kept = [*retain, *(forget[i] for i in range(len(forget)) if i not in stage.forget)]
     for batches in forget_steps(tokens, chosen, kept, batch_size, stage.steps, seed, micro):
-        yield [replace(batch, forget=replace(batch.forget, index=index[batch.forget.index])) for batch in batches]
+        yield [
+            replace(batch, forget=replace(batch.forget, index=index[batch.forget.index])) for batch in batches
+        ]
 
 
 def plain_steps(

@@ -45,9 +45,9 @@ def train(
     A step is a sequence of micro-batches whose losses add up to the step's loss; a loss may come in terms,
     each differentiated, and its graph freed, before the next is computed. ``rate(step)``, from 0,
     multiplies the learning rate. ``gradients(step, by_name)`` makes those of a step, which are added up. With
-    ``combine`` they are kept apart by the names of the terms, and it sets those of the step. Dropout is off. Parameters below float32 are clipped and stepped as float32
-    masters. Raises Diverged where a loss is not finite, and HarnessError for a loss that returns something
-    else or a model in float16.
+    ``combine`` they are kept apart by the names of the terms, and it sets those of the step. Dropout is off.
+    Parameters below float32 are clipped and stepped as float32 masters. Raises Diverged where a loss is not
+    finite, and HarnessError for a loss that returns something else or a model in float16.
     """
     check_trains(model)
     masters = Masters()

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.base import Analysis, Attack, Method
 from ..core.benchmark import Benchmark, Plugin
+from ..core.modifier import Modifier
 from ..core.types import Reported
 from .entry import Entry
 from .registry import Registry
@@ -94,6 +95,8 @@ def _facts(cls: type[Plugin]) -> dict[str, str | list[str]]:
         facts["threshold"] = _docstring(cls.threshold)
         facts["chance"] = _docstring(cls.chance)
         facts["data"] = "from --data or a hub" if cls.needs_data else "from the package"
+    elif issubclass(cls, Modifier):
+        facts["changes_nothing_with"] = [f"{cls.name}.{name}={value}" for name, value in cls.identity.items()]
     elif issubclass(cls, Method) and cls.stop:
         facts["stops_at"] = "{} <= {:g} on the forget split".format(*cls.stop)
     return {title: text for title, text in facts.items() if text != ""}

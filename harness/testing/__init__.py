@@ -1,4 +1,4 @@
-"""Conformance suite for methods, modifiers, attacks, benchmarks and analyses: the rules that the harness relies on.
+"""Conformance suite for plugins of every kind: the rules that the harness relies on.
 
     from harness.testing import check_method
 

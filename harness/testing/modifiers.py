@@ -35,8 +35,8 @@ def over_plain(modifier: type[Modifier], settings: dict[str, Any]) -> MethodTria
 
 @rule(
     "changes nothing where it says so",
-    "Name in `identity` the settings with which a modifier changes nothing, such as a strength of 0, and hand "
-    "on to self.base what it overrides as soon as they hold: weights must be equal to the last bit.",
+    "Name in `identity` the settings with which a modifier changes nothing, such as a strength of 0, and "
+    "hand on to self.base what it overrides as soon as they hold: weights must be equal to the last bit.",
 )
 def identity(trial: MethodTrial) -> str:
     assert trial.runs
@@ -50,7 +50,8 @@ def identity(trial: MethodTrial) -> str:
     same = MethodTrial(trial.cls, {**trial.settings, **off}).run(rates=RATES[:1])
     if difference := sandbox.difference(plain.weights, same.weights):
         raise Violation(f"with {off}, weights differ from those of {base.name} by up to {difference:.2g}")
-    return f"with {', '.join(f'{name}={value}' for name, value in off.items())} it is {base.name}, to the last bit"
+    shown = ", ".join(f"{name}={value}" for name, value in off.items())
+    return f"with {shown} it is {base.name}, to the last bit"
 
 
 RULES = (*methods.RULES, identity)

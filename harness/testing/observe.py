@@ -77,7 +77,7 @@ class Watch:
     """Changes of the model other than of its numbers."""
     changed_data: bool = False
     paused: bool = False
-    """Whether steps do not count: those of ``finish`` come after the protocol, and have a budget of their own."""
+    """Whether steps do not count: those of ``finish`` come after the protocol, and have their own budget."""
     opened: set[str] = field(default_factory=set)
     """Names of the splits that were read."""
     _unchecked: int = 0

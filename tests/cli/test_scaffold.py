@@ -15,7 +15,7 @@ from harness.plugins.files import read
 from harness.testing import examine
 from support.command import harness_cli
 
-KINDS = ("method", "attack", "benchmark", "analysis")
+KINDS = ("method", "modifier", "attack", "benchmark", "analysis")
 NAMES = ("my_method", "a-b-2", "method", "attack-config", "a_rather_long_name")
 
 

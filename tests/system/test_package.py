@@ -24,6 +24,7 @@ PACKAGES = {
     "methods": "harness/methods",
     "attacks": "harness/attacks",
     "benchmarks": "harness/benchmarks",
+    "modifiers": "harness/modifiers",
     "analyses": "harness/analyses",
 }
 """Folders of the checkout with the packages, and where they lie in the wheel."""

@@ -16,6 +16,7 @@ HARNESS = sorted((ROOT / "harness").rglob("*.py"))
 METHODS = [path for path in sorted((ROOT / "methods").glob("*.py")) if path.name != "__init__.py"]
 PLUGINS = [
     *METHODS,
+    *sorted((ROOT / "modifiers").glob("*.py")),
     *sorted((ROOT / "attacks").glob("*.py")),
     *sorted((ROOT / "benchmarks").rglob("*.py")),
     *sorted((ROOT / "analyses").glob("*.py")),
@@ -95,7 +96,13 @@ def test_a_plugin_needs_one_import_and_no_ceremony(path):
     for node in ast.walk(ast.parse(text)):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}"
         if isinstance(node, ast.ImportFrom) and not node.level and node.module.split(".")[0] == "harness":
-            own = ("harness.methods", "harness.attacks", "harness.benchmarks", "harness.analyses")
+            own = (
+                "harness.methods",
+                "harness.modifiers",
+                "harness.attacks",
+                "harness.benchmarks",
+                "harness.analyses",
+            )
             assert node.module == "harness" or node.module.startswith(own), f"line {node.lineno}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-ROOMS = ("harness", "methods", "attacks", "benchmarks", "analyses")
+ROOMS = ("harness", "methods", "modifiers", "attacks", "benchmarks", "analyses")
 
 WORDS = frozenset(
     [
