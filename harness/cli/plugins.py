@@ -61,7 +61,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Its name, and that of the directory.")],
     into: Annotated[Path, typer.Option(help="Where the directory goes.")] = Path("."),
 ) -> None:
-    """Write a small installable package with a method, modifier, attack, benchmark or analysis of your own."""
+    """Write a small installable package with a plugin of your own, such as a method or a modifier."""
     from .scaffold import write
 
     written, commands = write(kind, name, into)

@@ -142,7 +142,7 @@ def resolve(cls: type[Plugin], overrides: Mapping[str, Any]) -> Config:
 
 
 def overrides_of(entry: Entry, overrides: Overrides) -> dict[str, Any]:
-    """What the user set of a plugin; of a composition that of the method, and by its name of each modifier."""
+    """What the user set of a plugin; of a composition that of its method, and by name that of modifiers."""
     base, *modifiers = entry.parts
     over = {
         f"{part.name}.{name}": value for part in modifiers for name, value in overrides.get(part, {}).items()

@@ -39,7 +39,7 @@ class World:
         controls: bool = True,
     ) -> list[object]:
         """The arguments of a run, its settings brought down to the stub's size."""
-        there = {*methods.split(","), *(a.split(":")[0] for a in attacks.split(","))}
+        there = {*methods.replace("+", ",").split(","), *(a.split(":")[0] for a in attacks.split(","))}
         there |= {"refusal"} if controls else set()
         settings = [
             f"{plugin}.{name}={value}"

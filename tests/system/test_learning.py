@@ -1,4 +1,4 @@
-"""Every method does its job on the embedded world: it forgets, at a price we report.
+"""Every method and modifier does its job on the embedded world: it forgets, at a price we report.
 
 Each with its defaults, on a third of the forget set, at the highest rate of its grid. Lower ones take long:
 `make leaderboard` tries them. What was kept is printed at the end of the test run.
@@ -38,7 +38,10 @@ def original(tmp_path_factory):
     return benchmark, splits, places["original"], len(world["forget"]) // FORGET
 
 
-@pytest.mark.parametrize("name", sorted(set(Registry().methods) - {"none", "retrain", "refusal"}))
+METHODS = sorted(set(Registry().methods) - {"none", "retrain", "refusal"})
+
+
+@pytest.mark.parametrize("name", [*METHODS, *(f"gd+{name}" for name in sorted(Registry().modifiers))])
 def test_a_method_forgets_and_its_price_is_reported(name, original, record_property):
     benchmark, splits, place, times = original
     cls = Registry().method(name).load()
