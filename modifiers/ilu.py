@@ -47,9 +47,9 @@ class ILU(Modifier):
         super().start(model)
         self.rng, self.order = self.job.random("ilu"), []
 
-    def gradients(self, step, by_name=False):
+    def step_gradients(self, step, by_name=False):
         """The base's, plus 2 lambda s ds/dtheta of the slope s in w."""
-        gradients = self.base.gradients(step, by_name)
+        gradients = self.base.step_gradients(step, by_name)
         if self.config.lambda_ == 0:
             return gradients
         texts = [self.data[i] for i in self.next_facts()]

@@ -48,10 +48,10 @@ class Project(Modifier):
         super().start(model)
         self.steps = self.acted = 0
 
-    def gradients(self, step, by_name=False):
+    def step_gradients(self, step, by_name=False):
         """g_f - share <g_f, g_r> / |g_r|^2 g_r, and g_r."""
         if self.config.share == 0:
-            return self.base.gradients(step, by_name)
+            return self.base.step_gradients(step, by_name)
         forget, retain = self.forget_and_retain(step)
         if not retain:
             raise HarnessError(

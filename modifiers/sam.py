@@ -35,11 +35,11 @@ class SAM(Modifier):
             return f"'{method.name}' edits the gradients of a step itself, and sam computes them twice"
         return None
 
-    def gradients(self, step, by_name=False):
+    def step_gradients(self, step, by_name=False):
         """g_f(theta + rho g_f / |g_f|) + g_r(theta)."""
         rho = self.config.rho
         if rho == 0:
-            return self.base.gradients(step, by_name)
+            return self.base.step_gradients(step, by_name)
         forget, retain = self.forget_and_retain(step)
         length = models.norm(forget.values())
         if length > 0:

@@ -24,10 +24,10 @@ class Capped(Modifier):
             return f"'{method.name}' has no retain term to measure by"
         return None
 
-    def gradients(self, step, by_name=False):
+    def step_gradients(self, step, by_name=False):
         """The two gradients, the first one shortened."""
         if self.config.most is None:
-            return self.base.gradients(step, by_name)
+            return self.base.step_gradients(step, by_name)
         forget, retain = self.forget_and_retain(step)
         longest = self.config.most * models.norm(retain.values())
         length = models.norm(forget.values())

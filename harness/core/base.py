@@ -78,7 +78,7 @@ class Method(Plugin):
         """Return which facts are forgotten at which of a rate's steps. All at each, unless it says else."""
         return [Stage(steps)]
 
-    def gradients(self, step: Step, by_name: bool = False) -> Gradients:
+    def step_gradients(self, step: Step, by_name: bool = False) -> Gradients:
         """Return the gradients of a step; ``by_name`` those of each term, and else their sum named ""."""
         return step.gradients(by_name)
 

@@ -18,7 +18,17 @@ JOINED = "+"
 """Between a method and each modifier over it."""
 
 HOOKS = (
-    *("lacks", "prepare", "stop_score", "start", "stages", "new_epoch", "trainable", "loss", "gradients"),
+    *(
+        "lacks",
+        "prepare",
+        "stop_score",
+        "start",
+        "stages",
+        "new_epoch",
+        "trainable",
+        "loss",
+        "step_gradients",
+    ),
     *("after_backward", "optimizer", "finish"),
 )
 """The hooks of a method that a modifier may override."""
@@ -68,7 +78,7 @@ def compose(base: type[Method], modifiers: tuple[type[Modifier], ...]) -> type[C
         "reads": base.reads.union(*(modifier.reads for modifier in modifiers)),
         **{each: getattr(base, each) for each in ("needs_twin", "lora", "rate_scale", "stop", "retains")},
     }
-    composed = type(name, (Composition,), attributes)
+    composed: type[Composition] = type(name, (Composition,), attributes)
     try:
         composed.Config()
     except ValidationError as error:  # a setting without a default is looked at when it is given
@@ -99,12 +109,11 @@ def _config(name: str, base: type[Method], modifiers: Sequence[type[Modifier]]) 
     fields: dict[str, Any] = {}
     for modifier in modifiers:
         for setting, info in modifier.Config.model_fields.items():
-            default = {"default": info.default} if info.default_factory is None else {}
+            default: Any = {"default": info.default}
+            if info.default_factory is not None:
+                default = {"default_factory": info.default_factory}
             own = Field(
-                **default,
-                default_factory=info.default_factory,
-                alias=f"{modifier.name}.{info.alias or setting}",
-                description=info.description,
+                **default, alias=f"{modifier.name}.{info.alias or setting}", description=info.description
             )
             kind: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
             fields[_field(modifier, setting)] = kind, own

@@ -108,8 +108,10 @@ class UnlearningJob(Job, Protocol):
 
     original: Mapping[str, Tensor]
     """The original's weights by name: where every rate starts, and the reference of methods that need one."""
-    data: Splits
-    """The splits that it declared in ``reads``, as far as the benchmark has them."""
+
+    @property
+    def data(self) -> Splits:
+        """The splits that it declared in ``reads``, as far as the benchmark has them."""
 
     @property
     def forget(self) -> tuple[Fact, ...]:

@@ -80,13 +80,13 @@ class Modifier(Plugin):
         """Return or yield the loss of a micro-batch, in terms with names."""
         return self.base.loss(model, batch)
 
-    def gradients(self, step: Step, by_name: bool = False) -> Gradients:
+    def step_gradients(self, step: Step, by_name: bool = False) -> Gradients:
         """Return the gradients of a step by the names of the loss's terms, or (not ``by_name``) their sum.
 
         Ask the base for them, by name where terms are treated differently, as often and with whatever weights
         are needed. :meth:`forget_and_retain` parts them.
         """
-        return self.base.gradients(step, by_name)
+        return self.base.step_gradients(step, by_name)
 
     def after_backward(self, model: nn.Module) -> None:
         """Edit the gradients of a whole optimisation step, just before the optimiser sees them."""
@@ -106,7 +106,7 @@ class Modifier(Plugin):
         Raises HarnessError for a loss whose terms have no names, unless the method says that it retains
         nothing.
         """
-        gradients = self.base.gradients(step, by_name=True)
+        gradients = self.base.step_gradients(step, by_name=True)
         if self.method.retains and "" in gradients:
             raise HarnessError(
                 f"The loss of '{self.method.name}' does not say which of its terms forgets, as {self.name} "

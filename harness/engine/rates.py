@@ -68,7 +68,7 @@ class RateSearch:
             warmup(round(config.warmup_epochs * self.per_epoch)),
             method.after_backward,
             None if getattr(method.combine, "__func__", None) is Method.combine else method.combine,
-            method.gradients,
+            method.step_gradients,
         )
         for rate, cost in training.at_each(job, config.learning_rates, self.original):
             job.notes.update(learning_rate=rate, steps=cost.steps)

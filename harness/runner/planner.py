@@ -83,9 +83,9 @@ def make(
                 continue
             config = with_protocol(cls, resolve(cls, overrides_of(method, overrides)), source.protocol)
             with plugin_code(f"The method '{method.name}'"):
-                reason = cls(config).lacks(splits)
-            if reason:
-                plan.left_out.append(f"{cls.name} on {entry.name}: {reason}.")
+                lacks = cls(config).lacks(splits)
+            if lacks:
+                plan.left_out.append(f"{cls.name} on {entry.name}: {lacks}.")
                 continue
             for number, work in enumerate(works):
                 own = [seed for seed in seeds if seed % len(works) == number]

@@ -95,7 +95,7 @@ def _try(cls: type[Plugin], settings: dict[str, Any], data: Path | None) -> Iter
     if issubclass(cls, Modifier):
         from . import modifiers
 
-        return results(modifiers.RULES, modifiers.over_plain(cls, settings), cls)
+        return modifiers.over_plain(cls, settings)
     if issubclass(cls, Composition):
         from . import modifiers
         from .method_trial import MethodTrial

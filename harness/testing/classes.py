@@ -22,7 +22,7 @@ def name(trial: tuple[Kind, type[Plugin]]) -> str:
         raise Violation(f"its name is {name!r}")
     if name in kind.reserved:
         raise Violation(f"'{name}' is a word of the command line")
-    return name
+    return str(name)
 
 
 @rule("docstring", "Write a docstring: the summary in its first line, then the equation and the paper.")

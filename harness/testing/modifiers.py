@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..core.base import Method
@@ -12,7 +13,7 @@ from ..core.modifier import Modifier
 from ..model import losses
 from . import methods, sandbox
 from .method_trial import RATES, MethodTrial
-from .rules import Violation, rule
+from .rules import Result, Violation, results, rule
 
 
 class Plain(Method):
@@ -28,9 +29,22 @@ class Plain(Method):
         yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
 
 
-def over_plain(modifier: type[Modifier], settings: dict[str, Any]) -> MethodTrial:
-    """The trial of a modifier over the plain method."""
-    return MethodTrial(compose(Plain, (modifier,)), {f"{modifier.name}.{k}": v for k, v in settings.items()})
+@rule(
+    "goes over a gradient difference",
+    "Let `refuses` return None where a method has named terms, trains all weights, and has a retain term.",
+)
+def composes(modifier: type[Modifier]) -> str:
+    return compose(Plain, (modifier,)).name
+
+
+def over_plain(modifier: type[Modifier], settings: dict[str, Any]) -> Iterator[Result]:
+    """The result of each rule for a modifier, which is tried over the plain method."""
+    first = composes.result(modifier, modifier)
+    yield first
+    if first.status == "ok":
+        cls = compose(Plain, (modifier,))
+        trial = MethodTrial(cls, {f"{modifier.name}.{name}": value for name, value in settings.items()})
+        yield from results(RULES, trial, modifier)
 
 
 @rule(

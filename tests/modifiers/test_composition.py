@@ -41,9 +41,9 @@ class Twice(Modifier):
                 raise ValueError("times must stay below less")
             return self
 
-    def gradients(self, step, by_name=False):
+    def step_gradients(self, step, by_name=False):
         if self.config.times == 1:
-            return self.base.gradients(step, by_name)
+            return self.base.step_gradients(step, by_name)
         forget, retain = self.forget_and_retain(step)
         return {"forget": {p: self.config.times * g for p, g in forget.items()}, "retain": retain}
 
@@ -54,7 +54,7 @@ class Plus(Twice):
     name = "plus"
     identity = {"times": 0.0}
 
-    def gradients(self, step, by_name=False):
+    def step_gradients(self, step, by_name=False):
         forget, retain = self.forget_and_retain(step)
         return {"forget": {p: g + self.config.times for p, g in forget.items()}, "retain": retain}
 
@@ -80,7 +80,9 @@ def test_modifiers_are_applied_from_left_to_right(model, batch):
 def test_terms_without_names_are_refused_by_what_tells_them_apart(model, batch):
     with pytest.raises(HarnessError, match="The loss of 'nameless' does not say which of its terms forgets"):
         gradients_of(over(Nameless, Twice), model, batch)
-    assert over(Nameless, Twice, twice_times=1.0).gradients(step_of(Nameless(), model, batch)).keys() == {""}
+    assert over(Nameless, Twice, twice_times=1.0).step_gradients(
+        step_of(Nameless(), model, batch)
+    ).keys() == {""}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def step_of(method, model, *batches):
 
 def gradients_of(method, model, *batches, by_name=False):
     """The gradients of a step as the modifier makes them: by name, or summed, one for each parameter."""
-    made = method.gradients(step_of(method, model, *batches), by_name)
+    made = method.step_gradients(step_of(method, model, *batches), by_name)
     if by_name:
         return {name: [term.get(p) for p in model.parameters()] for name, term in made.items()}
     return [sum(term[p] for term in made.values() if p in term) for p in model.parameters()]

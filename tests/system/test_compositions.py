@@ -42,7 +42,7 @@ def test_a_composition_is_a_method_of_its_own_beside_the_one_that_it_changes(wor
     board = harness.load(world.path()).leaderboard
     assert {*board["method"].to_pylist()} == {*made}
 
-    again = world.run("gd+sam", *compositions, seeds=1, controls=False)
+    again = world.run("gd+sam", *compositions[:4], seeds=1, controls=False)
     assert again.code == 0, again.err
     assert len(rows(world.path())) == 6
     assert world.run("gd", *compositions[:2], seeds=1, controls=False, results="alone").code == 0
