@@ -64,27 +64,33 @@ def compose(base: type[Method], modifiers: tuple[type[Modifier], ...]) -> type[C
 
     Raises HarnessError, with the reason, for what makes no sense together.
     """
-    name = JOINED.join([base.name, *(modifier.name for modifier in modifiers)])
+    label = JOINED.join([base.name, *(modifier.name for modifier in modifiers)])
     if reason := next(_general(base, modifiers), None):
-        raise HarnessError(f"{name} makes no sense: {reason}.")
-    first = (base.__doc__ or "").strip().partition("\n")[0]
-    over = "\n\n".join(f"{modifier.name}: {cleandoc(modifier.__doc__ or '')}" for modifier in modifiers)
-    attributes = {
-        "__doc__": f"{first}\n\n{over}",
-        "name": name,
-        "paper": ", ".join(filter(None, dict.fromkeys([base.paper, *(m.paper for m in modifiers)]))),
-        "parts": (base, *modifiers),
-        "Config": _config(name, base, modifiers),
-        "reads": base.reads.union(*(modifier.reads for modifier in modifiers)),
-        **{each: getattr(base, each) for each in ("needs_twin", "lora", "rate_scale", "stop", "retains")},
-    }
-    composed: type[Composition] = type(name, (Composition,), attributes)
+        raise HarnessError(f"{label} makes no sense: {reason}.")
+
+    class Composed(Composition):
+        __doc__ = _manual(base, modifiers)
+        name = label
+        paper = ", ".join(filter(None, dict.fromkeys(each.paper for each in (base, *modifiers))))
+        parts = (base, *modifiers)
+        Config = _config(label, base, modifiers)
+        reads = base.reads.union(*(modifier.reads for modifier in modifiers))
+        needs_twin, lora, retains = base.needs_twin, base.lora, base.retains
+        rate_scale, stop = base.rate_scale, base.stop
+
     try:
-        composed.Config()
+        Composed.Config()
     except ValidationError as error:  # a setting without a default is looked at when it is given
         if refused := [problem["msg"] for problem in error.errors() if not problem["loc"]]:
-            raise HarnessError(f"{name} makes no sense: {_reason(refused[0])}.") from None
-    return composed
+            reason = refused[0].removeprefix("Value error, ")
+            raise HarnessError(f"{label} makes no sense: {reason}.") from None
+    return Composed
+
+
+def _manual(base: type[Method], modifiers: Sequence[type[Modifier]]) -> str:
+    """The summary of the method, and what each modifier says of itself."""
+    first = (base.__doc__ or "").strip().partition("\n")[0]
+    return "\n\n".join([first, *(f"{each.name}: {cleandoc(each.__doc__ or '')}" for each in modifiers)])
 
 
 def _general(base: type[Method], modifiers: Sequence[type[Modifier]]) -> Iterator[str]:
@@ -129,7 +135,3 @@ def settings_for(modifier: type[Modifier], config: Any) -> Config:
     """The settings of a modifier among those of a composition."""
     values = {name: getattr(config, _field(modifier, name)) for name in modifier.Config.model_fields}
     return modifier.Config(**values)
-
-
-def _reason(message: str) -> str:
-    return message.removeprefix("Value error, ").rstrip(".")
