@@ -12,6 +12,8 @@ import torch
 from harness.core.batch import Batch
 from harness.model import models
 from harness.testing import check_benchmark, check_method
+from support.composed import Opposed, gradients_of, over
+from support.equations import flat
 from support.paths import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -100,6 +102,18 @@ def test_the_projection_takes_out_what_works_against_the_retain_set(example, for
     gradients = {"forget": {parameter: torch.tensor(forget)}, "retain": {parameter: torch.tensor([1.0, 0.0])}}
     example("projected").Projected().combine(torch.nn.Module(), gradients)
     assert parameter.grad.tolist() == expected
+
+
+def test_the_modifier_caps_the_forget_gradient_at_the_retain_gradients_length(example, model, batch):
+    plain = gradients_of(over(Opposed), model, batch, by_name=True)
+    capped = over(Opposed, example("capped").Capped, capped_most=0.5)
+    found = gradients_of(capped, model, batch, by_name=True)
+    before, forget, retain = (
+        flat(each).norm() for each in (plain["forget"], found["forget"], found["retain"])
+    )
+    assert before > 0.5 * retain
+    assert forget == pytest.approx(0.5 * retain)
+    assert torch.allclose(flat(found["forget"]), flat(plain["forget"]) * (forget / before))
 
 
 def test_negation_goes_away_from_what_it_learned(example, job, monkeypatch):
