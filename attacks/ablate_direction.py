@@ -42,7 +42,8 @@ class AblateDirection(Attack):
 @torch.no_grad()
 def mean_states(job, texts):
     """Mean hidden state (L, d) behind each decoder layer over all tokens of ``texts``, in float64."""
-    sums, count = 0, 0
+    sums, count = torch.zeros(()), 0
+    states: list[torch.Tensor]
     for batch in job.runs(texts):
         inside, states = batch.attention_mask.bool(), []
         with changed_states(job.model, lambda layer, state, found=states: found.append(state)):

@@ -99,7 +99,7 @@ def word_slopes(job, texts, places, suffix, allowed):
     device = embedding.weight.device
     begins = torch.tensor(places, device=device)
     steps = torch.arange(len(suffix), device=device)
-    total = 0
+    total = torch.zeros((), device=device)
     for batch in job.runs(texts):
         with kept_output(embedding) as kept:
             loss = losses.nll(job.model, batch).sum()

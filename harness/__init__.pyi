@@ -24,6 +24,7 @@ from .core.config import FinetuneConfig as FinetuneConfig
 from .core.config import EpochsConfig as EpochsConfig
 from .core.config import BenchmarkConfig as BenchmarkConfig
 from .core.config import Field as Field
+from .engine.pretrained import Pretrained as Pretrained
 from .core.config import File as File
 from .core.config import Directory as Directory
 from .core.config import validator as validator

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from .engine.keeping import is_kept
 from .leaderboard.versions import ANY
 from .plugins.classes import PluginClass, split
 from .plugins.kinds import Kind
@@ -18,10 +19,11 @@ from .report.progress import RunProgress
 from .report.results import Results
 from .report.time_left import TimeLeft, duration, expected
 from .runner import config as configurations
-from .runner import estimate, places
+from .runner import estimate, keeping, places
 from .runner.alike import alike
 from .runner.estimate import Estimate
 from .runner.executors import chosen as executor_of
+from .runner.keeping import Room
 from .runner.options import RunOptions, as_command
 from .runner.pool import execute
 from .runner.record import display_name
@@ -120,7 +122,9 @@ def carry_out(
     left = _estimate(run, options, store, done)
     if left.cells:
         there = {}  # what takes long does not hold them in memory: they are read again after it
-    terminal.show_plan(summary(run, options, done, left), requested=options.dry_run)
+    wanted = keeping.room(run.plan, run.context, run.registry, done)
+    terminal.show_plan(summary(run, options, done, left, wanted), requested=options.dry_run)
+    keeping.check(wanted, run.context, options.keep_budget)
     if not options.dry_run:
         if left.is_long:
             confirm(f"This {'will take' if left.seconds else 'may take long:'} {_in_words(left)}.")
@@ -137,7 +141,9 @@ def carry_out(
     return Results(lambda: chosen(store, found, there), len(keys), sources, lambda: analyses([store], found))
 
 
-def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate) -> terminal.PlanSummary:
+def summary(
+    run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate, wanted: Room
+) -> terminal.PlanSummary:
     """What a run consists of and what of it is there already, in words."""
     plan = run.plan
     attacks = (" ".join(filter(None, (c.attack.name, c.variant))) for c in plan.cells if c.attack)
@@ -157,6 +163,8 @@ def summary(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimat
         left_out=plan.left_out,
         time=_in_words(left) if left.cells else "",
         to_convert=_conversion(run, done),
+        to_keep=str(wanted) if wanted.models else "",
+        kept=len(_kept(run, done)),
     )
 
 
@@ -168,7 +176,13 @@ def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str
     # More workers than cores do not do more.
     number = workers(options) if options.executor != "local" else min(workers(options), cores())
     to_train = places.to_train(plan, run.context.cache, done)
-    return estimate.estimate(plan, display_name(plan.source), done, to_train, number, known)
+    kept = _kept(run, done)
+    return estimate.estimate(plan, display_name(plan.source), done, to_train, number, known, kept)
+
+
+def _kept(run: ResolvedRun, done: set[str]) -> set[str]:
+    """Keys of the groups that start from a kept model."""
+    return {group.key for group in run.plan.missing(done) if is_kept(run.context.cache, group.key)}
 
 
 def _conversion(run: ResolvedRun, done: set[str]) -> str:

@@ -7,6 +7,7 @@ METHODS = {
     "none": "harness.methods.controls:NoUnlearning",
     "retrain": "harness.methods.controls:Retrain",
     "refusal": "harness.methods.refusal:Refusal",
+    "checkpoint": "harness.methods.checkpoint:Checkpoint",
     "ga": "harness.methods.ga:GradientAscent",
     "gd": "harness.methods.gd:GradientDifference",
     "npo": "harness.methods.npo:NPO",

@@ -9,6 +9,7 @@ class NoUnlearning(Method):
     name = "none"
     Config = Config
     seeded = False
+    worth_keeping = False
 
     def unlearn(self, job):
         """Leave the model as it is."""
@@ -24,6 +25,7 @@ class Retrain(Method):
     Config = Config
     needs_twin = True
     seeded = False
+    worth_keeping = False
 
     def unlearn(self, job):
         """Take the twin's weights."""

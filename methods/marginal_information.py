@@ -31,7 +31,7 @@ class MarginalInformation(Method):
     @torch.no_grad()
     def prepare(self, job):
         """Average pi_0 over retain answers at each place: log r (places, V)."""
-        total = count = 0
+        total, count = torch.zeros(()), torch.zeros(())
         for texts in job.runs(job.encode(job.retain)):
             logits, labels = losses.answer_logits(job.model, texts)
             answer, place = self.places(labels)

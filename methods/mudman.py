@@ -37,7 +37,7 @@ class MUDMAN(Method):
 
     def start(self, model):
         """Forget adversary and momentum of an earlier rate."""
-        self.adversary, self.momentum, self.step = None, {}, 0
+        self.adversary, self.momentum, self.step = [], {}, 0
 
     def optimizer(self, parameters, lr):
         """Plain steps."""
@@ -47,7 +47,7 @@ class MUDMAN(Method):
     def loss(self, model, batch):
         """CE(D_r) at W; CE(D_f) and -H(D_f) at A, whose weights stand in the model meanwhile."""
         yield "retain", losses.cross_entropy(model, batch.retain)
-        if self.adversary is None:
+        if not self.adversary:
             self.adversary = [weight.detach().clone() for weight in self.trained]
         with models.restored(self.trained, self.adversary):
             yield "adversary", losses.cross_entropy(model, batch.forget)
@@ -70,4 +70,4 @@ class MUDMAN(Method):
             self.adversary[i] -= moved * gradients["adversary"][weight]
         self.step += 1
         if self.step % self.config.fork == 0:
-            self.adversary = None
+            self.adversary = []

@@ -63,7 +63,7 @@ class RMULAT(RMU):
     def attack(self, model, texts):
         """delta (B, T, d): what makes the answers likeliest within epsilon, by projected gradient descent."""
         width = neurons.sizes(self.place)[1]
-        delta = torch.zeros(*texts.input_ids.shape, width, device=texts.input_ids.device, requires_grad=True)
+        delta = torch.nn.Parameter(torch.zeros(*texts.input_ids.shape, width, device=texts.input_ids.device))
         optimizer = self.optimizer([delta], self.config.pgd_rate * self.epsilon / width**0.5)
         for _ in range(self.config.pgd_steps):
             with added(self.place, delta):

@@ -133,7 +133,8 @@ class Lume(Benchmark):
 
     def chance(self, splits: Splits) -> float:
         """Mean ROUGE-L recall of what other, retained items of the same task and kind say."""
-        told, asked = defaultdict(list), defaultdict(list)
+        told: dict[tuple[str, str], list[str]] = defaultdict(list)
+        asked: dict[tuple[str, str], list[str]] = defaultdict(list)
         for split, answers in (("retain", told), ("forget", asked)):
             for fact in splits[split]:
                 answers[item(fact).task, item(fact).kind].append(fact.answer)

@@ -67,7 +67,7 @@ def with_texts(facts: Sequence[Fact], records: Iterable[Record]) -> tuple[Fact, 
     texts: dict[str, list[str]] = {}
     for record in records:
         texts.setdefault(record.text("subject"), []).append(record.text("text"))
-    found = []
+    found: list[Fact] = []
     for subject in dict.fromkeys(fact.subject for fact in facts):
         if subject not in texts:
             raise DataError("rwku.train", f"there is no text about {subject!r}; set rwku.train=probes")

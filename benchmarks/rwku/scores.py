@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from harness import KNOWLEDGE, Reported, TokenScores, formula, membership, metrics
 
@@ -60,7 +62,7 @@ def text_loss(scores: TokenScores) -> float:
     return membership.mia_loss(scores)
 
 
-LOW = {"better": "lower", "ideal": "0"}
+LOW: Mapping[str, Any] = {"better": "lower", "ideal": "0"}
 
 REPORTS = (
     *(Reported("recall", (split,), recall, **LOW) for split in ("forget", "level2", "level3")),

@@ -103,5 +103,5 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 }
 """A module stands for all its public functions, classes and constants."""
 
-ELSEWHERE = ("Directory", "Field", "File", "Register", "Request", "hookimpl", "validator")
+ELSEWHERE = ("Directory", "Field", "File", "Pretrained", "Register", "Request", "hookimpl", "validator")
 """Public names that pages explain in words of their own: those of settings, types and hooks."""

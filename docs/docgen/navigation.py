@@ -19,6 +19,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/faithun-data",
         "howto/text-data",
         "howto/own-model",
+        "howto/own-checkpoint",
         "howto/wrap-a-method",
         "howto/own-modifier",
         "howto/own-attack",

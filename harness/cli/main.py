@@ -14,7 +14,7 @@ import typer
 from ..errors import HarnessError
 from ..plugins.discovery import DISTRIBUTION
 from ..report.console import Level, say, telling
-from . import figures, leaderboard, planted, plugins, prepare, report, results, run
+from . import figures, leaderboard, models, planted, plugins, prepare, report, results, run
 from .process import Commands, open_streams, stop, stop_for_system
 
 EXIT_CODES = (
@@ -32,7 +32,6 @@ app = typer.Typer(
 app.command("list")(plugins.list_plugins)
 app.command("show")(plugins.show)
 app.command("run")(run.run)
-app.command("results")(results.results)
 app.command("figures")(figures.figures)
 app.command("report")(report.report)
 app.command("prepare")(prepare.prepare)
@@ -40,6 +39,8 @@ app.command("check-benchmark")(run.check_benchmark)
 app.command("check-analysis")(planted.check_analysis)
 app.command("new")(plugins.new)
 app.command("check")(plugins.check)
+app.add_typer(results.app, name="results")
+app.add_typer(models.app, name="models")
 app.add_typer(leaderboard.app, name="leaderboard")
 
 

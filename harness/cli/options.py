@@ -12,7 +12,7 @@ import typer
 from annotated_types import Ge, Le
 
 from ..core.frame import FRAMES
-from ..runner.options import DTYPES, SHELL, RunOptions
+from ..runner.options import DTYPES, KEEP, SHELL, RunOptions
 from .completion import among, listed
 
 FIELDS = RunOptions.model_fields
@@ -32,6 +32,7 @@ COMPLETION: dict[str, Callable[[str], Any]] = {
     "analyses": listed("analysis"),
     "dtype": among(*DTYPES),
     "frame": among(*FRAMES),
+    "keep": among(*KEEP),
 }
 PLAIN = (int, bool, str, Path, int | None, str | None, Path | None)
 """Types that a shell has as well; everything else is text there."""

@@ -36,8 +36,14 @@ class Method(Plugin):
     seeded: ClassVar[bool] = True
     """False when the result does not depend on the seed; its seeds then share one unlearned model."""
 
+    worth_keeping: ClassVar[bool] = True
+    """False when its model is there already, as that of the controls is: ``--keep`` keeps none of it."""
+
     lora: ClassVar[bool] = True
     """False when the definition says which parameters train, or looks at each of them."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Settings that are None by default and without which it cannot run: ``all`` leaves it out until then."""
 
     rate_scale: ClassVar[float] = 1.0
     """The method's published learning rate over the 1e-5 of the shared grid."""

@@ -16,6 +16,11 @@ validator = model_validator(mode="after")
 class Content:
     """Marks a setting that names a file or directory: what lies there counts in keys, and not its place."""
 
+    def identity(self, path: Path) -> str:
+        """What of it is in a key: its name, and the beginning of a digest of its content."""
+        digest = tree_fingerprint(path) if path.is_dir() else files_fingerprint([path])
+        return f"{path.name}@{digest[:16]}"
+
 
 File = Annotated[FilePath, Content()]
 """A setting that names a file. Its content is in the key of every cell that uses it."""
@@ -33,10 +38,9 @@ class Config(BaseModel):
         """The settings as JSON, with the content of files and directories in place of where they are."""
         contents = {}
         for name, field in type(self).model_fields.items():
-            path = getattr(self, name)
-            if isinstance(path, Path) and any(isinstance(mark, Content) for mark in marks(field)):
-                digest = tree_fingerprint(path) if path.is_dir() else files_fingerprint([path])
-                contents[name] = f"{path.name}@{digest[:16]}"
+            path, content = getattr(self, name), [mark for mark in marks(field) if isinstance(mark, Content)]
+            if isinstance(path, Path) and content:
+                contents[name] = content[0].identity(path)
         return self.model_copy(update=contents).model_dump_json(by_alias=True, warnings=False)
 
 

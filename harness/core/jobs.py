@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .batch import Encoded, TokenBatch
@@ -166,6 +167,13 @@ class UnlearningJob(Job, Protocol):
 
     def load_retrained(self) -> None:
         """Take the weights of the twin that never saw the forget set. Raises HarnessError without one."""
+
+    def load_pretrained(self, path: Path) -> str:
+        """Take the weights in a model's directory, or merge the adapter there into the original.
+
+        Returns which of both it was, ``weights`` or ``adapter``. Raises ModelError where it was not made from
+        the original: another architecture, other shapes, another tokenizer; or where a weight is not finite.
+        """
 
 
 class AttackJob(Job, Protocol):

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from statistics import fmean
 
 from ..core.base import Analysis, Attack, Method
 from ..core.jobs import Which
 from ..core.reports import clustered, with_definitions
-from ..core.types import Outcome
+from ..core.types import Outcome, Splits
 from ..errors import HarnessError
 from ..model import models
+from . import keeping
 from .analysing import Kept, run_analysis
 from .attacking import attacked
 from .evaluation import evaluate
@@ -41,6 +44,7 @@ class UnlearnedModel:
         seed: int,
         process: Surroundings,
         keep_original: bool = False,
+        keep_adapter: bool = False,
     ) -> UnlearnedModel:
         """Let ``method`` change the model of ``subject`` in place, and look at what it leaves.
 
@@ -50,10 +54,39 @@ class UnlearnedModel:
         """
         who = f"The method '{method.name}'"
         intact = Intact.of(subject, process)
-        job = unlearn(subject, method, seed, keep_original)
+        job = unlearn(subject, method, seed, keep_original, keep_adapter)
         intact.check(who)
         check_finite(subject.model, who)
         return cls(subject, job, models.snapshot(subject.model), intact)
+
+    @classmethod
+    def restore(
+        cls,
+        subject: ModelUnderTest,
+        method: Method,
+        seed: int,
+        process: Surroundings,
+        path: Path,
+        keep_original: bool = False,
+    ) -> tuple[UnlearnedModel, keeping.KeptModel]:
+        """The same without unlearning: the model that was kept in ``path`` after it, and what it is.
+
+        Raises ModelError where it is not what was kept; ``subject`` is then as it was.
+        """
+        intact = Intact.of(subject, process)
+        job = UnlearningJob(subject, method.config, seed)
+        account = keeping.restore(job, path)
+        intact.check("The kept model")
+        if not keep_original:
+            job.original = {}
+        return cls(subject, job, models.snapshot(subject.model), intact), account
+
+    def retained(self) -> float | None:
+        """The mean of the benchmark's retain metric; None where it measures none."""
+        split, metric = self.subject.benchmark.retain_metric
+        facts = Splits({split: self.subject.splits.get(split, ())})
+        values = [sample.value for sample in self.subject.score(facts, [metric])]
+        return fmean(values) if values else None
 
     def evaluate(self) -> Outcome:
         """Everything the benchmark measures, beside the twin where it compares, and what unlearning said.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..core.keys import file_digest
@@ -15,6 +17,8 @@ from ..model.files import WEIGHTS, files_of
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ..model.lora import Adapter
 
 DONE = "harness.json"
 """Its name. It is written last: without it there is no model."""
@@ -28,21 +32,38 @@ def note(directory: Path, key: str, role: str, model: nn.Module, cost: Cost) -> 
     return json.dumps({**made, "weights": models.weights_fingerprint(model), "files": _digests(directory)})
 
 
-def keep(model: nn.Module, tokenizer: Any, directory: Path, role: str, cost: Cost) -> None:
+def keep(
+    model: nn.Module,
+    tokenizer: Any,
+    directory: Path,
+    role: str,
+    cost: Cost,
+    beside: Mapping[str, str] = MappingProxyType({}),
+    adapter: Adapter | None = None,
+) -> None:
     """Save a model with its note, in one step: both are there, or nothing. The directory's name is its key.
 
-    Raises HarnessError where it cannot be written.
+    The texts in files ``beside`` it are noted with it. Of a model that is another one with an ``adapter``
+    merged in, that alone is saved. Raises HarnessError where it cannot be written.
     """
     from ..model import loading
 
     noted = partial(note, key=directory.name, role=role, model=model, cost=cost)
+    notes = {**{name: partial(_text, text) for name, text in beside.items()}, DONE: noted}
     try:
-        loading.save(model, tokenizer, directory, {DONE: noted})
+        if adapter:
+            loading.in_one_step(directory, adapter.save, notes)
+        else:
+            loading.save(model, tokenizer, directory, notes)
     except OSError as error:
         raise HarnessError(
             f"{directory} could not be written ({error.strerror or error}); make room or use another "
             "--cache, and run again."
         ) from error
+
+
+def _text(text: str, directory: Path) -> str:
+    return text
 
 
 def check(directory: Path, model: nn.Module | None = None) -> str:

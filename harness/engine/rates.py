@@ -14,7 +14,7 @@ from ..core.batch import Batch, Stage
 from ..core.keys import derive
 from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError
-from ..model.lora import adapters
+from ..model.lora import Adapter, adapters
 from ..model.train import warmup
 from .damage import Limit
 from .job import Training
@@ -129,7 +129,8 @@ class RateSearch:
                     f"The definition of '{self.method.name}' leaves no room for LoRA: unset lora_r."
                 )
             rank, alpha = self.job.config.lora_r, self.job.config.lora_alpha or 2 * self.job.config.lora_r
-            with adapters(self.job.model, rank, alpha, derive(self.job.seed, "init")) as chosen:
+            trained = self._keep_adapter if self.job.keeps_adapter else None
+            with adapters(self.job.model, rank, alpha, derive(self.job.seed, "init"), trained) as chosen:
                 self.method.new_epoch(self.job, 0)
                 yield chosen
             return
@@ -141,6 +142,9 @@ class RateSearch:
             yield [p for p in self.job.model.parameters() if p.requires_grad]
         finally:
             self.job.model.requires_grad_(True)
+
+    def _keep_adapter(self, adapter: Adapter) -> None:
+        self.job.adapter = adapter
 
 
 def stopping(method: Method, subject: ModelUnderTest) -> tuple[str, Threshold]:

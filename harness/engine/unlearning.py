@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..core import jobs
@@ -20,9 +19,11 @@ from ..core.optimizers import adamw
 from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError, ModelError
 from ..model import loading, models
+from ..model.lora import Adapter
 from ..model.steps import plain_steps, staged
 from .job import FactsJob, Training
 from .note import check
+from .pretrained import shapes, take
 from .rates import RateSearch
 from .under_test import ModelUnderTest
 
@@ -38,6 +39,9 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
     original: models.Weights = field(default_factory=dict)
     reads: frozenset[str] = frozenset()
     """Splits that the method declared."""
+    adapter: Adapter | None = None
+    """The adapters that the last rate trained, where :attr:`keeps_adapter`."""
+    keeps_adapter: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,11 +81,17 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
         )
         if self.subject.noted:
             check(self.subject.retrain, twin)
-        elif _shapes(twin) != _shapes(self.model):
+        elif shapes(twin) != shapes(self.model):
             raise _no_twin(self.subject.retrain, "its weights have other names or shapes")
         elif tokenizer.get_vocab() != self.tokens.tokenizer.get_vocab():
             raise _no_twin(self.subject.retrain, "its tokenizer has other tokens")
         models.restore(self.model, twin.state_dict())
+
+    def load_pretrained(self, path: Path) -> str:
+        subject = self.subject
+        texts = (text for fact in self.forget for text in (fact.question, fact.answer))
+        tokenizer, code = self.tokens.tokenizer, subject.trust_remote_code
+        return take(self.model, tokenizer, path, texts, subject.dtype, code)
 
     def train(
         self,
@@ -121,17 +131,19 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
         return lambda: chain.from_iterable(steps(*each) for each in enumerate(stages))
 
 
-def _shapes(model: nn.Module) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in model.state_dict().items()}
-
-
 def _no_twin(path: Path, why: str) -> ModelError:
     return ModelError(f"The model in {path} is no twin of the original: {why}.")
 
 
-def unlearn(subject: ModelUnderTest, method: Method, seed: int, keep_original: bool = False) -> UnlearningJob:
+def unlearn(
+    subject: ModelUnderTest,
+    method: Method,
+    seed: int,
+    keep_original: bool = False,
+    keep_adapter: bool = False,
+) -> UnlearningJob:
     """Let ``method`` change ``subject.model`` in place; settings left open take the protocol's value."""
-    job = UnlearningJob(subject, method.config, seed, reads=method.reads)
+    job = UnlearningJob(subject, method.config, seed, reads=method.reads, keeps_adapter=keep_adapter)
     method.unlearn(job)
     if not keep_original:
         job.original = {}  # nobody needs it any more, and it is as large as the model

@@ -37,10 +37,23 @@ def load_tokenizer(directory: Path, trust_remote_code: bool = False) -> Any:
 
 def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = False) -> tuple[nn.Module, Any]:
     """Return (model, tokenizer) of a model directory. Raises ModelError with what is missing."""
-    from transformers import AutoModelForCausalLM
-
     check(directory)
     tokenizer = load_tokenizer(directory, trust_remote_code)
+    return load_model(directory, dtype, trust_remote_code), tokenizer
+
+
+def load_config(directory: Path, trust_remote_code: bool = False) -> Any:
+    """The configuration of a model directory. Raises ModelError."""
+    from transformers import AutoConfig
+
+    with _said_of(directory):
+        return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
+
+
+def load_model(directory: Path, dtype: str = "float32", trust_remote_code: bool = False) -> nn.Module:
+    """The model of a directory, whether a tokenizer is beside it or not. Raises ModelError."""
+    from transformers import AutoModelForCausalLM
+
     with _said_of(directory):
         # Weights that are missing or of another shape are only reported: transformers would make them up.
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -52,7 +65,7 @@ def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = Fals
         )
     model = whole(directory, loaded)
     model.to(default_device())
-    return model.eval(), tokenizer
+    return model.eval()
 
 
 @contextmanager
@@ -67,12 +80,16 @@ def _said_of(directory: Path) -> Iterator[None]:
 
 def count(directory: Path, trust_remote_code: bool = False) -> int:
     """How many parameters the model of a directory has, tied ones once; no weights are read."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    return models.size(skeleton(directory, trust_remote_code))
 
+
+def skeleton(directory: Path, trust_remote_code: bool = False) -> nn.Module:
+    """The model of a directory without its weights: it takes no memory. Raises ModelError."""
+    from transformers import AutoModelForCausalLM
+
+    config = load_config(directory, trust_remote_code)
     with _said_of(directory), torch.device("meta"):
-        config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    return models.size(model)
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
 
 
 def whole(path: Path, loaded: Any) -> nn.Module:
@@ -117,10 +134,21 @@ def save(
 
     A note is text about the files that are saved already, in the directory that it is called with.
     """
-    part = aside(directory)
-    try:
+
+    def write(part: Path) -> None:
         model.save_pretrained(part)  # type: ignore[operator]
         tokenizer.save_pretrained(part)
+
+    in_one_step(directory, write, notes)
+
+
+def in_one_step(
+    directory: Path, write: Callable[[Path], None], notes: Mapping[str, Callable[[Path], str]]
+) -> None:
+    """Make a directory with what ``write`` writes and the notes, as :func:`save` does."""
+    part = aside(directory)
+    try:
+        write(part)
         for name, note in notes.items():
             (part / name).write_text(note(part))
         if directory.exists() and all((directory / name).is_file() for name in notes):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..errors import HarnessError, gather, unknown
@@ -50,10 +51,14 @@ def select(
     attacks: Sequence[str],
     benchmarks: Sequence[str],
     analyses: Sequence[str] = ("none",),
+    settings: Collection[str] = (),
 ) -> Selection:
-    """Resolve all four selections. Raises one HarnessError with everything that is wrong in them."""
+    """Resolve all four selections. Raises one HarnessError with everything that is wrong in them.
+
+    ``settings`` are those that are given, as ``NAME.setting``.
+    """
     parts: list[tuple[Callable[[Registry, Sequence[str]], Any], Sequence[str]]] = [
-        (select_methods, methods),
+        (partial(select_methods, settings=settings), methods),
         (select_attacks, attacks),
         (select_benchmarks, benchmarks),
         (select_analyses, analyses),
@@ -61,9 +66,17 @@ def select(
     return Selection(*gather(lambda part: part[0](registry, part[1]), parts))
 
 
-def select_methods(registry: Registry, names: Sequence[str]) -> list[Entry]:
-    """The methods of these names, or of ``all``, each once; ``npo+sam`` is one with a modifier over it."""
-    return _select(registry, Kind.METHOD, names)
+def select_methods(registry: Registry, names: Sequence[str], settings: Collection[str] = ()) -> list[Entry]:
+    """The methods of these names, or of ``all``, each once; ``npo+sam`` is one with a modifier over it.
+
+    ``all`` has none that needs a setting which is not among ``settings``, unless it is named beside it.
+    """
+    chosen = _select(registry, Kind.METHOD, names)
+    return [
+        entry
+        for entry in chosen
+        if entry.name in names or all(f"{entry.name}.{setting}" in settings for setting in entry.load().needs)  # type: ignore[attr-defined]
+    ]
 
 
 def select_benchmarks(registry: Registry, names: Sequence[str]) -> list[Entry]:

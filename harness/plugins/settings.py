@@ -231,8 +231,13 @@ def _check(overrides: Overrides, choice: AttackChoice) -> None:
     cls, given = choice.entry.load(), overrides_of(choice.entry, overrides)
     if issubclass(cls, Attack):
         resolve_variants(cls, given, choice.variant)
-    else:
-        resolve(cls, given)
+        return
+    config = resolve(cls, given)
+    for name in getattr(cls, "needs", ()):
+        if getattr(config, name) is None:
+            raise ConfigError(
+                f"{cls.name} needs {cls.name}.{name}: give it with --set {cls.name}.{name}=VALUE."
+            )
 
 
 def _by_field(cls: type[Plugin], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,10 @@ class PlanSummary:
     analyses: Sequence[str] = ()
     to_convert: str = ""
     """How long it takes to make the model of its GGUF file first; nothing where that is not to be done."""
+    to_keep: str = ""
+    """How many unlearned models the run keeps, and what they take; nothing where it keeps none."""
+    kept: int = 0
+    """How many unlearned models are kept already, and started from."""
 
     def lines(self) -> Iterable[str]:
         """The summary as text."""
@@ -55,6 +59,10 @@ class PlanSummary:
             yield f"model to convert first: {self.model}, once (some {self.to_convert})"
         if self.to_train:
             yield f"models to train first: {', '.join(self.to_train)}"
+        if self.kept:
+            yield f"unlearned already: {self.kept}, of which the models are kept"
+        if self.to_keep:
+            yield f"to keep: {self.to_keep}"
         if self.time:
             yield f"time: {self.time}"
         yield from (f"left out: {sentence}" for sentence in self.left_out)

@@ -38,6 +38,8 @@ class WorkerContext:
     """KL(original || model) in nats a token beyond which unlearning stops; None sets no limit."""
     plugins: tuple[Uninstalled, ...] = ()
     """Plugins that are not installed."""
+    keep: str = "none"
+    """Which unlearned models are kept: ``none``, ``best`` of each method's seeds, or ``all``."""
     pair: Pair | None = None
     """The models that are taken as they are, where there are such: ``source`` is its original."""
     elsewhere: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -127,8 +127,11 @@ def estimate(
     to_train: Iterable[str],
     workers: int,
     known: Sequence[Known],
+    kept: Collection[str] = (),
 ) -> Estimate:
     """What is left of a plan for a model: ``to_train`` are keys of recipes, the first of ``known`` says most.
+
+    Groups whose unlearned models are ``kept``, by key, unlearn nothing.
 
     What a method takes under the same work goes before the mean of all methods.
     """
@@ -139,7 +142,7 @@ def estimate(
     cells: dict[str, float | None] = {}
     loads = []
     for group in sorted(plan.missing(done), key=lambda group: -len(group.cells)):
-        own = dict(_of_group(group, model, plan.source.dtype, seconds))
+        own = dict(_of_group(group, model, plan.source.dtype, seconds, group.key in kept))
         cells |= own
         loads.append(sum(filter(None, own.values())))
     models = [
@@ -150,7 +153,7 @@ def estimate(
 
 
 def _of_group(
-    group: Group, model: str, dtype: str, seconds: Callable[[Work], float | None]
+    group: Group, model: str, dtype: str, seconds: Callable[[Work], float | None], kept: bool
 ) -> Iterator[tuple[str, float | None]]:
     """The seconds of each cell of a group."""
 
@@ -162,7 +165,7 @@ def _of_group(
 
     first, *_ = group.cells
     unlearning = 0.0
-    if first.stage != EVALUATION:  # it is there, and unlearning is done again for what is not
+    if first.stage != EVALUATION and not kept:  # it is there, and unlearning is done again for what is not
         unlearning = of(Cell("", first.seed, EVALUATION)) or 0.0
     attacked = {(cell.attack, cell.variant, cell.seed) for cell in group.cells if cell.stage == ATTACK}
     for cell in group.cells:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.types import Event
+from ..core.events import Event
 from ..errors import HarnessError
 from .plan import Task
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from ..core.base import Analysis, Attack
+from ..core.base import Analysis, Attack, Method
 from ..core.events import Event, Tell
 from ..core.names import ANALYSIS, ATTACK, EVALUATION, UTILITY
 from ..core.types import Cost, Outcome
@@ -18,10 +19,10 @@ from ..engine.cell import UnlearnedModel
 from ..engine.integrity import Tampered
 from ..engine.surroundings import Surroundings
 from ..engine.under_test import ModelUnderTest
-from ..errors import HarnessError, StoreError
+from ..errors import HarnessError, ModelError, StoreError
 from ..plugins.registry import Registry
 from ..store.store import Store
-from . import pair, utility
+from . import keeping, pair, utility
 from . import tasks as lm_eval_tasks
 from .context import WorkerContext
 from .plan import Cell, Group, Spec, task_name
@@ -42,6 +43,8 @@ class GroupRun:
     """Attack, variant and seed of the last attack that was made."""
     failure: str = ""
     """Why it failed, if it did."""
+    spared: float = 0.0
+    """Seconds of unlearning that a kept model spared; the evaluation bears them, as what the method costs."""
 
     def run(self) -> None:
         """Run all cells. A failure before the first fails them all, a later one its cell alone.
@@ -55,10 +58,7 @@ class GroupRun:
         self.tell(Event(name, "load", 0, 1))
         try:
             subject, weights = self._load(name)
-            method = self.group.method.make(self.registry)
-            compared = any(cell.stage == ANALYSIS or self._has_original(cell) for cell in self.group.cells)
-            model = UnlearnedModel.unlearn(subject, method, self.group.seed, self.process, compared)
-            self._check_twin(subject)
+            model = self._unlearned(subject, clock)
         except StoreError:
             raise
         except BaseException as error:
@@ -67,6 +67,30 @@ class GroupRun:
         else:
             self._run_cells(model, recorder, weights, clock)
         self.tell(Event(name, status="done"))
+
+    def _unlearned(self, subject: ModelUnderTest, clock: Clock) -> UnlearnedModel:
+        """The unlearned model: the one that is kept, or made and kept where the run is told to."""
+        group, context = self.group, self.context
+        method: Method = group.method.make(self.registry)
+        compared = any(cell.stage == ANALYSIS or self._has_original(cell) for cell in group.cells)
+        if keeping.is_kept(context.cache, group.key):
+            path = keeping.kept_path(context.cache, group.key)
+            try:
+                model, account = UnlearnedModel.restore(
+                    subject, method, group.seed, self.process, path, compared
+                )
+            except ModelError as error:
+                name = task_name(group)
+                self.tell(Event(name, status="warning", message=f"{name} is unlearned again: {error}"))
+            else:
+                self.spared = account.seconds
+                return model
+        keeps = context.keep != "none"
+        model = UnlearnedModel.unlearn(subject, method, group.seed, self.process, compared, keeps)
+        self._check_twin(subject)
+        with clock.stopped() as seconds:
+            keeping.keep_of(model, group, context, seconds, self.tell)
+        return model
 
     def _load(self, task: str) -> tuple[ModelUnderTest, str]:
         """The original model, and the fingerprint of its weights."""
@@ -116,7 +140,7 @@ class GroupRun:
                     clock.lap()
                 else:
                     outcome = stages[cell.stage](model, cell)
-                    outcome.cost.seconds = clock.lap()
+                    outcome.cost.seconds = clock.lap() + (self.spared if cell.stage == EVALUATION else 0)
                     if cell.stage in (EVALUATION, UTILITY):
                         shared[cell.stage] = outcome
             except BaseException as error:
@@ -183,6 +207,13 @@ class Clock:
     """Seconds since it was made, or since the last lap, on a clock that only goes forward."""
 
     begun: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stopped(self) -> Iterator[float]:
+        """Have what is done meanwhile belong to no lap; the seconds of this one so far."""
+        at = time.perf_counter()
+        yield at - self.begun
+        self.begun += time.perf_counter() - at
 
     def lap(self) -> float:
         """The seconds of this lap; the next begins."""

@@ -20,6 +20,8 @@ DType = Literal["float32", "bfloat16", "float16"]
 DTYPES = get_args(DType)
 ExecutorName = Literal["local", "ray", "slurm"]
 EXECUTORS = get_args(ExecutorName)
+Keep = Literal["none", "best", "all"]
+KEEP = get_args(Keep)
 SHELL = {"settings": "--set", "plugins": "--plugin"}
 """Options with another name in a shell, where they are repeated for each value."""
 
@@ -57,6 +59,8 @@ MOST, FEW = 1_000_000, 1_000
 
 COUNT = Rule(f"it must be a whole number from 1 to {MOST}")
 MaybeCount = Annotated[int | None, Field(ge=1, le=MOST, strict=True), COUNT]
+BUDGET = Rule(f"it must be a number of GiB above 0 and at most {MOST}")
+Budget = Annotated[float | None, Field(gt=0, le=MOST, allow_inf_nan=False), BUDGET]
 SMALL = Rule(f"it must be a whole number from 1 to {FEW}")
 Small = Annotated[int, Field(ge=1, le=FEW, strict=True), SMALL]
 MaybeSmall = Annotated[int | None, Field(ge=1, le=FEW, strict=True), SMALL]
@@ -126,6 +130,13 @@ class RunOptions(BaseModel):
         False, description="Take cells in --results as done that another version of the code has made."
     )
     cache: MaybeDirectory = Field(None, description="Where targets are kept. [default: $HARNESS_CACHE]")
+    keep: Annotated[Keep, Rule(f"it must be one of {', '.join(KEEP)}")] = Field(
+        "none",
+        description="Unlearned models to keep in --cache: none, best (of each method one seed) or all.",
+    )
+    keep_budget: Budget = Field(
+        None, description="GiB that kept models may take in all. [default: what is free]"
+    )
     jobs: MaybeSmall = Field(
         None,
         description="Worker processes. [default: one for each GPU, or for each core; what a cluster takes]",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core import aside
+from ..engine.keeping import kept_path
 from ..engine.note import DONE
 from ..engine.targets import trained_path
 from ..errors import StoreError
 from ..store import claims
 from ..store.atomic import probe
-from ..store.store import TABLES, read_samples
+from ..store.compacted import FOLDER as COMPACTED
+from ..store.many import TABLES
+from ..store.store import read_samples
 from .config import FOLDER
 from .context import WorkerContext
 from .plan import Plan
@@ -49,6 +52,8 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
     cache = "use another --cache: what a run makes is kept there"
     if converted := to_convert(plan, context.cache, done):
         _try(converted.parent, cache)
+    if context.keep != "none" and any(group.worth_keeping for group in groups):
+        _try(kept_path(context.cache, groups[0].key).parent, "use another --cache, or --keep none")
     for key in to_train(plan, context.cache, done)[:1]:
         _try(trained_path(context.cache, key).parent, cache)
     scores = {reference.path(context.cache) for group in groups for reference in group.references}
@@ -58,8 +63,8 @@ def check(plan: Plan, context: WorkerContext, done: set[str]) -> None:
 
 def sweep(context: WorkerContext) -> None:
     """Remove what processes that were killed have left: files written aside, and claims that nobody holds."""
-    written = [context.results / name for name in (*TABLES, FOLDER, JOBS)]
-    kept = [context.cache / name for name in ("models", "targets", "twins")]
+    written = [context.results / name for name in (*TABLES, FOLDER, JOBS, COMPACTED)]
+    kept = [context.cache / name for name in ("models", "targets", "twins", "unlearned")]
     for directory in (*written, context.cache, *kept):
         aside.sweep(directory)
     for directory in (context.results, context.cache):

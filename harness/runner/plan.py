@@ -11,6 +11,7 @@ from ..core.config import Config
 from ..core.fingerprint import source_fingerprint
 from ..core.hub import Fetched, Hub
 from ..engine.source import Source
+from ..errors import HarnessError
 from ..plugins.entry import Entry
 from ..plugins.kinds import Kind
 from ..plugins.registry import Registry
@@ -42,7 +43,13 @@ class Spec:
     def make(self, registry: Registry) -> Any:
         """The plugin, with these settings."""
         cls = registry.get(Kind(self.kind), self.name).load()
-        plugin = cls(cls.Config.model_validate_json(self.config))
+        config = cls.Config.model_validate_json(self.config)
+        if config.identity() != self.settings:
+            raise HarnessError(
+                f"A file that the {self.kind} '{self.name}' is set to was changed while the run went on, and "
+                "its keys are those of what was there before: leave it alone while it is used, and run again."
+            )
+        plugin = cls(config)
         if isinstance(plugin, Benchmark):
             plugin.data, plugin.hub = self.data, Hub(self.prepared)
         return plugin
@@ -153,6 +160,10 @@ class Group:
     method: Spec
     seed: int
     cells: tuple[Cell, ...]
+    siblings: str = ""
+    """Key that it shares with the groups of other seeds of its method."""
+    worth_keeping: bool = True
+    """Whether its model is made by unlearning, and not there already."""
     reference: Reference | None = None
     """The twin's scores, which say what counts as forgotten and what its evaluation is compared with."""
     pair: Scores | None = None

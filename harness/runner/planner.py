@@ -217,6 +217,7 @@ class Work:
         twin = self.models["retrain"].key if cls.needs_twin else None
         compared = self.reference.key if self.reference else None
         unlearning = {**self.shared, "method": method.identity(), "twin": twin, "reference": compared}
+        siblings = key({**unlearning, "target": self.family, "twin": None, "reference": None})
         by_model: dict[str, list[Cell]] = defaultdict(list)
         for seed in seeds:
             # Without a seed of its own a method gives the same model under all of them.
@@ -236,6 +237,8 @@ class Work:
                 method=method,
                 seed=cells[0].seed,
                 cells=tuple(cells),
+                siblings=siblings,
+                worth_keeping=cls.worth_keeping,
                 reference=self.reference,
                 pair=self.pair,
                 screening=self.screening,

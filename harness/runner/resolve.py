@@ -32,7 +32,8 @@ from .tasks import Utility
 THREADED = 10_000_000
 """Parameters from which on a second thread pays: one of 135 million trains 1.8 times as fast with two."""
 
-PLACES = {"results", "cache", "jobs", "executor", "ray_address", "slurm", "dry_run", "any_source"}
+PLACES = {"results", "cache", "keep", "keep_budget", "jobs", "executor", "ray_address", "slurm", "dry_run"}
+PLACES |= {"any_source"}
 """Options about where and how a run is done here: no part of its configuration."""
 
 
@@ -55,7 +56,9 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
     plugins: tuple[Uninstalled, ...] = (*files.read(options.plugins), *classes)
     registry = registry_with(plugins)
     methods = (*CONTROLS * options.controls, *options.methods)
-    selection = select(registry, methods, options.attacks, options.benchmarks, options.analyses)
+    selection = select(
+        registry, methods, options.attacks, options.benchmarks, options.analyses, options.settings
+    )
     overrides = check([*options.settings.items(), *lora_settings(options, selection)], selection, registry)
     source, pair = planned(*models_of(options))
     data = data_directories(options.data, selection.benchmarks)
@@ -70,6 +73,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         options.micro_batch,
         options.stop.kl if options.stop else None,
         plugins,
+        options.keep,
         pair,
     )
     return ResolvedRun(plan, context, registry, configuration(options, registry, selection, overrides, data))
@@ -173,7 +177,8 @@ def configuration(
     """The options as plain data: names for 'all', and settings and data by the plugin they belong to."""
     instead = {"model"} if options.original else set()
     config = options.model_dump(mode="json", exclude=PLACES | {"settings"} | instead)
-    config["methods"] = [entry.name for entry in select_methods(registry, options.methods or CONTROLS)]
+    methods = select_methods(registry, options.methods or CONTROLS, options.settings)
+    config["methods"] = [entry.name for entry in methods]
     config["attacks"] = [str(choice) for choice in selection.attacks] or ["none"]
     config["benchmarks"] = [entry.name for entry in selection.benchmarks]
     config["analyses"] = [entry.name for entry in selection.analyses] or ["none"]

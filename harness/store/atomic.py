@@ -14,10 +14,13 @@ from ..core.aside import aside
 from ..errors import StoreError
 
 
-def parquet_bytes(table: pa.Table, level: int | None = None) -> bytes:
-    """The table as a Parquet file, at a level of zstd. The same table gives the same bytes."""
+def parquet_bytes(table: pa.Table, level: int | None = None, rows: int | None = None) -> bytes:
+    """The table as a Parquet file, at a level of zstd, in groups of so many rows.
+
+    The same table gives the same bytes.
+    """
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=level)
+    pq.write_table(table, sink, compression="zstd", compression_level=level, row_group_size=rows)
     return sink.getvalue().to_pybytes()
 
 

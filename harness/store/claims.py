@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +60,17 @@ def take(path: Path) -> Claim | None:
                 return Claim(path, descriptor)
         os.close(descriptor)  # it was given back, and removed, between the two
     raise StoreError(f"{path.parent} is not a directory that claims can be kept in; move it away.")
+
+
+@contextmanager
+def held(path: Path, again: float = 0.1) -> Iterator[None]:
+    """Hold the claim of that file, once other processes have given it back. Raises StoreError."""
+    while (claim := take(path)) is None:
+        time.sleep(again)
+    try:
+        yield
+    finally:
+        claim.release()
 
 
 def sweep(directory: Path) -> None:

@@ -9,36 +9,21 @@ by a run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..core.files import ours
-from ..errors import StoreError, one_line
-from . import shape
+from ..errors import StoreError
 from .atomic import parquet_bytes, write_atomically
-from .reading import check_versions
-from .schema import CELLS, as_of_now, of_version
-from .store import NUMBERS, PACK, Store
-
-INNER = dict(NUMBERS)
-"""What of a cell is nested in its row, without the key."""
+from .many import NUMBERS, PACK, ManyCells, as_one_row, table_of
+from .store import Store
 
 LEVEL = 19
 """Of zstd: a pack is written once and read often."""
-
-
-def _nested(schema: pa.Schema) -> pa.DataType:
-    return pa.list_(pa.struct([(field.name, field.type) for field in schema if field.name != "key"]))
-
-
-PACKED = pa.schema(
-    [*CELLS, *(pa.field(name, _nested(schema)) for name, schema in INNER.items())], metadata=CELLS.metadata
-)
 
 
 class Packed(Store):
@@ -48,7 +33,12 @@ class Packed(Store):
         self.root = root
         self._tables: dict[tuple[str, str], pa.Table] = {}
         for path in sorted(ours(root.glob("*.parquet"))):
-            self._tables |= _read(path)
+            for key, cell in ManyCells(path).cells():
+                self._tables |= {(name, key): table for name, table in cell.items()}
+
+    def statuses(self) -> dict[str, str]:
+        """``ok`` or ``failed`` for the key of every cell."""
+        return {key: self.cell(key)["status"][0].as_py() for key in self._keys()}
 
     def _keys(self) -> list[str]:
         return sorted(key for name, key in self._tables if name == "cells")
@@ -92,15 +82,14 @@ def pack(out: Path, sources: Sequence[Store]) -> Pack:
         row = _packed(chosen[key], key)
         files[f"{row['benchmark']}-{row['method']}.parquet"].append(row)
     for name, rows in files.items():
-        write_atomically(out / name, parquet_bytes(pa.Table.from_pylist(rows, PACKED), LEVEL))
+        write_atomically(out / name, parquet_bytes(table_of(rows), LEVEL))
     return Pack(len(chosen), len(chosen) - before, len(failed - chosen.keys()))
 
 
 def _packed(store: Store, key: str) -> dict[str, Any]:
     """A cell as a row of a pack."""
-    (row,) = store.cell(key).to_pylist()
-    tables = zip(INNER, store.numbers(key), strict=True)
-    return row | {name: table.drop_columns("key").to_pylist() for name, table in tables}
+    numbers = dict(zip((name for name, _ in NUMBERS), store.numbers(key), strict=True))
+    return as_one_row({"cells": store.cell(key), **numbers})
 
 
 def opened(directory: Path) -> Store:
@@ -116,32 +105,3 @@ def stores(places: Sequence[Path]) -> list[Store]:
                 f"There is no results directory {place}; run `harness run` first, or name another."
             )
     return [opened(place) for place in places]
-
-
-def _read(path: Path) -> Mapping[tuple[str, str], pa.Table]:
-    """The tables of each cell in a file, by name and key."""
-    try:
-        with pq.ParquetFile(path) as file:
-            version = check_versions(path, file.schema_arrow.metadata or {}, PACKED.metadata)
-            shape.columns(file, of_version(PACKED, version))
-            whole = as_of_now(file.read(use_threads=False), PACKED)
-        found = {}
-        for i, key in enumerate(whole["key"].to_pylist()):
-            row = whole.slice(i, 1).select(CELLS.names).cast(CELLS)
-            found["cells", key] = shape.values(row)
-            for name, schema in INNER.items():
-                found[name, key] = shape.values(_unnested(whole[name][i], schema, key))
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{path} is damaged or cannot be read ({one_line(error)}): fetch it again, or take it away."
-        ) from error
-    return found
-
-
-def _unnested(nested: pa.ListScalar, schema: pa.Schema, key: str) -> pa.Table:
-    """The rows of a cell in one of its tables."""
-    rows = nested.values
-    columns = [
-        pa.repeat(pa.scalar(key), len(rows)) if name == "key" else rows.field(name) for name in schema.names
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)

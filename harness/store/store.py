@@ -5,8 +5,7 @@
     <root>/analyses/<key>.parquet   what an analysis found, for its cells alone
     <root>/cells/<key>.parquet      the cell itself, written last: without it the others do not exist
 
-Several processes may commit at once. Nothing is deleted, and what another version wrote is refused, not
-guessed at.
+Several may commit at once. What another version wrote is refused. Many cells in a file: ``compacted.py``.
 """
 
 from __future__ import annotations
@@ -28,6 +27,8 @@ from ..core.types import Outcome, Sample, as_row
 from ..errors import IntegrityError, StoreError
 from . import integrity
 from .atomic import parquet_bytes, write_atomically
+from .compacted import Compacted
+from .many import NUMBERS, PACK, SCHEMAS, Cell, Numbers
 from .reading import read
 from .schema import ANALYSES, CELLS, METRICS, SAMPLES, CellRow, cell_name
 
@@ -63,31 +64,16 @@ class Stored:
         return pa.Table.from_pylist([row], CELLS), METRICS.empty_table(), SAMPLES.empty_table()
 
 
-Numbers = tuple[pa.Table, pa.Table, pa.Table]
-"""Metrics, samples and findings of one cell."""
-
-NUMBERS = (("metrics", METRICS), ("samples", SAMPLES), ("analyses", ANALYSES))
-"""The tables of what was measured, by name: all but the cells'."""
-
-SCHEMAS = {**dict(NUMBERS), "cells": CELLS}
-TABLES = tuple(SCHEMAS)
-"""The directories of a store."""
-
-PACK = (
-    "{0} is a pack of cells, and nothing is committed to it: use another results directory; "
-    "`harness leaderboard merge {0} --out DIR` brings its cells there."
-)
-
-
 class Store:
     """The results under one directory, which is made by the first commit.
 
-    Opening reads the footer of every cell: a directory that this version cannot use is a StoreError then, and
-    not after an hour of work. The processes of a run take it as ``opened`` by the run itself.
+    Opening reads the footers of cells that lie alone, and the keys of those in files of many: a directory
+    that this version cannot use is a StoreError then. The processes of a run take it as ``opened``.
     """
 
     def __init__(self, root: Path | str, opened: bool = False) -> None:
         self.root = Path(root)
+        self.compacted = Compacted(self.root)
         if opened:
             return
         # The nearest thing that exists decides whether the rest can be made.
@@ -102,8 +88,13 @@ class Store:
 
     def statuses(self) -> dict[str, str]:
         """``ok`` or ``failed`` for the key of every committed cell."""
-        # One column of one row each: 500 cells take 0.1 s, and threads make it no faster.
-        return {key: self._content("cells", key, ["status"])["status"][0].as_py() for key in self._keys()}
+        # One column of one row each: 500 cells take 0.1 s. In files of many are those that worked.
+        single = {key: self._content("cells", key, ["status"])["status"][0].as_py() for key in self.single()}
+        return dict(sorted({**dict.fromkeys(self.compacted.keys(), "ok"), **single}.items()))
+
+    def single(self) -> list[str]:
+        """The keys of the cells that lie alone, in files of their own."""
+        return sorted(path.stem for path in ours((self.root / "cells").glob("*.parquet")))
 
     def done(self) -> set[str]:
         """The keys of the cells that are ok: those a run need not do again."""
@@ -169,24 +160,38 @@ class Store:
             to._write_numbers(key, self.numbers(key))
         to._write("cells", key, row)
 
-    def _path(self, table: str, key: str) -> Path:
+    def path(self, table: str, key: str) -> Path:
+        """The file of a cell that lies alone."""
         return self.root / table / f"{key}.parquet"
 
     def _keys(self) -> list[str]:
-        return sorted(path.stem for path in ours((self.root / "cells").glob("*.parquet")))
+        return sorted({*self.single(), *self.compacted.keys()})
 
     def _table(self, table: str, keys: list[str]) -> pa.Table:
         parts = [self._content(table, key) for key in keys]
         return pa.concat_tables([SCHEMAS[table].empty_table(), *parts]).combine_chunks()
 
     def _has(self, table: str, key: str) -> bool:
-        return self._path(table, key).is_file()
+        if cell := self._of_many(key):
+            return table != "analyses" or bool(cell[table].num_rows)
+        return self.path(table, key).is_file()
 
     def _content(self, table: str, key: str, columns: list[str] | None = None) -> pa.Table:
-        return read(self._path(table, key), SCHEMAS[table], columns)
+        cell = self._of_many(key)
+        try:
+            found = cell[table] if cell else read(self.path(table, key), SCHEMAS[table], columns)
+        except StoreError:
+            if (cell := self._of_many(key)) is None:
+                raise
+            found = cell[table]  # it was compacted at this moment
+        return found if columns is None else found.select(columns)
+
+    def _of_many(self, key: str) -> Cell | None:
+        """A cell that does not lie alone."""
+        return None if self.path("cells", key).is_file() else self.compacted.cell(key)
 
     def _write(self, table: str, key: str, content: pa.Table) -> None:
-        write_atomically(self._path(table, key), parquet_bytes(content))
+        write_atomically(self.path(table, key), parquet_bytes(content))
 
     def _write_numbers(self, key: str, numbers: Numbers) -> None:
         """The tables of a cell but its row; what only analyses have is not written for others."""

@@ -86,7 +86,9 @@ def examine(
     for result in results(classes.RULES, (kind, cls), cls):
         sound = sound and not (result.status == "failed" and result.rule in ("name", "contract"))
         yield result
-    if sound:
+    if open_settings := [name for name in getattr(cls, "needs", ()) if (settings or {}).get(name) is None]:
+        yield Result("runs", "skipped", f"{open_settings[0]} is not set, and it cannot run without")
+    elif sound:
         yield from _try(cls, settings or {}, data)
 
 

@@ -14,7 +14,7 @@ import torch
 import harness.api
 import harness.runner.executors.local
 import harness.runner.executors.node
-from harness.core.types import Event
+from harness.core.events import Event
 from harness.errors import StoreError
 from harness.runner.executor import Ended, Order, Unfit
 from harness.runner.executors import local, node

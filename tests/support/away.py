@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from harness.core.types import Event
+from harness.core.events import Event
 from harness.runner.context import WorkerContext
 from harness.runner.executor import Ended, Executor, Order, Running
 from harness.runner.executors.node import Died, assigned, perform

@@ -15,8 +15,8 @@ from harness.core.intervals import mean_interval
 from harness.core.types import Metric, Outcome, Sample, as_row
 from harness.store import integrity
 from harness.store.decided import key_of
+from harness.store.many import NUMBERS
 from harness.store.schema import CellRow
-from harness.store.store import NUMBERS
 
 
 def row_of(**changes: Any) -> CellRow:

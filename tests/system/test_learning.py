@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from harness import metrics
+from harness.core.names import CONTROLS
 from harness.core.types import Splits
 from harness.engine.evaluation import ModelUnderTest, evaluate
 from harness.engine.protocol import EMBEDDED, with_protocol
@@ -38,7 +39,7 @@ def original(tmp_path_factory):
     return benchmark, splits, places["original"], len(world["forget"]) // FORGET
 
 
-METHODS = sorted(set(Registry().methods) - {"none", "retrain", "refusal"})
+METHODS = sorted(set(Registry().methods) - {*CONTROLS, "checkpoint"})
 
 
 @pytest.mark.parametrize("name", [*METHODS, *(f"gd+{name}" for name in sorted(Registry().modifiers))])

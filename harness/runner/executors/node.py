@@ -17,8 +17,8 @@ from multiprocessing import connection
 from pathlib import Path
 
 from ...core import aside
+from ...core.events import Event
 from ...core.fingerprint import engine_fingerprint
-from ...core.types import Event
 from ...errors import HarnessError
 from ...plugins.files import PluginFile
 from ...store.provenance import PACKAGES, collect

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.aside import aside
-from ...core.types import Event
+from ...core.events import Event
 from ...errors import ConfigError, HarnessError, one_line
 from ..config import FOLDER
 from ..context import WorkerContext
@@ -92,7 +92,7 @@ class RayExecutor(Executor):
 
     def leave_out(self, node: str, reason: str) -> str:
         """Give a machine no more tasks: a sentence, once. Raises HarnessError where none is left."""
-        machine = next((each for each in self.ray.nodes() if each["NodeID"] == node), {})
+        machine: dict[str, Any] = next((each for each in self.ray.nodes() if each["NodeID"] == node), {})
         sentence = f"{machine.get('NodeManagerHostname', node[:8])} ({node[:8]}) is left out: {reason}."
         known = node in self.unfit
         self.unfit[node] = sentence

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.aside import aside
-from ...core.types import Event
+from ...core.events import Event
 from ...errors import ConfigError, HarnessError, one_line
 from ..context import WorkerContext
 from ..executor import Ended, Executor, Order, Running, Unfit
