@@ -46,9 +46,8 @@ def list_models(cache: Cache = None, as_json: AsJSON = False) -> None:
     ]
     say(table("kept models", columns, lines))
     if models:
-        note(
-            f"They take {sum(int(model['bytes'] or 0) for model in models) / 2**30:.2f} GiB in {_place(cache)}."
-        )
+        total = sum(int(model["bytes"] or 0) for model in models)
+        note(f"They take {total / 2**30:.2f} GiB in {_place(cache)}.")
 
 
 @app.command()
