@@ -139,10 +139,11 @@ class Lume(Benchmark):
             for fact in splits[split]:
                 answers[item(fact).task, item(fact).kind].append(fact.answer)
         every = [answer for answers in told.values() for answer in answers]
-        return sum(
+        shares = [
             len(golds) * mismatched(metrics.rouge_l_recall, golds, told[of] or every)
             for of, golds in asked.items()
-        ) / len(splits["forget"])
+        ]
+        return sum(shares) / len(splits["forget"])
 
     def training(self, splits: Splits) -> Training:
         """Both sets for the original; the retain set alone for its twin."""
