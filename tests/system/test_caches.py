@@ -14,7 +14,7 @@ import harness.engine.targets
 import harness.model.loading
 import harness.store.atomic
 from harness.engine.note import DONE
-from harness.store.store import read_samples, write_samples
+from harness.store.store import Store, read_samples, write_samples
 from support.results import numbers, rows
 
 DAMAGES = {
@@ -44,6 +44,15 @@ def target(world, role):
         if json.loads(note.read_text())["role"] == role
     ]
     return found
+
+
+def test_a_run_that_finds_all_its_cells_reads_each_once(run, monkeypatch):
+    assert run().code == 0
+    read, stored = [], Store._stored
+    monkeypatch.setattr(Store, "_stored", lambda store, key: read.append(key) or stored(store, key))
+    ended = run()
+    assert (ended.code, "of which 2 are in" in ended.out) == (0, True)
+    assert len(read) == len({*read}) == 2
 
 
 class TestTargets:
