@@ -27,6 +27,7 @@ from harness.store.schema import CellRow
 from harness.store.store import Store
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
+HARNESS = Path(sys.executable).with_name("harness")
 COST = ("notes", "seconds", "steps", "tokens", "peak_memory_mib", "target_weights")
 TIMES = 3
 
@@ -66,7 +67,7 @@ def taken(*words: str) -> tuple[float, float]:
     found = []
     for _ in range(TIMES):
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(["harness", *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run([HARNESS, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         found.append((used, time.perf_counter() - began))
