@@ -84,7 +84,7 @@ Data = Annotated[
     Rule("it must be a directory, or a mapping of names to directories"),
 ]
 Adapters = Annotated[Lora | None, BeforeValidator(written.pairs), Rule("write r=16, or r=16,alpha=32")]
-Asked = Annotated[
+SbatchOptions = Annotated[
     dict[str, Any] | None, BeforeValidator(written.pairs), Rule("write NAME=value, separated by commas")
 ]
 STOP = Rule("write kl=0.01: the most KL in nats a token, above 0")
@@ -148,7 +148,9 @@ class RunOptions(BaseModel):
         None,
         description="HOST:PORT of a Ray cluster. [default: that of this machine; one is begun if need be]",
     )
-    slurm: Asked = Field(None, description="Options of sbatch: partition=gpu,gpus-per-node=1,time=240.")
+    slurm: SbatchOptions = Field(
+        None, description="Options of sbatch: partition=gpu,gpus-per-node=1,time=240."
+    )
     threads: MaybeSmall = Field(
         None, description="Threads of each worker, on a CPU. [default: the cores it has; 1 for a small model]"
     )

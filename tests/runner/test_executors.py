@@ -176,7 +176,7 @@ def test_a_full_disk_is_a_reason_to_go_elsewhere(assignment, world, monkeypatch)
 
 
 def test_a_machine_without_the_files_of_a_run_says_that_it_needs_them(assignment):
-    assert list(node.perform(replaced(assignment, [Path("/nobody/shares/this")]))) == [[node.Apart()]]
+    assert list(node.perform(replaced(assignment, [Path("/nobody/shares/this")]))) == [[node.NoSharedDisk()]]
 
 
 def replaced(assignment, marks):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.child import eventually
-from support.kills import left_over
+from support.kills import content, left_over
 from support.ray_nodes import Nodes
 from support.results import numbers
 from support.site import on_path
@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="Ray's machines on one computer are tried on Linux"),
 ]
 
+GRID = ("patient,gd", "nudge", "stub,stub-two")
 OTHER_VERSION = "accelerate-0.0.1.dist-info"
 
 
@@ -44,7 +45,9 @@ def expected(stub_places, tmp_path_factory):
     """What processes of this machine find."""
     folder = tmp_path_factory.mktemp("local")
     with on_path(stub_places[0]):
-        ended = World(*stub_places, folder).run("patient,gd", "nudge", "stub,two", controls=False, seeds=1)
+        ended = World(*stub_places, folder).run(
+            "patient,gd", "nudge", "stub,stub-two", controls=False, seeds=1
+        )
     assert ended.code == 0, ended.err
     return numbers(folder / "results")
 
@@ -71,10 +74,9 @@ def test_a_machine_and_a_driver_die_and_all_is_found(clustered, nodes, expected)
     world, first = clustered, nodes.add()
     nodes.add()
     fault = world.switch("patient")
-    run = ("patient,gd", "nudge", "stub,two", *world.ray)
+    run = (*GRID, *world.ray)
     driver = world.start(*run, controls=False, seeds=1)
-    claims = world.path() / "claims"
-    eventually(lambda: claims.is_dir() and any(claims.iterdir()), "no model was begun", 900)
+    eventually(lambda: content(fault).count("waits") == 2, "two models were not begun", 900)
     nodes.kill(first)
     eventually(lambda: "is begun again" in driver.printed[1].read_text(), "nothing was lost", 900)
     driver.kill()
@@ -98,10 +100,9 @@ def test_without_a_shared_disk_the_results_come_back(clustered, nodes, expected,
 
 def test_ctrl_c_ends_what_the_machines_do(clustered, nodes):
     world = clustered
-    world.switch("patient")
+    fault = world.switch("patient")
     driver = world.start("patient", "none", "stub", *world.ray, controls=False, seeds=1)
-    claims = world.path() / "claims"
-    eventually(lambda: claims.is_dir() and any(claims.iterdir()), "no model was begun", 900)
+    eventually(lambda: content(fault), "no model was begun", 900)
     driver.interrupt()
     ended = driver.wait()
     assert ended.code == 130, ended.err

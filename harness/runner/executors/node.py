@@ -43,11 +43,11 @@ class Died:
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class NoSharedDisk:
     """The machine shares no disk with the run: it must be sent what the task needs."""
 
 
-Message = Event | Ended | Parcel | Died | Apart
+Message = Event | Ended | Parcel | Died | NoSharedDisk
 Fetch = Callable[[str], Parcel | None]
 """Gets what is at a path of the cache, where it is there."""
 
@@ -99,7 +99,7 @@ def perform(
         if all(mark.exists() for mark in assignment.marks):
             yield from _done(assignment, None, environment)
         elif fetch is None:
-            yield [Apart()]
+            yield [NoSharedDisk()]
         else:
             with Room(assignment.context, assignment.order, fetch) as room:
                 yield from _done(assignment, room, environment)

@@ -21,12 +21,12 @@ from ..context import WorkerContext
 from ..executor import Ended, Executor, Order, Running, Unfit
 from ..plan import task_name
 from .local import VISIBLE
-from .node import Apart, Assignment, Died, Message, assigned, perform
+from .node import Assignment, Died, Message, NoSharedDisk, assigned, perform
 from .parcels import Parcel
 
 ABSENT = "--executor ray: Ray is not installed. Install it with: pip install 'unlearning-harness[ray]'"
 
-AHEAD, LEAST = 2, 8
+AHEAD, MINIMUM = 2, 8
 """Tasks that Ray is given for each that it has room for, and at least: what waits makes a cluster grow."""
 
 KILLED = -9
@@ -50,7 +50,7 @@ class RayExecutor(Executor):
         """Why machines can do nothing, by their ids."""
         self.sent: dict[str, Any] = {}
         """What was put into Ray's store, by its path in the cache."""
-        self.apart = False
+        self.sends_files = False
         """Whether a machine was met that shares no disk with this one."""
         self.marks = tuple(_marks(context))
         self.gpus = int("GPU" in self.ray.cluster_resources())
@@ -58,7 +58,7 @@ class RayExecutor(Executor):
 
     @property
     def slots(self) -> int:
-        return self.jobs or max(LEAST, AHEAD * self._room())
+        return self.jobs or max(MINIMUM, AHEAD * self._room())
 
     def start(self, order: Order) -> RayTask:
         return RayTask(self, order)
@@ -77,7 +77,7 @@ class RayExecutor(Executor):
     def submit(self, order: Order) -> Any:
         """Have Ray run a task: the stream of what it tells."""
         refs = None
-        if self.apart:
+        if self.sends_files:
             refs = {path: ref for path in self.context.needs(order.task) if (ref := self._put(path))}
         options: dict[str, Any] = {"label_selector": {"ray.io/node-id": f"!in({','.join(self.unfit)})"}}
         remote = self.ray.remote(_work).options(
@@ -190,8 +190,8 @@ class RayTask(Running):
             message.put({"results": context.results, "cache": context.cache}[message.root])
         elif isinstance(message, Died):
             self.died = message.code
-        elif isinstance(message, Apart):
-            self.executor.apart = True
+        elif isinstance(message, NoSharedDisk):
+            self.executor.sends_files = True
             self._submit()
         elif isinstance(message, Ended) and isinstance(message.error, Unfit):
             if sentence := self.executor.leave_out(self.node, str(message.error)):

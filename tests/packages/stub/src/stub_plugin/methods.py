@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 from harness.core.base import Method
 from harness.core.config import Config
@@ -37,12 +38,15 @@ class Mortal(Method):
 
 
 class Patient(Method):
-    """Waits while the fault is on."""
+    """Waits while the fault is on, and says in its file that it does."""
 
     name = "patient"
     Config = Config
     seeded = False
 
     def unlearn(self, job):
+        if patience := fault("patient"):
+            with suppress(FileNotFoundError):  # it was switched off just then, and is not to be on again
+                os.write(os.open(patience, os.O_WRONLY | os.O_APPEND), b"waits\n")
         while fault("patient"):
             time.sleep(0.02)
