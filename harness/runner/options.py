@@ -148,9 +148,7 @@ class RunOptions(BaseModel):
         None,
         description="HOST:PORT of a Ray cluster. [default: that of this machine; one is begun if need be]",
     )
-    slurm: SbatchOptions = Field(
-        None, description="Options of sbatch: partition=gpu,gpus-per-node=1,time=240."
-    )
+    slurm: SbatchOptions = Field(None, description="Options of sbatch: partition=gpu,mem=64G,time=240.")
     threads: MaybeSmall = Field(
         None, description="Threads of each worker, on a CPU. [default: the cores it has; 1 for a small model]"
     )
