@@ -68,7 +68,7 @@ class Child:
 
     def wait(self) -> Ended:
         """How it ended; a test that would hang fails instead."""
-        eventually(lambda: not self.alive(), "the run did not end", 900)
+        eventually(lambda: not self.alive(), "the run did not end", 120)
         assert self.code is not None
         return Ended(self.code, *(path.read_text() for path in self.printed))
 

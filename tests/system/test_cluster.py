@@ -76,9 +76,9 @@ def test_a_machine_and_a_driver_die_and_all_is_found(clustered, nodes, expected)
     fault = world.switch("patient")
     run = (*GRID, *world.ray)
     driver = world.start(*run, controls=False, seeds=1)
-    eventually(lambda: content(fault).count("waits") == 2, "two models were not begun", 900)
+    eventually(lambda: content(fault).count("waits") == 2, "two models were not begun", 240)
     nodes.kill(first)
-    eventually(lambda: "is begun again" in driver.printed[1].read_text(), "nothing was lost", 900)
+    eventually(lambda: "is begun again" in driver.printed[1].read_text(), "nothing was lost", 240)
     driver.kill()
     assert driver.wait().code == -signal.SIGKILL
     fault.unlink()
@@ -102,7 +102,7 @@ def test_ctrl_c_ends_what_the_machines_do(clustered, nodes):
     world = clustered
     fault = world.switch("patient")
     driver = world.start("patient", "none", "stub", *world.ray, controls=False, seeds=1)
-    eventually(lambda: content(fault), "no model was begun", 900)
+    eventually(lambda: content(fault), "no model was begun", 240)
     driver.interrupt()
     ended = driver.wait()
     assert ended.code == 130, ended.err

@@ -52,9 +52,14 @@ class RayExecutor(Executor):
         """What was put into Ray's store, by its path in the cache."""
         self.sends_files = False
         """Whether a machine was met that shares no disk with this one."""
-        self.marks = tuple(_marks(context))
         self.gpus = int("GPU" in self.ray.cluster_resources())
-        self._check_room()
+        self.marks: tuple[Path, ...] = ()
+        try:
+            self._check_room()
+        except ConfigError:
+            self.close()
+            raise
+        self.marks = tuple(_marks(context))
 
     @property
     def slots(self) -> int:
