@@ -218,7 +218,7 @@ class RayTask(Running):
                 )
             )
         else:
-            self.reason = f"Ray lost it: {one_line(error)}"
+            self.reason = one_line(error).partition(". ")[0]
 
     @property
     def over(self) -> bool:
