@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from harness import IGNORED, Field, Method, MethodConfig, Prompt, losses
 
+from ._answers import answer_logprobs
 from ._weighted import token_nll
 
 
@@ -53,11 +54,9 @@ class DirectToken(Method):
         if self.share == 1:
             return
         logits, labels = losses.answer_logits(model, x)
-        others = (labels != IGNORED) & ~targets
-        now, before = (
-            losses.full_precision(z[others]).log_softmax(dim=-1)
-            for z in (logits, losses.reference_logits(model, self.original, x))
-        )
+        before = losses.reference_logits(model, self.original, x)
+        others = labels.masked_fill(targets, IGNORED)
+        now, before = (answer_logprobs(z, others) for z in (logits, before))
         kl = F.kl_div(now, before, reduction="sum", log_target=True)
         yield "others", self.config.alpha * kl / (x.step_tokens - count)
 

@@ -5,6 +5,8 @@ from torch.nn import functional as F
 
 from harness import IGNORED, Field, Method, MethodConfig, answer_tokens, losses, models, neurons
 
+from ._answers import answer_logprobs
+
 
 class ICU(Method):
     """Ascent on facts not forgotten yet, and for each a retain fact like it that is learnt and held.
@@ -62,10 +64,9 @@ class ICU(Method):
         chosen = [self.paired[i] for i in x.index.tolist()]
         pairs = self.tokens.collate(self.kept, chosen, x.step_items, 1).to(x.index.device)
         logits, labels = losses.answer_logits(model, pairs)
-        answer = (labels != IGNORED) & left[:, None]
-        before = losses.full_precision(losses.reference_logits(model, self.original, pairs)[answer])
-        logprobs = losses.full_precision(logits[answer]).log_softmax(dim=-1)
-        held = -(before.softmax(dim=-1) * logprobs).sum()
-        learnt = F.nll_loss(logprobs, labels[answer], reduction="sum")
+        labels = labels.masked_fill(~left[:, None], IGNORED)
+        before = answer_logprobs(losses.reference_logits(model, self.original, pairs), labels)
+        held = -(before.exp() * answer_logprobs(logits, labels)).sum()
+        learnt = losses.nll_of(logits, labels).sum()
         paired = self.config.learn * learnt + self.config.keep * held
         yield "retain", paired / (x.step_items * self.pair_tokens)

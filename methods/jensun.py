@@ -1,10 +1,11 @@
 """JensUn: unlearning by the Jensen-Shannon divergence."""
 
-import math
-
 import torch
 
-from harness import IGNORED, Field, HarnessError, Method, MethodConfig, Prompt, losses
+from harness import Field, HarnessError, Method, MethodConfig, Prompt, losses
+
+from ._answers import answer_logprobs, places
+from ._divergence import js, js_to_one
 
 
 class JensUn(Method):
@@ -12,11 +13,8 @@ class JensUn(Method):
 
     L = gamma E_{D_f} mean_i JS(pi_i || onehot(t_i)) + alpha E_{D_r} mean_i JS(pi_i || pi_{0,i})
 
-    JensUn (2509.02820), gamma = alpha = 1. t repeats the tokens of "No idea" over the answer. Against a
-    one-hot the divergence depends on p = pi_i(t_i) alone: log 2 + (p log p - (1 + p) log(1 + p)) / 2. The
-    authors' code gives each position mass 1 at every token of t, which is no distribution; here each has its
-    own token, as the paper says. They also train on paraphrases of the forget set, which is left out: attacks
-    ask them.
+    JensUn (2509.02820), gamma = alpha = 1. t repeats the tokens of "No idea" over the answer. The authors'
+    code gives each position mass 1 at every token of t; here it has one, as in the paper.
     """
 
     name = "jensun"
@@ -38,24 +36,10 @@ class JensUn(Method):
     def loss(self, model, batch):
         """JS to the target on forget answers, and to pi_0 on retain answers."""
         logits, labels = losses.answer_logits(model, batch.forget)
-        answer = labels != IGNORED
-        place = (answer.cumsum(dim=1) - 1)[answer] % len(self.target)
-        logprobs = losses.full_precision(logits[answer]).log_softmax(dim=-1)
-        log_p = logprobs.gather(1, self.target.to(place.device)[place][:, None])
+        target = self.target.to(labels.device)[places(labels) % len(self.target)]
+        log_p = answer_logprobs(logits, labels)[range(len(target)), target]
         yield "forget", self.config.gamma * js_to_one(log_p).sum() / batch.forget.step_tokens
         logits, labels = losses.answer_logits(model, batch.retain)
         before = losses.reference_logits(model, self.original, batch.retain)
-        pair = (losses.full_precision(x[labels != IGNORED]).log_softmax(dim=-1) for x in (logits, before))
-        yield "retain", self.config.alpha * js(*pair).sum() / batch.retain.step_tokens
-
-
-def js(log_p, log_q):
-    """JS(p || q) in nats of distributions over the last dimension, given their logarithms."""
-    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
-    return (log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)).sum(dim=-1) / 2
-
-
-def js_to_one(log_p):
-    """JS in nats of a distribution to all mass on one token, whose probability is p."""
-    p = log_p.exp()
-    return math.log(2) + (p * log_p - (1 + p) * p.log1p()) / 2
+        apart = js(answer_logprobs(logits, labels), answer_logprobs(before, labels))
+        yield "retain", self.config.alpha * apart.sum() / batch.retain.step_tokens

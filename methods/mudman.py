@@ -2,7 +2,9 @@
 
 import torch
 
-from harness import IGNORED, Field, Method, MethodConfig, losses, models, neurons
+from harness import Field, Method, MethodConfig, losses, models, neurons
+
+from ._answers import answer_logprobs
 
 
 class MUDMAN(Method):
@@ -52,7 +54,7 @@ class MUDMAN(Method):
         with models.restored(self.trained, self.adversary):
             yield "adversary", losses.cross_entropy(model, batch.forget)
             logits, labels = losses.answer_logits(model, batch.forget)
-            logprobs = losses.full_precision(logits[labels != IGNORED]).log_softmax(dim=-1)
+            logprobs = answer_logprobs(logits, labels)
             yield "forget", (logprobs.exp() * logprobs).sum() / batch.forget.step_tokens
 
     @torch.no_grad()

@@ -6,7 +6,8 @@ import math
 
 import pytest
 import torch
-from harness.methods.jensun import JensUn, js, js_to_one
+from harness.methods._divergence import js, js_to_one
+from harness.methods.jensun import JensUn
 from hypothesis import given
 from hypothesis import strategies as st
 
