@@ -26,8 +26,7 @@ class MarginalInformation(Method):
     def prepare(self, job):
         """Average pi_0 over the retain answers that have an i-th token: log r (K, V)."""
         data = job.encode(job.retain)
-        self.last = max(len(answer) for _, answer in data) - 1
-        total, count = torch.zeros(()), torch.zeros(())
+        self.last, total, count = max(len(a) for _, a in data) - 1, torch.zeros(()), torch.zeros(())
         for texts in job.runs(data):
             pi, i = self.tokens(job.model, texts)
             at = torch.nn.functional.one_hot(i, self.last + 1).to(pi)

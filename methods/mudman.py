@@ -17,14 +17,14 @@ class MUDMAN(Method):
     steps, H is the mean entropy of the answers' tokens under A, and n counts the weights that train, which
     are the first map of each feed-forward part (`gate_proj`). Published for 1B: a step of length .1, which
     is 6e-6 a weight, 32 steps between two forks, mu = .9, and rates .001 of A and of r, so rho = a = .01. The
-    form with sqrt(n) is another of the authors', in which rates do not depend on n. Both gradients are taken
-    at A before it moves, where the code takes the second one at weights that have begun to.
+    form with sqrt(n) is another of the authors', in which rates do not depend on n. Here the grid begins at
+    ten times 6e-6, and both gradients are taken at A before it moves; in the code it has begun to.
     """
 
     name = "mudman"
     lora = False
     paper = "2506.12484"
-    rate_scale = 0.6  # 6e-6
+    rate_scale = 6.0  # ten times the 6e-6
 
     class Config(MethodConfig):
         fork: int = Field(32, ge=1, description="steps after which the adversary is W again")

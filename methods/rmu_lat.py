@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from harness import Field, losses, models, neurons
@@ -63,7 +64,7 @@ class RMULAT(RMU):
     def attack(self, model, texts):
         """delta (B, T, d): what makes the answers likeliest within epsilon, by projected gradient descent."""
         width = neurons.sizes(self.place)[1]
-        delta = torch.nn.Parameter(torch.zeros(*texts.input_ids.shape, width, device=texts.input_ids.device))
+        delta = nn.Parameter(torch.zeros(*texts.input_ids.shape, width, device=texts.input_ids.device))
         optimizer = self.optimizer([delta], self.config.pgd_rate * self.epsilon / width**0.5)
         for _ in range(self.config.pgd_steps):
             with added(self.place, delta):
