@@ -22,10 +22,11 @@ from support.targets import trained
 pytestmark = pytest.mark.xdist_group("targets")  # while one trains them, others have something else to do
 
 HOLDS_NOTHING = {"ga", "direct-token", "undial"}  # no retain term
-STAYS_ABOVE = {"rmu", "mudman"}  # the threshold; on the board, too
+STAYS_ABOVE = {"rmu", "mudman"}  # the threshold; rmu on the board, too
+SAYS_ELSE = {"jensun"}  # it teaches a text in the answer's place, and the options among themselves stay known
 FORGET, RETAIN = 32, 96
 # True answers have up to six tokens; one that does not end would take 64.
-SHORTER = {"bss": {"max_new_tokens": 8}}
+SHORTER = {"bss": {"max_new_tokens": 8}, "altpo": {"max_new_tokens": 8}}
 AT_CHANCE = 1 / 3 + 1.96 * (2 / 9 / FORGET) ** 0.5  # what so few facts cannot tell from guessing
 
 
@@ -61,7 +62,10 @@ def test_a_method_forgets_and_its_price_is_reported(name, original, record_prope
     after = {(m.split, m.metric): m.value for m in evaluate(subject).metrics}
     retain = after[benchmark.retain_metric]
     record_property("learning", f"{name}: forget {after['forget', 'accuracy']:.3f}, retain {retain:.3f}")
-    assert job.notes["forgotten"] or name in STAYS_ABOVE
+    assert job.notes["forgotten"] or name in STAYS_ABOVE | SAYS_ELSE
     highest = AT_CHANCE if name in STAYS_ABOVE else subject.threshold.high
-    assert after["forget", "accuracy"] <= highest
+    if name in SAYS_ELSE:
+        assert after["forget", "exact_match"] < 0.1
+    else:
+        assert after["forget", "accuracy"] <= highest
     assert retain > 0.7 or name in HOLDS_NOTHING
