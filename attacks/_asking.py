@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from harness import HarnessError
+
 
 def asking(facts, change):
     """Rewrites requests: ``change(question)`` takes the place of the fact's question within each prompt.
@@ -31,3 +33,27 @@ def whole_words(tokenizer):
         for (token, word), encoded in zip(found.items(), thrice.input_ids, strict=True)
         if encoded[-2:] == [token, token] and len(encoded) == 3
     }
+
+
+def text_of(suffix, words):
+    """The suffix as it is typed."""
+    return " ".join(words[token] for token in suffix)
+
+
+def with_suffix(job, facts, suffix, words):
+    """The facts as texts to train on with the suffix behind the question, and where in each it begins.
+
+    Raises HarnessError where the tokenizer makes other tokens of it there.
+    """
+    typed = text_of(suffix, words)
+    texts = job.encode([replace(fact, question=f"{fact.question} {typed}", passage="") for fact in facts])
+    size = len(suffix)
+    places = []
+    for prompt, _ in texts:
+        at = [i for i in range(len(prompt) - size + 1) if list(prompt[i : i + size]) == suffix]
+        if not at:
+            raise HarnessError(
+                f"The tokenizer cuts '{typed}' otherwise behind a question: it cannot be put there."
+            )
+        places.append(at[-1])
+    return texts, places

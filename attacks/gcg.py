@@ -1,13 +1,12 @@
 """A universal suffix, found word by word with the help of gradients."""
 
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 
 from harness import Attack, AttackConfig, Field, HarnessError, answer_tokens, losses
 
-from ._asking import asking, whole_words
+from ._asking import asking, text_of, whole_words, with_suffix
 from ._hold import hold
 
 
@@ -65,28 +64,6 @@ class UniversalSuffix(Attack):
         for _ in range(self.config.candidates):
             place = job.rng.randrange(len(suffix))
             yield [*suffix[:place], allowed[job.rng.choice(best[place])], *suffix[place + 1 :]]
-
-
-def text_of(suffix, words):
-    """The suffix as it is typed."""
-    return " ".join(words[token] for token in suffix)
-
-
-def with_suffix(job, facts, suffix, words):
-    """The facts as texts to train on with the suffix behind the question, and where in each it begins.
-
-    Raises HarnessError where the tokenizer makes other tokens of it there.
-    """
-    typed = text_of(suffix, words)
-    texts = job.encode([replace(fact, question=f"{fact.question} {typed}", passage="") for fact in facts])
-    size = len(suffix)
-    places = []
-    for prompt, _ in texts:
-        at = [i for i in range(len(prompt) - size + 1) if list(prompt[i : i + size]) == suffix]
-        if not at:
-            raise HarnessError(f"gcg: the tokenizer cuts '{typed}' otherwise behind a question than alone.")
-        places.append(at[-1])
-    return texts, places
 
 
 def word_slopes(job, texts, places, suffix, allowed):

@@ -1,20 +1,19 @@
 """A soft prompt: embeddings that are trained to call answers up."""
 
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 
 from harness import Attack, AttackConfig, Field, HarnessError, Splits, answer_tokens, losses
 
-from ._asking import asking, whole_words
+from ._asking import asking, text_of, whole_words, with_suffix
 from ._hold import hold
 
 
 class SoftPrompt(Attack):
-    """Train a few embeddings before the question on some facts; score on the others. The weights stay.
+    """Train a few embeddings behind the question on some facts; score on the others. The weights stay.
 
-    min over e_1..e_n of CE(answer | e_1..e_n, question), one prompt for all facts held
+    min over e_1..e_n of CE(answer | question, e_1..e_n), one prompt for all facts held
 
     A soft prompt (2104.08691) as an attack in embedding space, as 2402.09063 uses it on unlearned models. It
     takes the places of n words that occur in no text that is asked, whose embeddings it begins with. Each
@@ -43,12 +42,8 @@ class SoftPrompt(Attack):
         """Train one prompt at each rate on the facts held; on the way, ask the others with it."""
         held = hold(job, self.config.samples)
         words = unused_words(job, held, self.config.length)
-
-        def change(question):
-            return f"{' '.join(words.values())} {question}"
-
-        ask = asking(job.scored, change)
-        texts = job.encode([replace(fact, question=change(fact.question)) for fact in held])
+        ask = asking(job.scored, lambda question: f"{question} {text_of(words, words)}")
+        texts, _ = with_suffix(job, held, list(words), words)
         job.notes["soft_tokens"] = len(words)
         job.checkpoint()
         embedding = job.model.get_input_embeddings()
@@ -57,7 +52,7 @@ class SoftPrompt(Attack):
         for rate in self.config.learning_rates:
             soft = begin.clone().requires_grad_()
             optimizer = torch.optim.AdamW([soft], rate * float(begin.square().mean().sqrt()), weight_decay=0)
-            with in_place_of(embedding, places, soft):
+            with substituted(embedding, places, soft):
                 for step in range(1, self.config.steps + 1):
                     soft.grad = gradient(job, texts, soft)
                     optimizer.step()
@@ -93,7 +88,7 @@ def gradient(job, texts, soft):
 
 
 @contextmanager
-def in_place_of(embedding, places, soft):
+def substituted(embedding, places, soft):
     """While inside, the tokens ``places`` (n,) have the embeddings ``soft`` (n, d); the weights stay."""
     rows = torch.full((len(embedding.weight),), -1, device=places.device)
     rows[places] = torch.arange(len(places), device=places.device)

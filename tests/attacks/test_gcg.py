@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from harness.attacks._asking import whole_words
-from harness.attacks.gcg import UniversalSuffix, suffix_losses, text_of, with_suffix, word_slopes
+from harness.attacks._asking import text_of, whole_words, with_suffix
+from harness.attacks.gcg import UniversalSuffix, suffix_losses, word_slopes
 
 from harness.core.types import Splits
 from harness.engine.attacking import AttackJob, run_attack

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from harness.attacks._asking import asking, whole_words
-from harness.attacks.soft_prompt import SoftPrompt, gradient, in_place_of, unused_words
+from harness.attacks.soft_prompt import SoftPrompt, gradient, substituted, unused_words
 
 from harness.core.types import Generate, LogLikelihood, Prompt, Splits
 from harness.engine.attacking import AttackJob, run_attack
@@ -41,7 +41,7 @@ def test_the_prompt_s_embeddings_take_the_places_of_its_words_and_no_others(fami
     embedding = job.model.get_input_embeddings()
     given = torch.tensor([[*places.tolist(), 3, 5], [7, int(places[1]), 5, int(places[0])]])
     plain = embedding(given)
-    with in_place_of(embedding, places, embeddings):
+    with substituted(embedding, places, embeddings):
         found = embedding(given)
     assert torch.equal(found[0, :2], embeddings)
     assert torch.equal(found[1, [3, 1]], embeddings)
@@ -59,10 +59,10 @@ def test_the_gradient_is_that_of_finite_differences_of_the_mean_cross_entropy(fa
 
     @torch.no_grad()
     def loss(e):
-        with in_place_of(embedding, places, e):
+        with substituted(embedding, places, e):
             return float(nll(job.model, whole).sum() / tokens)
 
-    with in_place_of(embedding, places, embeddings):
+    with substituted(embedding, places, embeddings):
         found = gradient(job, texts, embeddings)
     step = 1e-6
     for at in ((0, 0), (0, 7), (1, 3), (1, 15)):
@@ -74,7 +74,7 @@ def test_the_gradient_is_that_of_finite_differences_of_the_mean_cross_entropy(fa
 
 def test_micro_batches_do_not_change_the_gradient_and_no_weight_gets_one(soft):
     job, texts, places, embeddings = soft()
-    with in_place_of(job.model.get_input_embeddings(), places, embeddings):
+    with substituted(job.model.get_input_embeddings(), places, embeddings):
         whole = gradient(job, texts, embeddings)
         job.subject.micro_batch = 2
         parts = gradient(job, texts, embeddings)
@@ -127,6 +127,21 @@ def test_it_is_scored_on_the_facts_it_does_not_hold_at_step_0_and_its_checkpoint
     assert models.weights_fingerprint(subject.model) == before
 
 
+def test_the_prompt_stands_behind_the_question_in_training_and_when_asked(asked, make_subject, toy_benchmark):
+    subject = make_subject(toy_benchmark())
+    learned = []
+    encode = subject.encode
+    subject.encode = lambda facts, answer=None: learned.extend(facts) or encode(facts, answer)
+    outcome = run_attack(subject, small(SoftPrompt, **SHORT), 0, models.snapshot(subject.model))
+    scored = {sample.fact_id for sample in outcome.samples}
+    questions = {fact.question for fact in subject.splits["forget"] if fact.id in scored}
+    with_it = {request.prompt.text for request in asked} - questions
+    [prompt] = {text.partition("?")[2] for text in with_it}
+    assert len(prompt.split()) == 3
+    assert with_it == {f"{question}{prompt}" for question in questions}
+    assert prompt in {fact.question.partition("?")[2] for fact in learned}
+
+
 def test_it_learns_what_it_is_given(make_subject, toy_benchmark, tiny):
     """The loss of the facts held falls by half: one embedding is enough to choose among answers."""
     job = AttackJob(make_subject(toy_benchmark(), tiny(hidden_size=32)), None, 0, Splits({}), {})
@@ -138,7 +153,7 @@ def test_it_learns_what_it_is_given(make_subject, toy_benchmark, tiny):
     optimizer = torch.optim.AdamW([soft], 0.1, weight_decay=0)
     [batch] = job.runs(texts)
     found = []
-    with in_place_of(embedding, places, soft):
+    with substituted(embedding, places, soft):
         for _ in range(60):
             soft.grad = gradient(job, texts, soft)
             optimizer.step()
