@@ -12,8 +12,6 @@ import pytest
 import torch
 
 import harness.api
-import harness.runner.executors.local
-import harness.runner.executors.node
 from harness.core.events import Event
 from harness.errors import StoreError
 from harness.runner.executor import Ended, Order, Unfit
@@ -44,6 +42,9 @@ class Sees(Method):
         with Path(os.environ["HARNESS_TEST_LOG"]).open("a") as log:
             log.write(os.environ["CUDA_VISIBLE_DEVICES"] + "\\n")
 '''
+
+
+NOBODY = (Path("/nobody/shares/this"),)
 
 
 @pytest.fixture
@@ -168,19 +169,13 @@ def test_a_full_disk_is_a_reason_to_go_elsewhere(assignment, world, monkeypatch)
     full.touch()  # what is no directory takes no file
     monkeypatch.setattr("tempfile.tempdir", str(full))
     node._base.cache_clear()
-    apart = [Path("/nobody/shares/this")]
-    assert reason(node.perform(replaced(assignment, apart), lambda path: None)).startswith(
-        "a file could not be written ("
-    )
+    alone = replace(assignment, marks=NOBODY)
+    assert reason(node.perform(alone, lambda path: None)).startswith("a file could not be written (")
     node._base.cache_clear()
 
 
 def test_a_machine_without_the_files_of_a_run_says_that_it_needs_them(assignment):
-    assert list(node.perform(replaced(assignment, [Path("/nobody/shares/this")]))) == [[node.NoSharedDisk()]]
-
-
-def replaced(assignment, marks):
-    return replace(assignment, marks=tuple(marks))
+    assert list(node.perform(replace(assignment, marks=NOBODY))) == [[node.NoSharedDisk()]]
 
 
 def test_builds_of_one_version_are_alike():
