@@ -32,6 +32,9 @@ AHEAD, MINIMUM = 2, 8
 KILLED = -9
 """The code of a process that was killed."""
 
+LOOK = 5.0
+"""Seconds without news after which it is looked whether a machine is left that can do the work."""
+
 REACHED = 10.0
 """Seconds in which a cluster must answer."""
 
@@ -69,8 +72,12 @@ class RayExecutor(Executor):
         return RayTask(self, order)
 
     def wait(self, running: Iterable[RayTask], seconds: float | None) -> bool:
-        ready, _ = self.ray.wait([task.stream for task in running], num_returns=1, timeout=seconds)
-        return bool(ready)
+        streams = [task.stream for task in running]
+        while True:
+            ready, _ = self.ray.wait(streams, num_returns=1, timeout=LOOK if seconds is None else seconds)
+            if ready or seconds is not None:
+                return bool(ready)
+            self._check_fit()  # the last machine that could do the work may have died
 
     def close(self) -> None:
         for mark in self.marks:
@@ -101,11 +108,15 @@ class RayExecutor(Executor):
         sentence = f"{machine.get('NodeManagerHostname', node[:8])} ({node[:8]}) is left out: {reason}."
         known = node in self.unfit
         self.unfit[node] = sentence
-        if not any(each["NodeID"] not in self.unfit for each in self._nodes()):
+        self._check_fit()
+        return "" if known else sentence
+
+    def _check_fit(self) -> None:
+        """Raise HarnessError where every machine was left out."""
+        if self.unfit and all(node["NodeID"] in self.unfit for node in self._nodes()):
             raise HarnessError(
                 "\n".join(["No machine of the cluster can do the work:", *self.unfit.values()])
             )
-        return "" if known else sentence
 
     def _connect(self, address: str | None) -> None:
         """Connect to a cluster, or begin one. Raises ConfigError where there is none at the address."""
