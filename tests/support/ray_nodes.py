@@ -40,17 +40,29 @@ class Nodes:
             start_new_session=True,
         )
         self.address = self._answer()
-        self.added = 0
+        self.added, self.alive = 0, set[int]()
 
     def add(self, **environment: str) -> int:
         """Add a machine whose tasks have these variables; its number."""
         self._ask(f"add {json.dumps(self.environment | environment)}")
+        self.alive.add(self.added)
         self.added += 1
         return self.added - 1
 
     def kill(self, number: int) -> None:
         """Have a machine die."""
         self._ask(f"kill {number}")
+        self.alive.remove(number)
+
+    def have(self, count: int) -> None:
+        """Have so many machines that fit."""
+        while len(self.alive) < count:
+            self.add()
+
+    def kill_all(self) -> None:
+        """Have all machines die."""
+        for number in sorted(self.alive):
+            self.kill(number)
 
     def close(self) -> None:
         """End all."""

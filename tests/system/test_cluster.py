@@ -54,7 +54,8 @@ def expected(stub_places, tmp_path_factory):
 
 @pytest.fixture
 def clustered(world, nodes):
-    """The world, whose faults are those that the machines know."""
+    """The world, whose faults are those that the machines know, of which there are two."""
+    nodes.have(2)
     world.faults = nodes.folder / "faults"
     world.ray = ("--executor", "ray", "--ray-address", nodes.address, "--jobs", 2)
     return world
@@ -71,13 +72,12 @@ def check(world, expected, cells):
 
 def test_a_machine_and_a_driver_die_and_all_is_found(clustered, nodes, expected):
     """One of two machines dies in the middle, and then the driver; the next takes up what is left."""
-    world, first = clustered, nodes.add()
-    nodes.add()
+    world = clustered
     fault = world.switch("patient")
     run = (*GRID, *world.ray)
     driver = world.start(*run, controls=False, seeds=1)
     eventually(lambda: content(fault).count("waits") == 2, "two models were not begun", 240)
-    nodes.kill(first)
+    nodes.kill(min(nodes.alive))
     eventually(lambda: "is begun again" in driver.printed[1].read_text(), "nothing was lost", 240)
     driver.kill()
     assert driver.wait().code == -signal.SIGKILL
@@ -115,10 +115,11 @@ def test_machines_that_do_not_fit_are_left_out_and_named(clustered, nodes, stub_
     (tmp_path / OTHER_VERSION / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: accelerate\nVersion: 0.0.1\n"
     )
-    nodes.kill(1)
+    nodes.kill_all()
     nodes.add(PYTHONPATH=f"{tmp_path}:{stub_places[0]}")
     nodes.add(PYTHONPATH="")
     ended = clustered.start("none", "none", "stub", *clustered.ray, controls=False, seeds=1).wait()
+    nodes.kill_all()
     assert ended.code == 2
     assert "Error: No machine of the cluster can do the work:" in ended.err
     assert "is left out: accelerate is 0.0.1 there and " in ended.err
