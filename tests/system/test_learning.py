@@ -26,7 +26,7 @@ STAYS_ABOVE = {"rmu", "mudman"}  # the threshold; rmu on the board, too
 SAYS_ELSE = {"jensun"}  # it teaches a text in the answer's place, and the options among themselves stay known
 FORGET, RETAIN = 32, 96
 # True answers have up to six tokens; one that does not end would take 64.
-SHORTER = {"bss": {"max_new_tokens": 8}, "altpo": {"max_new_tokens": 8}}
+SHORTER = {"bss": {"max_new_tokens": 8}, "altpo": {"max_new_tokens": 8}, "gd+undo": {"undo_epochs": 15}}
 AT_CHANCE = 1 / 3 + 1.96 * (2 / 9 / FORGET) ** 0.5  # what so few facts cannot tell from guessing
 
 
@@ -35,7 +35,8 @@ def original(tmp_path_factory):
     """The embedded original, trained once for all workers of the test run."""
     benchmark = Registry().benchmark("faithun-mini").load()()
     world = benchmark.load()
-    splits = Splits({"forget": world["forget"][:FORGET], "retain": world["retain"][:RETAIN]})
+    parts = {"forget": world["forget"][:FORGET], "retain": world["retain"][:RETAIN]}
+    splits = Splits({**parts, "instruct": world["instruct"]})
     _, places = trained(tmp_path_factory, benchmark, world, "original")
     return benchmark, splits, places["original"], len(world["forget"]) // FORGET
 
