@@ -40,6 +40,7 @@ class UNDO(Modifier):
         if self.config.alpha == 0:
             return changed
         teacher = models.snapshot(job.model)
+        job.notes["undo_teacher_score"] = job.forget_score()
         self.damage(job)
         facts = [*job.retain, *job.data.get("instruct", ())]
         size = min(self.config.batch_size, len(facts))
@@ -50,7 +51,6 @@ class UNDO(Modifier):
             return losses.kl_to(model, teacher, texts, prompts=True)
 
         steps = epochs * -(-len(facts) // size)
-        job.notes["undo_forget_score_before"] = job.forget_score()
         job.train(distillation, rate, steps, size, facts=facts)
         job.notes["undo_steps"] = steps
         return True
