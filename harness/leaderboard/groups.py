@@ -247,7 +247,7 @@ def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
             cell.clusters[split][fact] = cluster or fact
     for key, cell in by_key.items():
         for aggregate, slope in slopes[key].items():
-            if (total := cell.value((ALL, aggregate))) is not None:
-                says = delta.of_facts(total, slope, cell.facts)
+            total = cell.value((ALL, aggregate))
+            if total is not None and (says := delta.of_facts(total, slope, cell.facts)):
                 cell.facts[ALL, aggregate] = {"/".join(fact): value for fact, value in says.items()}
                 cell.clusters[ALL] |= {"/".join(fact): cell.clusters[fact[0]][fact[1]] for fact in says}
