@@ -43,9 +43,9 @@ class AblateDirection(Attack):
 def mean_states(job, texts):
     """Mean hidden state (L, d) behind each decoder layer over all tokens of ``texts``, in float64."""
     sums, count = torch.zeros(()), 0
-    states: list[torch.Tensor]
     for batch in job.runs(texts):
-        inside, states = batch.attention_mask.bool(), []
+        inside = batch.attention_mask.bool()
+        states: list[torch.Tensor] = []
         with changed_states(job.model, lambda layer, state, found=states: found.append(state)):
             losses.answer_logits(job.model, batch)
         sums = sums + torch.stack([losses.double(state[inside]).sum(dim=0) for state in states])

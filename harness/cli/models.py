@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -124,7 +124,7 @@ def _chosen(kept: dict[Path, KeptModel | None], keys: Sequence[str]) -> list[Pat
     return chosen
 
 
-def _described(path: Path, account: KeptModel | None) -> dict[str, str | int | float | None]:
+def _described(path: Path, account: KeptModel | None) -> dict[str, Any]:
     from ..core.fingerprint import engine_fingerprint
     from ..engine.keeping import ADAPTER, bytes_of
 

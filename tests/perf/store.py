@@ -13,18 +13,17 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.core.types import Metric, Outcome, Sample, as_row
+from harness.core.types import Outcome, as_row
 from harness.store import integrity
 from harness.store.atomic import parquet_bytes, write_atomically
 from harness.store.compacted import FOLDER
 from harness.store.compaction import GROUP, MOST, compact
 from harness.store.many import table_of
 from harness.store.store import Store, as_tables
-from support.sound import row_of, sound
+from support.sound import row_of, scored, sound
 
 
 def main() -> None:
@@ -77,9 +76,7 @@ def rows_of(seeds: range, samples: int) -> Iterator[dict[str, Any]]:
 def cell(seed: int, samples: int) -> tuple[Any, Outcome]:
     """A sound cell."""
     values = [(seed * 7 + fact) % 11 / 10 for fact in range(samples)]
-    scores = [Sample("forget", "accuracy", f"f{fact}", value) for fact, value in enumerate(values)]
-    row = sound(replace(row_of(), seed=seed))
-    return row, Outcome([Metric("forget", "accuracy", sum(values) / samples, n=samples)], scores)
+    return sound(row_of(seed=seed)), scored("forget", "accuracy", values)
 
 
 def looked_at(place: Path) -> str:
