@@ -23,7 +23,8 @@ pytestmark = pytest.mark.xdist_group("targets")  # while one trains them, others
 
 HOLDS_NOTHING = {"ga", "direct-token", "undial"}  # no retain term
 STAYS_ABOVE = {"rmu", "mudman"}  # the threshold; rmu on the board, too
-SAYS_ELSE = {"jensun"}  # it teaches a text in the answer's place, and the options among themselves stay known
+# Their loss lets go of a token that has become unlikely: the answer goes, and the options stay in order.
+LETS_GO = {"wga", "tnpo", "satimp", "undial", "jensun"}
 FORGET, RETAIN = 32, 96
 # True answers have up to six tokens; one that does not end would take 64.
 SHORTER = {"bss": {"max_new_tokens": 8}, "altpo": {"max_new_tokens": 8}, "gd+undo": {"undo_epochs": 15}}
@@ -63,9 +64,9 @@ def test_a_method_forgets_and_its_price_is_reported(name, original, record_prope
     after = {(m.split, m.metric): m.value for m in evaluate(subject).metrics}
     retain = after[benchmark.retain_metric]
     record_property("learning", f"{name}: forget {after['forget', 'accuracy']:.3f}, retain {retain:.3f}")
-    assert job.notes["forgotten"] or name in STAYS_ABOVE | SAYS_ELSE
+    assert job.notes["forgotten"] or name in STAYS_ABOVE | LETS_GO
     highest = AT_CHANCE if name in STAYS_ABOVE else subject.threshold.high
-    if name in SAYS_ELSE:
+    if name in LETS_GO:
         assert after["forget", "exact_match"] < 0.1
     else:
         assert after["forget", "accuracy"] <= highest
