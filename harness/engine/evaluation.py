@@ -10,7 +10,7 @@ from ..core.benchmark import Benchmark
 from ..core.names import GRADIENT, UTILITY_METRIC
 from ..core.types import Metric, Outcome, Sample
 from ..model import models
-from ..scoring.metrics import summarise
+from ..scoring.metrics import means, summarise
 from .under_test import ModelUnderTest
 
 SHIFT = 1e-6
@@ -38,18 +38,19 @@ def gradient(benchmark: Benchmark, samples: Sequence[Sample], name: str) -> dict
     """By split and metric, d ``name`` / d mean of that metric over its facts, where it is not 0.
 
     An aggregate is no mean over facts, so this is what its interval follows from (delta method). Each mean is
-    moved upwards, by its facts: an aggregate of a mean below 0 may not exist.
+    moved by its facts, towards 1/2: beyond 0 and 1 an aggregate may not exist.
     """
     start = benchmark.aggregates(samples)[name]
     moved: dict[str, dict[str, float]] = {}
-    for split, metric in dict.fromkeys((sample.split, sample.metric) for sample in samples):
+    for (split, metric), mean in means(samples).items():
+        shift = SHIFT if mean < 0.5 else -SHIFT
         shifted = [
-            replace(sample, value=sample.value + SHIFT)
+            replace(sample, value=sample.value + shift)
             if (sample.split, sample.metric) == (split, metric)
             else sample
             for sample in samples
         ]
-        if slope := (benchmark.aggregates(shifted)[name] - start) / SHIFT:
+        if slope := (benchmark.aggregates(shifted)[name] - start) / shift:
             moved.setdefault(split, {})[metric] = slope
     return moved
 

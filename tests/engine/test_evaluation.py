@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.core.types import Reported, Sample, Splits
@@ -70,12 +72,18 @@ def test_the_gradient_of_an_aggregate_is_that_of_its_formula(toy_benchmark):
         def aggregates(self, samples):
             return {"utility": harmonic_mean(list(means(samples).values()))}
 
+    class Forgotten(toy_benchmark):
+        def aggregates(self, samples):
+            return {"utility": harmonic_mean([1 - means(samples)["forget", "a"]])}
+
     samples = [
         *(Sample("forget", "a", str(fact), value) for fact, value in enumerate((0.0, 0.5, 1.0, 1.0))),
         *(Sample("retain", "a", str(fact), value) for fact, value in enumerate((0.25, 0.25))),
         *(Sample("retain", "b", str(fact), value) for fact, value in enumerate((0.0, 0.0))),
     ]
     assert gradient(Harmonic(), samples, "utility")["retain"]["b"] == pytest.approx(3, rel=1e-4)
+    known = [replace(sample, value=1.0) for sample in samples]
+    assert gradient(Forgotten(), known, "utility") == {"forget": {"a": pytest.approx(-1, rel=1e-5)}}
     u = 2 / (1 / 0.625 + 1 / 0.25)
     assert gradient(Harmonic(), samples[:-2], "utility") == {
         "forget": {"a": pytest.approx(u**2 / 2 / 0.625**2, rel=1e-5)},
