@@ -28,11 +28,8 @@ def knowledge(text: str, gold: str) -> float:
     "harmonic mean of 12 means: regurgitation and knowledge of each task, on forget as 1 - mean", *GOODNESS
 )
 def task_aggregate(forget: Iterable[float], retain: Iterable[float]) -> float:
-    """0 as soon as a forgotten task is known in full, or a retained one not at all.
-
-    A mean that is above 1, by rounding or where the engine moves it by a little, counts as 1.
-    """
-    return metrics.harmonic_mean([*(max(0.0, 1 - value) for value in forget), *retain])
+    """0 as soon as a forgotten task is known in full, or a retained one not at all."""
+    return metrics.harmonic_mean([*(1 - value for value in forget), *retain])
 
 
 @formula(
