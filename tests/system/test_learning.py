@@ -67,7 +67,7 @@ def test_a_method_forgets_and_its_price_is_reported(name, original, record_prope
     assert job.notes["forgotten"] or name in STAYS_ABOVE | LETS_GO
     highest = AT_CHANCE if name in STAYS_ABOVE else subject.threshold.high
     if name in LETS_GO:
-        assert after["forget", "exact_match"] < 0.1
+        assert after["forget", "exact_match"] < 0.25
     else:
         assert after["forget", "accuracy"] <= highest
     assert retain > 0.7 or name in HOLDS_NOTHING
