@@ -142,7 +142,7 @@ def carry_out(
 
 
 def summary(
-    run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate, wanted: Room
+    run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate, room: Room
 ) -> terminal.PlanSummary:
     """What a run consists of and what of it is there already, in words."""
     plan = run.plan
@@ -163,7 +163,7 @@ def summary(
         left_out=plan.left_out,
         time=_in_words(left) if left.cells else "",
         to_convert=_conversion(run, done),
-        to_keep=str(wanted) if wanted.models else "",
+        to_keep=str(room) if room.models else "",
         kept=len(_kept(run, done)),
     )
 

@@ -12,9 +12,10 @@ from rich.text import Text
 from ..core.benchmark import Plugin
 from ..errors import ConfigError, HarnessError, gather
 from ..plugins import files as plugin_files
+from ..plugins.assignments import assignments
 from ..plugins.entry import Entry
 from ..plugins.files import PluginFile
-from ..plugins.settings import Overrides, assign, assignments, overrides_of, resolve
+from ..plugins.settings import Overrides, assign, overrides_of, resolve
 from ..plugins.uninstalled import registry as registry_with
 from ..report.console import say
 from ..testing import Result, examine

@@ -13,7 +13,7 @@ from .options import FIELDS, Details
 
 app = typer.Typer()
 
-Place = Annotated[Path, typer.Option("--results", help=FIELDS["results"].description)]
+Directory = Annotated[Path, typer.Option("--results", help=FIELDS["results"].description)]
 
 
 @app.callback(invoke_without_command=True)
@@ -37,7 +37,7 @@ def results(
 
 
 @app.command()
-def compact(results: Place = RESULTS[0]) -> None:
+def compact(results: Directory = RESULTS[0]) -> None:
     """Bring the cells that worked into a few files; runs may go on meanwhile, and read them as before."""
     from ..errors import StoreError
     from ..store import compaction

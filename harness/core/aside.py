@@ -47,12 +47,15 @@ def _left(path: Path) -> bool:
 
 
 def _runs(pid: int) -> bool:
+    """Whether a process does anything: one that has ended may wait long for its parent to ask how."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
         return True
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     return True
 
 

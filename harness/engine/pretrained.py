@@ -120,20 +120,20 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _check_tokenizer(directory: Path, own: Any, texts: Iterable[str], trust_remote_code: bool) -> None:
+def _check_tokenizer(directory: Path, ours: Any, texts: Iterable[str], trust_remote_code: bool) -> None:
     """Tokens that it has beside the original's do no harm: it is asked by the original's."""
     if not any((directory / name).is_file() for name in loading.TOKENIZER_FILES):
         return
     other = loading.load_tokenizer(directory, trust_remote_code)
     theirs = other.get_vocab()
-    for token, number in own.get_vocab().items():
+    for token, number in ours.get_vocab().items():
         if theirs.get(token) != number:
             where = f"has the number {theirs[token]}" if token in theirs else "is missing"
             raise _unlike(
                 directory, f"in its tokenizer {token!r} {where}, which is {number} in the original's"
             )
     for text in texts:
-        if other.encode(text, add_special_tokens=False) != own.encode(text, add_special_tokens=False):
+        if other.encode(text, add_special_tokens=False) != ours.encode(text, add_special_tokens=False):
             raise _unlike(directory, f"its tokenizer cuts {text!r} into other tokens")
 
 

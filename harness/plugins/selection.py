@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..errors import HarnessError, gather, unknown
+from ..errors import HarnessError, PluginError, gather, unknown
 from .entry import Entry
 from .kinds import Kind
 from .registry import Registry
@@ -72,11 +72,16 @@ def select_methods(registry: Registry, names: Sequence[str], settings: Collectio
     ``all`` has none that needs a setting which is not among ``settings``, unless it is named beside it.
     """
     chosen = _select(registry, Kind.METHOD, names)
-    return [
-        entry
-        for entry in chosen
-        if entry.name in names or all(f"{entry.name}.{setting}" in settings for setting in entry.load().needs)  # type: ignore[attr-defined]
-    ]
+    return [entry for entry in chosen if entry.name in names or _needs(entry) <= {*settings}]
+
+
+def _needs(entry: Entry) -> set[str]:
+    """The settings that a method needs, by its name; what cannot be imported is refused where it is used."""
+    try:
+        needs = getattr(entry.load_unchecked(), "needs", ())
+    except PluginError:
+        return set()
+    return {f"{entry.name}.{setting}" for setting in needs}
 
 
 def select_benchmarks(registry: Registry, names: Sequence[str]) -> list[Entry]:

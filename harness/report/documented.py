@@ -18,8 +18,11 @@ import pyarrow as pa
 from ..errors import ConfigError, StoreError
 
 METADATA = b"documentation"
-FOLDERS = ("methods", "attacks", "benchmarks", "analyses", "reference", "howto")
-"""Folders of the documentation that hold a page for each plugin, and those that explain numbers."""
+FOLDERS = {"methods": "method", "attacks": "attack", "benchmarks": "benchmark"}
+"""Folders of the documentation with a page for each plugin, and the column of the table that names it."""
+
+OTHERS = ("protocol", "reference/metrics", "analyses/")
+"""Pages, and folders of them, to which a leaderboard may lead whatever it is of."""
 
 SAFE = re.compile(r"(https?://[\w.:-]+/)?[\w./-]*")
 """What a place or a name is made of: whoever wrote the table, it is no script."""
@@ -36,12 +39,12 @@ class Documented:
     @classmethod
     def pages_in(cls, docs: Path, out: Path) -> Self:
         """The pages in a directory, for a leaderboard in ``out``. Raises ConfigError where there are none."""
-        paths = [path for folder in (*FOLDERS, ".") for path in sorted((docs / folder).glob("*.md"))]
+        paths = [path for folder in (*FOLDERS, ".", "*") for path in sorted(docs.glob(f"{folder}/*.md"))]
         if not any(path.parent.name in FOLDERS for path in paths):
             raise ConfigError(
                 f"{docs} holds no documentation: name a directory with methods/NAME.md and the like."
             )
-        names = [path.relative_to(docs).with_suffix("").as_posix() for path in paths]
+        names = dict.fromkeys(path.relative_to(docs).with_suffix("").as_posix() for path in paths)
         base = Path(os.path.relpath(docs.resolve(), out.resolve())).as_posix()
         return cls(f"{base}/", ".md", tuple(names))
 
@@ -63,6 +66,13 @@ class Documented:
         return made
 
     def marked(self, board: pa.Table) -> pa.Table:
-        """The table with these pages in its metadata."""
-        told = json.dumps(asdict(self), separators=(",", ":"))
+        """The table with those of these pages in its metadata to which it leads: others may come and go."""
+        named = {
+            f"{folder}/{name}"
+            for folder, column in FOLDERS.items()
+            for text in board[column].unique().to_pylist()
+            for name in text.split("+")[:1]
+        }
+        pages = tuple(page for page in self.pages if page in named or page.startswith(OTHERS))
+        told = json.dumps(asdict(self) | {"pages": pages}, separators=(",", ":"))
         return board.replace_schema_metadata({**(board.schema.metadata or {}), METADATA: told})

@@ -127,23 +127,23 @@ def room(plan: Plan, context: WorkerContext, registry: Registry, done: set[str])
     return Room(len(sizes), max(sizes.values(), default=0), sum(sizes.values()))
 
 
-def check(wanted: Room, context: WorkerContext, budget: float | None) -> None:
+def check(room: Room, context: WorkerContext, budget: float | None) -> None:
     """Raise ConfigError where a run would keep more than its budget in GiB, or than fits on the disk.
 
     All that is kept counts towards the budget. A better model is written before the other one goes, so that
     one more must fit on the disk.
     """
-    if not wanted.models:
+    if not room.models:
         return
-    said = f"--keep {context.keep}: this run would keep {wanted}"
+    said = f"--keep {context.keep}: this run would keep {room}"
     instead = "keep fewer (--keep best, fewer methods or seeds), remove some (harness models prune), or"
     if budget is not None:
         there = sum(bytes_of(path) for path, _ in kept(context.cache))
-        if wanted.bytes + there > budget * GIB:
+        if room.bytes + there > budget * GIB:
             beside = f" beside {gib(there)} that are kept already" if there else ""
             raise ConfigError(f"{said}{beside}, and --keep-budget is {budget:g} GiB: {instead} allow more.")
     free = _free(context.cache)
-    most = wanted.bytes + (wanted.largest if context.keep == "best" else 0)
+    most = room.bytes + (room.largest if context.keep == "best" else 0)
     if free is not None and most > free:
         raise ConfigError(f"{said}, and {context.cache} has {gib(free)} left: {instead} use another --cache.")
 

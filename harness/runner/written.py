@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from ..errors import ConfigError
-from ..plugins import settings as plugin_settings
+from ..plugins import assignments
 from ..plugins.selection import split
 
 SENTENCE = "sentence"
@@ -42,8 +42,8 @@ def paths(value: Any) -> Any:
 def settings(value: Any) -> Any:
     """``["npo.beta=0.2"]``, ``{"npo.beta": 0.2}`` or ``{"npo": {"beta": 0.2}}``, by ``NAME.setting``."""
     if isinstance(value, Mapping):
-        return _checked(plugin_settings.flat, value)
-    return _checked(plugin_settings.assignments, _texts(value))
+        return _checked(assignments.flat, value)
+    return _checked(assignments.assignments, _texts(value))
 
 
 def data(value: Any) -> Any:

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
 
 from harness.core import aside
 
@@ -26,6 +29,19 @@ def test_what_an_ended_process_left_is_removed_and_nothing_else(tmp_path):
         path.write_bytes(b"whole")
     aside.sweep(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([mine.name, "cell.parquet", ".hidden.part", "other.part"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says that a process has ended")
+def test_a_process_that_has_ended_and_waits_to_be_asked_how_has_left_it(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked
+    mine = aside.aside(tmp_path / "table")
+    left = tmp_path / mine.name.replace(f"-{os.getpid()}-", f"-{child.pid}-")
+    for path in (mine, left):
+        path.write_text("half")
+    aside.sweep(tmp_path)
+    assert (mine.exists(), left.exists()) == (True, False)
+    child.wait()
 
 
 def test_another_machine_has_a_day(tmp_path, monkeypatch):

@@ -12,9 +12,10 @@ from harness.core.fingerprint import source_fingerprint
 from harness.core.modifier import Modifier
 from harness.errors import HarnessError
 from harness.model import losses
+from harness.plugins.assignments import assignments
 from harness.plugins.registry import Registry
 from harness.plugins.selection import select
-from harness.plugins.settings import assignments, check, overrides_of, resolve, settings_of
+from harness.plugins.settings import check, overrides_of, resolve, settings_of
 from harness.runner.plan import spec
 from harness.testing import check_modifier, examine
 from support.composed import Opposed, gradients_of, over, step_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -162,7 +163,8 @@ def test_notes_that_cannot_be_written_fail_their_cell_and_no_other(world, file):
 
 def test_it_is_listed_and_shown(file):
     path = file()
-    assert "Makes every weight smaller." in harness_cli("list", "--plugin", path).out
+    told = json.loads(harness_cli("list", "--plugin", path, "--json").out)
+    assert "Makes every weight smaller." in json.dumps(told)
     assert "method scale" in harness_cli("show", "scale", "--plugin", path).out
     assert harness_cli("show", "scale").code == 2
 

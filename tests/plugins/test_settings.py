@@ -11,19 +11,13 @@ from pydantic import Field, model_validator
 from harness.core.base import Attack, Method
 from harness.core.config import Config, MethodConfig
 from harness.errors import ConfigError, PluginError
+from harness.plugins.assignments import assignments, flat
 from harness.plugins.discovery import Plugins
 from harness.plugins.entry import Entry
 from harness.plugins.kinds import Kind
 from harness.plugins.registry import Registry
 from harness.plugins.selection import select, split
-from harness.plugins.settings import (
-    assignments,
-    check,
-    flat,
-    resolve,
-    resolve_variants,
-    settings_of,
-)
+from harness.plugins.settings import check, resolve, resolve_variants, settings_of
 
 
 class Colour(Enum):

@@ -166,7 +166,7 @@ def test_a_minimal_pair_is_won_by_the_likelier_sentence(ours, trained):
         return told.gather(1, ids[0, 1:, None]).sum().item()
 
     expected = {
-        str(i): float(likelihood(item["sentence_good"]) > likelihood(item["sentence_bad"]))
+        f"local_{BLIMP[1]}/{i}": float(likelihood(item["sentence_good"]) > likelihood(item["sentence_bad"]))
         for i, item in enumerate(lines(BLIMP[1])[:LIMIT])
     }
     got = {s.fact_id: s.value for s in ours.samples if s.metric == f"local_{BLIMP[1]}/acc"}

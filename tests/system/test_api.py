@@ -17,7 +17,7 @@ import harness.api
 import harness.cli.main
 from harness.errors import ConfigError, HarnessError, StoreError
 from harness.leaderboard.findings import findings
-from harness.plugins.settings import Typed
+from harness.plugins.assignments import Typed
 from harness.runner.options import Lora, RunOptions
 from support.results import committed
 from support.stub import SETTINGS

@@ -22,7 +22,7 @@ from support.targets import trained
 pytestmark = pytest.mark.xdist_group("targets")  # while one trains them, others have something else to do
 
 HOLDS_NOTHING = {"ga", "direct-token", "undial"}  # no retain term
-STAYS_ABOVE = {"rmu", "mudman"}  # the threshold; rmu on the board, too
+STAYS_ABOVE = {"rmu", "rmu-lat", "mudman", "marginal-information"}  # the threshold; rmu on the board, too
 # Their loss lets go of a token that has become unlikely: the answer goes, and the options stay in order.
 LETS_GO = {"wga", "tnpo", "satimp", "undial", "jensun"}
 FORGET, RETAIN = 32, 96

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 
 import pytest
@@ -12,7 +13,7 @@ from harness.store.packed import Packed
 from support.command import harness_cli
 from support.paths import ROOT
 
-CELLS, BOARD = ROOT / "leaderboard" / "cells", ROOT / "leaderboard" / "real"
+DOCS, CELLS, BOARD = ROOT / "docs", ROOT / "leaderboard" / "cells", ROOT / "leaderboard" / "real"
 
 pytestmark = pytest.mark.skipif(not CELLS.is_dir(), reason="no checkout with committed cells")
 
@@ -28,12 +29,15 @@ def test_every_cell_is_sound_and_of_the_pretrained_model():
 
 
 def test_the_board_is_built_from_its_cells_to_the_byte(tmp_path):
+    shutil.copytree(DOCS, tmp_path / "docs")
+    board = tmp_path / "board" / "real"
     ended = harness_cli(
-        *("leaderboard", "build", "--results", CELLS, "--source", "any", "--out", tmp_path / "board")
+        *("leaderboard", "build", "--results", CELLS, "--source", "any"),
+        *("--out", board, "--docs", tmp_path / "docs"),
     )
     assert ended.code == 0, ended.err
     committed = {path.name: path.read_bytes() for path in BOARD.iterdir()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "board").iterdir()} == committed
+    assert {p.name: p.read_bytes() for p in board.iterdir()} == committed
 
 
 def test_cells_that_two_machines_made_have_the_same_numbers():
