@@ -54,16 +54,21 @@ class Trip(Running):
     def _news(self) -> Iterator[Event | Ended]:
         context = self.executor.context
         for message in [] if self.over else next(self.stream, []):
-            if isinstance(message, Parcel):
+            began = isinstance(message, Event) and bool(message.key) and not message.cell
+            if self.reason:  # what comes with the news that a cell began is lost, and may come before it
+                if began:
+                    yield message
+            elif isinstance(message, Parcel) and not (self.executor.losses and message.root == "results"):
                 message.put({"results": context.results, "cache": context.cache}[message.root])
             elif isinstance(message, Died):
                 self.died = message.code
+            elif self.executor.losses and (isinstance(message, Parcel) or began):
+                self.executor.losses -= 1
+                self.reason = "its cable was cut"
+                if began:
+                    yield message
             else:
                 yield message
-                if self.executor.losses and isinstance(message, Event) and message.key:
-                    self.executor.losses -= 1
-                    self.reason = "its cable was cut"
-                    return
 
     @property
     def over(self) -> bool:
