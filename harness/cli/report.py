@@ -48,6 +48,7 @@ def report(
     """Print the tables of results or of a leaderboard: as LaTeX, Markdown, CSV or HTML."""
     from .. import api
     from ..report import files
+    from ..report.escape import file_name
     from ..report.printed_tables import WRITERS
     from ..report.printed_tables import tables as made
     from ..store.atomic import write_atomically
@@ -66,10 +67,8 @@ def report(
     ending, write = WRITERS[format.value]
     written: dict[str, str] = {}
     for table in made(rows, points, kinds):
-        name, number = table.name, 1
-        while name in written:  # two targets of one name: data or settings differ
-            name, number = f"{table.name}-{number + 1}", number + 1
-        written[name] = write(table, interval.value)
+        # Two targets may have one name: their data or settings differ.
+        written[file_name(table.name, written)] = write(table, interval.value)
     if out is None:
         say("\n".join(written.values()).rstrip("\n"))
         return

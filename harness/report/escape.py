@@ -7,6 +7,8 @@ move a cursor, hide, turn the reading direction, or become a link, an image, a t
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from itertools import chain, count
 from unicodedata import category
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -39,6 +41,12 @@ def markdown(text: str) -> str:
 def picture(text: str) -> str:
     """For matplotlib, where dollars enclose a formula."""
     return plain(text, lines=False).replace("$", r"\$")
+
+
+def file_name(text: str, taken: Collection[str] = ()) -> str:
+    """For a file and a label: letters, digits and hyphens alone, and a number where that is ``taken``."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")
+    return next(name for name in chain([stem], (f"{stem}-{n}" for n in count(2))) if name not in taken)
 
 
 def _code(character: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from ..core.names import NO_ATTACK, ORIGINAL, RETRAIN
 from ..leaderboard.format import DASH, share
 from ..leaderboard.labels import attack_label, by_strength, by_target, method_label
-from .escape import plain
+from .escape import file_name, plain
 from .templating import environment
 
 TEMPLATE = "heatmap.svg.j2"
@@ -54,8 +53,7 @@ def pictures(rows: Sequence[Row]) -> dict[tuple[Any, ...], Picture]:
         if not by_strength(own):
             continue
         first = own[0]
-        stem = re.sub(r"[^A-Za-z0-9-]+", "-", f"heatmap-{first['benchmark']}-{first['model']}").strip("-")
-        name = next(n for k in range(len(rows) + 1) if (n := f"{stem}-{k + 1}" if k else stem) not in names)
+        name = file_name(f"heatmap-{first['benchmark']}-{first['model']}", names)
         names.add(name)
         says = "Heat map: how much of what each method was made to forget came back under each attack."
         made[target] = Picture(f"{name}{LIGHT.name}.svg", f"{name}{DARK.name}.svg", says)

@@ -14,6 +14,7 @@ from ..leaderboard.findings import explained, findings, overall, resolution
 from ..leaderboard.format import DASH, NOT_APPLICABLE, interval, number, percent
 from ..leaderboard.labels import (
     attack_label,
+    by_method,
     by_strength,
     by_target,
     comparable,
@@ -111,18 +112,16 @@ def _code(digest: str) -> str:
 
 def _verdicts(rows: Rows) -> Table:
     """A line for each method: the verdict, what came back, the least it kept, its worst score, its cost."""
-    lines = []
-    for method, cells in _by_method(rows).items():
-        row = next(iter(cells.values()))
-        lines.append(
-            [
-                method,
-                *_verdict(row),
-                interval(Estimate.of(row, "worst"), 2) + " (few facts)" * bool(row["few_facts"]),
-                number(row["rank"]),
-                number(row["seconds"], 0) if row["attack"] == NO_ATTACK else DASH,
-            ]
-        )
+    lines = [
+        [
+            escape.markdown(method),
+            *_verdict(row),
+            interval(Estimate.of(row, "worst"), 2) + " (few facts)" * bool(row["few_facts"]),
+            number(row["rank"]),
+            number(row["seconds"], 0) if row["attack"] == NO_ATTACK else DASH,
+        ]
+        for method, row in by_method(rows).items()
+    ]
     return [*VERDICTS], lines
 
 
@@ -131,13 +130,13 @@ def _before(rows: Rows) -> Table:
     measured = any(row["lm_eval_tasks"] for row in rows)
     lines = [
         [
-            method,
+            escape.markdown(method),
             interval(Estimate.of(row, "forget_before")),
             number(row["forgotten"], missing=NOT_APPLICABLE if _is_control(row) else DASH),
             *(interval(Estimate.of(row, name)) for name in ("retain_before", "utility_before")),
             *[_lm_eval(row)] * measured,
         ]
-        for method, (row, *_) in ((name, list(cells.values())) for name, cells in _by_method(rows).items())
+        for method, row in by_method(rows).items()
     ]
     return [*BEFORE, *["lm-eval"] * measured], lines
 
@@ -157,8 +156,8 @@ def _verdict(row: Row) -> Iterable[str]:
 def _not_ranked(rows: Rows) -> list[str]:
     """Why a method has no rank."""
     return [
-        f"{method}: {escape.markdown(row['guard'])}."
-        for method, (row, *_) in ((name, list(cells.values())) for name, cells in _by_method(rows).items())
+        f"{escape.markdown(method)}: {escape.markdown(row['guard'])}."
+        for method, row in by_method(rows).items()
         if row["guard"] and not _is_control(row)
     ]
 

@@ -72,7 +72,12 @@ def verdicts(rows: Sequence[Row]) -> Table:
                 row["rank"],
             ]
         )
-    return Table(_name("verdicts", rows), f"{_target(rows)}: what each method did.", columns, lines)
+    return Table(
+        escape.file_name(f"verdicts {_target(rows)}"),
+        f"{_target(rows)}: what each method did.",
+        columns,
+        lines,
+    )
 
 
 def attacks(rows: Sequence[Row]) -> Table:
@@ -90,7 +95,7 @@ def attacks(rows: Sequence[Row]) -> Table:
     columns = [Column("method"), Column("no attack"), *map(Column, names)]
     metric = target_metric(rows) or "score"
     caption = f"{_target(rows)}: {metric} on the facts to forget, highest along each attack; lower is better."
-    return Table(_name("attacks", rows), caption, columns, lines)
+    return Table(escape.file_name(f"attacks {_target(rows)}"), caption, columns, lines)
 
 
 def curves(points: Sequence[Row]) -> Table:
@@ -100,17 +105,14 @@ def curves(points: Sequence[Row]) -> Table:
         [method_label(p), attack_label(p), p["step"], Estimate.of(p, "value"), p["n_scored"]] for p in points
     ]
     caption = f"{_target(points)}: {target_metric(points) or 'score'} along each attack."
-    return Table(_name("curves", points), caption, columns, lines)
+    return Table(escape.file_name(f"curves {_target(points)}"), caption, columns, lines)
 
 
 def tables(board: pa.Table, points: pa.Table, kinds: Iterable[str]) -> list[Table]:
     """The tables of these kinds, of every target. Raises StoreError where there is nothing to show."""
     made = {"verdicts": verdicts, "attacks": attacks, "curves": curves}
-    of_targets = {
-        "verdicts": by_target(board.to_pylist()),
-        "attacks": by_target(board.to_pylist()),
-        "curves": by_target(points.to_pylist()),
-    }
+    rows = by_target(board.to_pylist())
+    of_targets = {"verdicts": rows, "attacks": rows, "curves": by_target(points.to_pylist())}
     found = [made[kind](own) for kind in kinds for own in of_targets[kind].values()]
     if not found:
         raise StoreError("There is nothing to show: no attack here trains, so there is no curve.")
@@ -226,8 +228,3 @@ def _unformula(cell: Cell) -> Cell:
 
 def _target(rows: Sequence[Row]) -> str:
     return f"{rows[0]['benchmark']}, {rows[0]['model']}"
-
-
-def _name(kind: str, rows: Sequence[Row]) -> str:
-    """For a file and a label: letters, digits and hyphens alone."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", f"{kind}-{rows[0]['benchmark']}-{rows[0]['model']}").strip("-")
