@@ -87,6 +87,28 @@ class Running(ABC):
         """End it if it runs, and forget it."""
 
 
+@dataclass(eq=False)
+class Remote(Running):
+    """A task on another machine: its process may die there, and the machine may get lost."""
+
+    died: int | None = field(default=None, init=False)
+    """How its process ended, as :attr:`code` says it; None while it has not died."""
+    reason: str = field(default="", init=False)
+    """Why its machine was lost; empty while it was not."""
+
+    @property
+    def over(self) -> bool:
+        return self.ended is not None or self.died is not None or bool(self.reason)
+
+    @property
+    def code(self) -> int:
+        return self.died or 0
+
+    @property
+    def lost(self) -> str:
+        return self.reason
+
+
 class Executor(ABC):
     """Runs tasks side by side. Raises HarnessError, when it is made, where it can run none."""
 

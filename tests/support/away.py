@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.core.events import Event
 from harness.runner.context import WorkerContext
-from harness.runner.executor import Ended, Executor, Order, Running
+from harness.runner.executor import Ended, Executor, Order, Remote
 from harness.runner.executors.node import Died, assigned, perform
 from harness.runner.executors.parcels import Parcel
 
@@ -35,7 +35,7 @@ class Away(Executor):
         """Nothing is left."""
 
 
-class Trip(Running):
+class Trip(Remote):
     """A task on the other machine."""
 
     def __init__(self, executor: Away, order: Order) -> None:
@@ -44,8 +44,6 @@ class Trip(Running):
         assignment = assigned(executor.context, order, (absent,))
         self.executor = executor
         self.stream = perform(assignment, self._fetch)
-        self.died: int | None = None
-        self.reason = ""
 
     def _fetch(self, path: str) -> Parcel | None:
         cache = self.executor.context.cache
@@ -69,18 +67,6 @@ class Trip(Running):
                     yield message
             else:
                 yield message
-
-    @property
-    def over(self) -> bool:
-        return self.ended is not None or self.died is not None or bool(self.reason)
-
-    @property
-    def code(self) -> int:
-        return self.died or 0
-
-    @property
-    def lost(self) -> str:
-        return self.reason
 
     def close(self) -> None:
         self.stream.close()

@@ -18,7 +18,7 @@ from ...core.events import Event
 from ...errors import ConfigError, HarnessError, one_line
 from ..config import FOLDER
 from ..context import WorkerContext
-from ..executor import Ended, Executor, Order, Running, Unfit
+from ..executor import Ended, Executor, Order, Remote, Unfit
 from ..plan import task_name
 from .local import VISIBLE
 from .node import Assignment, Died, Message, NoSharedDisk, assigned, perform
@@ -171,14 +171,12 @@ class RayExecutor(Executor):
         return self.sent.get(path)
 
 
-class RayTask(Running):
+class RayTask(Remote):
     """A task that Ray was given. A machine that cannot do it is left out, and Ray finds another."""
 
     def __init__(self, executor: RayExecutor, order: Order) -> None:
         super().__init__()
         self.executor, self.order = executor, order
-        self.died: int | None = None
-        self.reason = ""
         self._submit()
 
     def _submit(self) -> None:
@@ -230,18 +228,6 @@ class RayTask(Running):
             )
         else:
             self.reason = one_line(error).partition(". ")[0]
-
-    @property
-    def over(self) -> bool:
-        return self.ended is not None or self.died is not None or bool(self.reason)
-
-    @property
-    def code(self) -> int:
-        return self.died or 0
-
-    @property
-    def lost(self) -> str:
-        return self.reason
 
     def close(self) -> None:
         if not self.over:

@@ -19,7 +19,7 @@ from ...core.aside import aside
 from ...core.events import Event
 from ...errors import ConfigError, HarnessError, one_line
 from ..context import WorkerContext
-from ..executor import Ended, Executor, Order, Running, Unfit
+from ..executor import Ended, Executor, Order, Remote, Unfit
 from ..places import JOBS
 from .node import Assignment, Died, assigned, perform
 
@@ -130,7 +130,7 @@ class SlurmExecutor(Executor):
         self.waiting = []
 
 
-class SlurmTask(Running):
+class SlurmTask(Remote):
     """A task as a job, and what it has told."""
 
     def __init__(self, order: Order, events: Path) -> None:
@@ -139,8 +139,6 @@ class SlurmTask(Running):
         self.job: Any = None
         self.read = 0
         """Bytes of the file that were understood."""
-        self.died: int | None = None
-        self.reason = ""
 
     def has_news(self) -> bool:
         """Whether there is something to hear, or it has ended."""
@@ -180,18 +178,6 @@ class SlurmTask(Running):
             return self.events.stat().st_size
         except OSError:
             return 0
-
-    @property
-    def over(self) -> bool:
-        return self.ended is not None or self.died is not None or bool(self.reason)
-
-    @property
-    def code(self) -> int:
-        return self.died or 0
-
-    @property
-    def lost(self) -> str:
-        return self.reason
 
     def close(self) -> None:
         if self.job is not None and not self.over:
