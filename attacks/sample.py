@@ -58,5 +58,6 @@ def generated(measure: Measure) -> bool:
 def best(measure: Measure, said: dict[Request, list[str]]) -> Sample:
     """The highest value over the N times that everything the measure needs was asked."""
     times = zip(*(said[request] for request in measure.requests), strict=True)
-    value = max(float(measure.value(*texts)) for texts in times)
-    return Sample(measure.split, measure.metric, measure.fact_id, value)
+    value, texts = max(((float(measure.value(*texts)), texts) for texts in times), key=lambda time: time[0])
+    answer = texts[0] if len(texts) == 1 else None
+    return Sample(measure.split, measure.metric, measure.fact_id, value, answer=answer)

@@ -179,6 +179,8 @@ class Sample:
     value: float
     cluster: str = ""
     """The subject of the fact: values of one subject are alike. Empty where the fact has none."""
+    answer: str | None = None
+    """What the model wrote, where the value is that of one text; None where nothing was written, or more."""
 
 
 @dataclass(frozen=True, slots=True)

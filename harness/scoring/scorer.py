@@ -34,10 +34,13 @@ class Scorer:
         """The value of every measure, all of them from one pass."""
         measures = list(measures)
         answers = self.answer(request for measure in measures for request in measure.requests)
-        return [
-            Sample(m.split, m.metric, m.fact_id, float(m.value(*(answers[r] for r in m.requests))))
-            for m in measures
-        ]
+        samples = []
+        for measure in measures:
+            got = [answers[request] for request in measure.requests]
+            written = got[0] if len(got) == 1 and isinstance(got[0], str) else None
+            value = float(measure.value(*got))
+            samples.append(Sample(measure.split, measure.metric, measure.fact_id, value, answer=written))
+        return samples
 
     @torch.inference_mode()
     def answer(self, requests: Iterable[Request]) -> dict[Request, Answer]:

@@ -26,6 +26,11 @@ def digest(row: Mapping[str, Any], metrics: Columns, samples: Columns, findings:
     """
     plain = {name for name, default in LATER.items() if row.get(name) == default}
     rest = {name: value for name, value in row.items() if name != CONTENT and name not in plain}
+    samples = {
+        name: values
+        for name, values in samples.items()
+        if name not in LATER or any(value != LATER[name] for value in values)
+    }
     numbers = [metrics, samples, *([findings] if findings["key"] else [])]
     # Floats are written by repr, which tells any two of them apart; infinity is the bound of some metrics.
     text = json.dumps([rest, *numbers], sort_keys=True, separators=(",", ":"))

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ..errors import StoreError
 from . import shape
-from .schema import BEFORE_ANALYSES, CELLS, as_of_now, of_version
+from .schema import CELLS, READ_AS_WELL, as_of_now, of_version
 
 
 def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -41,16 +41,14 @@ VERSIONS = {
 }
 """What is said of results of another version, by what tells it; what says most comes first."""
 
-READ_AS_WELL = {b"schema_version": BEFORE_ANALYSES.encode()}
-"""Versions that are read beside those of now."""
-
 
 def check_versions(path: Path, written: Mapping[bytes, bytes], ours: Mapping[bytes, bytes]) -> str:
     """The schema version of a file. Raises StoreError for one that is not read, or for something else."""
     for name, says in VERSIONS.items():
         if name not in written:
             raise StoreError(f"{path} is no result: it does not name its {name.decode()}; move it away.")
-        if written[name] not in (ours[name], READ_AS_WELL.get(name)):
+        as_well = name == b"schema_version" and written[name].decode(errors="replace") in READ_AS_WELL
+        if written[name] != ours[name] and not as_well:
             versions = says.format(written[name].decode(errors="replace"), ours[name].decode())
             raise StoreError(
                 f"The results in {path.parent.parent} {versions}; use another --results directory, or move "

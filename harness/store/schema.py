@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,11 +10,16 @@ import pyarrow as pa
 
 from ..core.names import ANALYSIS, EVALUATION, NO_ATTACK, UTILITY
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 """Of the tables: raised when a column is added, renamed or changes its meaning."""
 
-BEFORE_ANALYSES = "4"
-"""The version that is read as well: it lacks the columns of :data:`LATER`, and nothing else differs."""
+READ_AS_WELL: Mapping[str, frozenset[str]] = {
+    "4": frozenset(
+        {"analysis", "analysis_plugin", "analysis_source", "analysis_config", "analyses", "answer"}
+    ),
+    "5": frozenset({"answer"}),
+}
+"""The versions that are read as well, and by version the columns it lacks: nothing else differs."""
 
 LATER: Mapping[str, Any] = {
     "analysis": "",
@@ -22,8 +27,9 @@ LATER: Mapping[str, Any] = {
     "analysis_source": "",
     "analysis_config": "{}",
     "analyses": [],
+    "answer": None,
 }
-"""By name, what the columns that came later hold in cells of before, and in cells of other stages."""
+"""By name, what the columns that came later hold in cells of before, and where they say nothing."""
 
 PROTOCOL = "2"
 """Of the measurement. Raised when the same code inputs would no longer give comparable numbers: another
@@ -168,6 +174,7 @@ SAMPLES = _schema(
         ("fact_id", pa.string(), "id of the fact within the benchmark", ""),
         ("value", pa.float64(), "value of the metric on the fact", ""),
         ("cluster", pa.string(), "what the fact is about: its subject, or the fact itself", ""),
+        ("answer", pa.string(), "what the model wrote; null where the value is not that of one text", ""),
     ]
 )
 ANALYSES = _schema(
@@ -185,18 +192,29 @@ ANALYSES = _schema(
 
 
 def of_version(schema: pa.Schema, version: str) -> pa.Schema:
-    """A table's schema as that version has it: :data:`SCHEMA_VERSION` or :data:`BEFORE_ANALYSES`."""
-    if version == SCHEMA_VERSION or schema is ANALYSES:
+    """A table's schema as that version has it: :data:`SCHEMA_VERSION`, or one that is read as well."""
+    if version == SCHEMA_VERSION:
         return schema
     metadata = {**schema.metadata, b"schema_version": version.encode()}
-    kept = [column for column in schema if column.name not in LATER]
-    return pa.schema(kept, metadata=metadata)
+    lacking = () if schema is ANALYSES else READ_AS_WELL[version]
+    return pa.schema(_without(schema, lacking), metadata=metadata)
+
+
+def _without(columns: Iterable[pa.Field], lacking: Collection[str]) -> list[pa.Field]:
+    """The columns that are not lacking, and of nested ones the fields that are not."""
+    kept = []
+    for column in columns:
+        if column.name not in lacking:
+            if pa.types.is_list(column.type):
+                column = column.with_type(pa.list_(pa.struct(_without(column.type.value_type, lacking))))
+            kept.append(column)
+    return kept
 
 
 def as_of_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table of any version that is read, with the columns of ``schema`` and the versions of now."""
     columns = [
-        table[column.name]
+        table[column.name].cast(column.type)
         if column.name in table.column_names
         else pa.repeat(pa.scalar(LATER[column.name], column.type), table.num_rows)
         for column in schema

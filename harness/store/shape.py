@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 MAYBE = frozenset({"error_type", "error_message", "low", "high", "n", "step", "learning_rate"}) | frozenset(
-    {"low_bound", "high_bound", "definition", "at_most", "layer", "module", "x"}
+    {"low_bound", "high_bound", "definition", "at_most", "layer", "module", "x", "answer"}
 )
 """Columns in which null has a meaning."""
 

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.types import TokenScores
@@ -68,6 +68,7 @@ def test_what_cannot_be_computed_is_an_error_and_not_a_number():
         membership.privleak(0.5, 1.0)
 
 
+@settings(deadline=None)  # the first call imports what it needs
 @given(scores, scores)
 def test_auc_counts_pairs(forget, holdout):
     won = sum((h > f) + (h == f) / 2 for f in forget for h in holdout)
