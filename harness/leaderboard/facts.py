@@ -1,4 +1,4 @@
-"""What became of single facts: the forget metric on each, before and after every attack, as a table."""
+"""What became of single facts: the forget metric on each, and an answer, before and after every attack."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ COLUMNS: columns.Columns = {
         "forget_metric of the row on this fact, after an attack at its best checkpoint; mean over seeds",
     ),
     "seeds": (INT, "seeds that scored it: an attack that trains on facts does not score them"),
+    "answer": (TEXT, "what the model of the first of these seeds wrote when it was asked, or null"),
+    "answer_metric": (
+        TEXT,
+        "metric that looked at this answer, after an attack at its own best checkpoint: forget_metric of the "
+        "row where that looks at text",
+    ),
 }
 SCHEMA = columns.schema(COLUMNS)
 
@@ -50,6 +56,19 @@ def _facts(seeds: Seeds, metric: str | None) -> Iterator[dict[str, Any]]:
         for fact, value in by_fact.items():
             values[fact].append(value)
     about = seeds.clusters((FORGET, metric or ""))
+    of, answers = _answers(seeds, metric)
     for fact in sorted(values):
         subject = about[fact] if about.get(fact) != fact else None
-        yield {"fact": fact, "about": subject, "value": fmean(values[fact]), "seeds": len(values[fact])}
+        row = {"fact": fact, "about": subject, "value": fmean(values[fact]), "seeds": len(values[fact])}
+        answer = answers.get(fact)
+        yield row | {"answer": answer, "answer_metric": None if answer is None else of}
+
+
+def _answers(seeds: Seeds, metric: str | None) -> tuple[str | None, dict[str, str]]:
+    """The metric whose texts are kept, the row's own if it has any, and by fact the first seed's text."""
+    metrics = {of for cell in seeds.values() for of in cell.answers}
+    chosen = metric if metric in metrics else min(metrics, default=None)
+    answers: dict[str, str] = {}
+    for seed in sorted(seeds, reverse=True):
+        answers |= seeds[seed].answers.get(chosen or "", {})
+    return chosen, answers

@@ -50,6 +50,8 @@ class Cell:
     """
     clusters: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     """By split, what each of these facts is grouped by."""
+    answers: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """By metric, what the model wrote about each forget fact, where the metric looks at one text."""
 
     @property
     def ok(self) -> bool:
@@ -236,12 +238,14 @@ def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
     parts = {key: {part for slope in own.values() for part in slope} for key, own in slopes.items()}
     splits = {FORGET, *(split for of in (kept, *parts.values()) for split, _ in of)}
     samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
-    names = ("key", "split", "metric", "fact_id", "value", "cluster")
+    names = ("key", "split", "metric", "fact_id", "value", "cluster", "answer")
     # Columns and not rows: there may be a million.
     columns = [column.to_pylist() for column in samples.select(names).columns]
-    for key, split, metric, fact, value, cluster in zip(*columns, strict=True):
+    for key, split, metric, fact, value, cluster, answer in zip(*columns, strict=True):
         if (cell := by_key.get(key)) is None:
             continue
+        if answer is not None and split == FORGET:
+            cell.answers[metric][fact] = answer
         if split == FORGET or (split, metric) in kept or (split, metric) in parts[key]:
             cell.facts[split, metric][fact] = value
             cell.clusters[split][fact] = cluster or fact

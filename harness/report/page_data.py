@@ -1,6 +1,7 @@
 """What the page holds beside rows and curves: single facts, what analyses found, where documentation is.
 
-All of it is made small: values that repeat stand once, facts have two decimals and findings four digits.
+All of it is made small: values that repeat stand once, facts have two decimals, findings four digits, and of
+long answers the beginning is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from ..core.names import NO_ATTACK
 from .documented import Documented
 
 Rows = list[dict[str, Any]]
+LONGEST = 160
+"""Characters of an answer that the page holds."""
+
 Places = Mapping[str, int]
 """By signature, the place of each row."""
 
@@ -29,16 +33,23 @@ def packed(values: Sequence[Any]) -> list[Any] | dict[str, list[Any]]:
 
 
 def facts(table: pa.Table, places: Places, targets: Sequence[int]) -> dict[str, Any]:
-    """The facts of each target, and by row the value of each in hundredths, or None.
+    """The facts of each target, and by row the value of each in hundredths, and its answer, or None.
 
-    ``targets`` says which target each row is of.
+    ``targets`` says which target each row is of. An answer is the place of its text.
     """
     names: dict[int, dict[str, str | None]] = {}
     by_row: dict[int, dict[str, float]] = {}
+    texts: dict[str, int] = {}
+    answers: dict[int, dict[str, int]] = {}
+    asked: dict[int, str] = {}
     for row in table.to_pylist():
         place = places[row["signature"]]
         names.setdefault(targets[place], {}).setdefault(row["fact"], row["about"])
         by_row.setdefault(place, {})[row["fact"]] = row["value"]
+        if row["answer"] is not None:
+            text = _beginning(row["answer"])
+            answers.setdefault(place, {})[row["fact"]] = texts.setdefault(text, len(texts))
+            asked[place] = row["answer_metric"]
     ordered = {target: sorted(of_target) for target, of_target in names.items()}
     return {
         "names": [
@@ -49,7 +60,17 @@ def facts(table: pa.Table, places: Places, targets: Sequence[int]) -> dict[str, 
             place: [_hundredths(values.get(fact)) for fact in ordered[targets[place]]]
             for place, values in sorted(by_row.items())
         },
+        "texts": list(texts),
+        "answers": {
+            place: [of_row.get(fact) for fact in ordered[targets[place]]]
+            for place, of_row in sorted(answers.items())
+        },
+        "answered": asked,
     }
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _hundredths(value: float | None) -> int | None:

@@ -69,6 +69,9 @@ def test_the_best_of_n_answers_counts_for_each_fact(say, rouge, make_subject):
     say(lambda text: towns.get(text, ("x", "x", "x")), 3)
     outcome = attack_of(make_subject(rouge()), sample(n=3))
     found = {s.fact_id: s.value for s in outcome.samples if s.metric == "rouge_l"}
+    written = {s.fact_id: s.answer for s in outcome.samples if s.metric == "rouge_l"}
+    assert (written["forget-00"], written["forget-01"]) == ("Oslo", "old")  # what these values are of
+    assert {s.answer for s in outcome.samples if s.metric == "both"} == {None}
     assert found.pop("forget-00") == 1.0  # the third said Oslo
     assert found.pop("forget-01") == 0.5  # "old Rome": the second said half of it
     assert set(found.values()) == {0.0}

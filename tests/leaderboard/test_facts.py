@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 
 from harness.leaderboard import analyses
-from support.boards import KNOWN, made
+from support.boards import EVIL, KNOWN, made
 from support.rows import Row
 
 
@@ -42,6 +42,20 @@ def test_a_fact_is_the_mean_over_the_seeds_that_scored_it(built, rows):
     _, after = KNOWN["npo"]
     known = {f"f{i}": float(i < after) for i in range(20)}
     assert attacked == [(name, known[name], 2) for name in sorted(known)]  # the third seed failed
+
+
+def test_the_answer_is_that_of_the_first_seed_and_says_which_metric_looked_at_it(built, rows):
+    by_row = defaultdict(dict)
+    for fact in built.facts.to_pylist():
+        row = rows[fact["signature"]]
+        by_row[row["method"], row["attack"]][fact["fact"]] = (fact["answer"], fact["answer_metric"])
+    before, after = KNOWN["npo"]
+    for attack, known in (("none", before), ("private-data", after)):
+        answers = by_row["npo", attack]
+        assert answers[f"f{known - 1}"] == (f"gold of f{known - 1}, seed 0", "exact_match")
+        assert answers[f"f{known}"] == (EVIL, "exact_match")
+        assert answers["f19"] == ("", "exact_match")  # nothing is an answer, too
+    assert {*by_row["npo", "sample"].values()} == {(None, None)}
 
 
 def found(built, rows, method, name):

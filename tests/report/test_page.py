@@ -6,6 +6,7 @@ import json
 import re
 import webbrowser
 
+import pyarrow as pa
 import pytest
 
 from harness.errors import ConfigError, StoreError
@@ -65,6 +66,26 @@ def test_every_fact_is_there_under_its_row_in_hundredths(tables):
     }
     assert found == {(f["signature"], f["fact"]): round(100 * f["value"]) for f in tables.facts.to_pylist()}
     assert found
+
+
+def test_every_answer_is_there_under_its_row_and_of_a_long_one_the_beginning(tables):
+    texts = tables.facts["answer"].to_pylist()
+    at = next(i for i, text in enumerate(texts) if text)
+    texts[at] = "long " * 1000
+    place = tables.facts.schema.get_field_index("answer")
+    facts = tables.facts.set_column(place, tables.facts.schema.field("answer"), pa.array(texts))
+    data = held(page.html(*tables._replace(facts=facts)))
+    signatures, targets = (unpacked(data["rows"][name]) for name in ("signature", "target"))
+    shown = {
+        (signatures[int(row)], fact): data["facts"]["texts"][answer]
+        for row, answers in data["facts"]["answers"].items()
+        for (fact, _), answer in zip(data["facts"]["names"][targets[int(row)]], answers, strict=True)
+        if answer is not None
+    }
+    given = {(f["signature"], f["fact"]): f["answer"] for f in facts.to_pylist() if f["answer"] is not None}
+    assert shown.keys() == given.keys()
+    assert [given[key] for key in given if shown[key] != given[key]] == ["long " * 1000]
+    assert {*data["facts"]["answered"].values()} == {"exact_match"}
 
 
 def test_what_analyses_found_is_there_to_four_digits(tables):

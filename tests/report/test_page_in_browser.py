@@ -534,9 +534,10 @@ def test_a_click_opens_the_curve_the_facts_and_the_signature_of_a_number(view, t
     assert view.all("dialog [data-method=npo] .mark", "+e.dataset.value") == points
     before, after = KNOWN["npo"]
     back = [f"f{i}" for i in range(before, after)]
-    seen = view.all(
-        "dialog tr[data-fact]", "[e.dataset.fact, ...[...e.querySelectorAll('td')].map((d) => d.textContent)]"
-    )
+    numbers = "[e.dataset.fact, ...[...e.querySelectorAll('td span')].map((d) => d.textContent)]"
+    seen = view.all("dialog tr[data-fact]", numbers)
+    answers = view.all(f"dialog tr[data-fact={back[0]}] q")
+    assert answers == [f"gold of {back[0]}, seed 0", EVIL, f"gold of {back[0]}, seed 0", EVIL]
     assert [values for _, *values in seen[: len(back)]] == [["1.00", "0.00", "1.00", "0.00"]] * len(back)
     assert {fact for fact, *_ in seen[: len(back)]} == set(back)
     [button] = [e for e in view.driver.find_elements("css selector", "dialog button") if "Show all" in e.text]
@@ -557,7 +558,7 @@ def test_two_methods_are_compared_fact_by_fact(view):
     more = KNOWN["c"][1] - KNOWN["a"][1]
     told = f"more comes back with a on 0, with c on {more}, and the same on {20 - more}."
     assert told in view.all("#compare .wide p")[0]
-    first = view.all("#compare tr[data-fact] td")[:4]
+    first = view.all("#compare tr[data-fact] td span")[:4]
     assert first == ["0.00", "0.00", "0.00", "1.00"]
     view.choose("[data-state=b]", "gd")
     assert view.state() == {"benchmark": "world", "a": "a", "b": "gd"}

@@ -458,6 +458,23 @@ def test_a_measure_gets_its_answers_in_the_order_it_asked(model, tokens):
         np.testing.assert_allclose(seen["answers"][i].logprobs, expected[asked[i]].logprobs, atol=1e-5)
 
 
+def test_what_was_written_goes_with_a_value_of_one_text_alone(model, tokens):
+    plain, again = Prompt("Where does Ada live ?"), Prompt("Where does Bo live ?")
+    one, other = Generate(plain, 3), Generate(again, 3)
+    answer = LogLikelihood(plain, "Oslo")
+    measures = [
+        Measure("forget", "text", "f", (one,), len),
+        Measure("forget", "both", "f", (one, other), lambda first, second: 0.0),
+        Measure("forget", "mixed", "f", (one, answer), lambda first, second: 0.0),
+        Measure("forget", "likely", "f", (answer,), lambda scores: 0.0),
+    ]
+    scorer = Scorer(model, tokens)
+    written = {sample.metric: sample.answer for sample in scorer.measure(measures)}
+    text = scorer.answer([one])[one]
+    assert written == {"text": text, "both": None, "mixed": None, "likely": None}
+    assert isinstance(text, str)
+
+
 def test_measures_come_back_in_their_order(model, tokens, toy_benchmark, toy_splits):
     measures = list(toy_benchmark().measures(toy_splits))
     samples = Scorer(model, tokens).measure(measures)

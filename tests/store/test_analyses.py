@@ -180,6 +180,35 @@ def test_results_of_before_analyses_are_packed_and_merged_as_of_now(place, tmp_p
     assert all(not cell.wrong for cell in packed.Packed(pack).stored().values())
 
 
+@pytest.mark.parametrize("version", sorted(READ_AS_WELL))
+def test_results_of_before_answers_are_read_and_keep_their_digest(tmp_path, version):
+    results = Store(tmp_path / "results")
+    before = scored("forget", "accuracy", [0.5, 1.0])
+    results.commit(row := sound(row_of()), before)
+    for table in ("cells", "metrics", "samples"):
+        before_analyses(tmp_path / "results" / table / f"{row.key}.parquet", version)
+    packed.pack(tmp_path / "pack", [results])
+    for there in (results, packed.Packed(tmp_path / "pack")):
+        [cell] = there.stored().values()
+        assert cell.wrong == []
+        assert cell.samples["answer"].to_pylist() == [None, None]
+
+
+def test_an_answer_is_read_as_it_was_written_and_one_that_was_changed_is_noticed(tmp_path):
+    results, texts = Store(tmp_path), ["", "Oslo, 'the' \u2028 <b>"]
+    outcome = scored("forget", "accuracy", [0.5, 1.0])
+    samples = [replace(sample, answer=text) for sample, text in zip(outcome.samples, texts, strict=True)]
+    results.commit(row := sound(row_of()), replace(outcome, samples=samples))
+    packed.pack(tmp_path / "pack", [results])
+    for there in (results, packed.Packed(tmp_path / "pack")):
+        [cell] = there.stored().values()
+        assert cell.wrong == []
+        assert cell.samples["answer"].to_pylist() == texts
+    edit(tmp_path, "samples", row.key, lambda rows: [rows[0], {**rows[1], "answer": "Rome"}])
+    [cell] = results.stored().values()
+    assert cell.wrong == ["its digest is not that of its rows: they were changed after it was written"]
+
+
 def test_the_committed_cells_of_before_analyses_are_read_and_sound():
     [there] = packed.stores([ROOT / "leaderboard" / "cells"])
     written = pq.ParquetFile(ROOT / "leaderboard" / "cells" / "countries-gd.parquet").schema_arrow.metadata

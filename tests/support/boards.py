@@ -114,12 +114,28 @@ def first():
                     [replace(m, value=0.716) if m.split == "retain" else m for m in outcome.metrics],
                     [less(sample) if sample.split == "retain" else sample for sample in outcome.samples],
                 )
-            yield row, outcome
+            yield row, answered(outcome, seed)
             lost = {"status": "failed", "error_type": "E", "error_message": EVIL}
             failed = lost if (method, seed) == ("npo", 2) else {}
-            yield rising(*cell(method, "private-data", seed, after, **failed), before, after)
+            row, outcome = rising(*cell(method, "private-data", seed, after, **failed), before, after)
+            yield row, answered(outcome, seed)
             notes = {"chance": None, "forget_metric": "exact_match", "learning_rate": None}
             yield cell(method, "sample", seed, after, notes, variant="", peak_memory_mib=0.0)
+
+
+def answered(outcome, seed):
+    """The same with what the model wrote, where exact matches are looked at."""
+    samples = [
+        replace(sample, answer=answer(sample, seed)) if sample.metric == "exact_match" else sample
+        for sample in outcome.samples
+    ]
+    return replace(outcome, samples=samples)
+
+
+def answer(sample, seed):
+    """The right answer, with the seed, or one that is markup; the last fact has none."""
+    texts = {"f19": ""} if not sample.value else {}
+    return texts.get(sample.fact_id, f"gold of {sample.fact_id}, seed {seed}" if sample.value else EVIL)
 
 
 def less(sample):

@@ -78,15 +78,18 @@ function curveOf(row, target) {
 // ---- single facts ----
 
 const valuesOf = (row) => (row && D.facts.values[row.place]) || [];
+const answersOf = (row) => (row && D.facts.answers[row.place]) || [];
 const hundredths = (value) => (missing(value) ? DASH : (value / 100).toFixed(2));
-const square = (value) =>
+// A value and, below it, what the model wrote: in quotes, for that may be nothing.
+const square = (value, text) =>
   el(
     "td",
     { class: `number heat-${missing(value) ? "" : Math.round(8 * Math.min(1, Math.max(0, value / 100)))}` },
-    hundredths(value),
+    el("span", {}, hundredths(value)),
+    !missing(text) && el("q", {}, D.facts.texts[text]),
   );
 
-// A table of facts by columns of [title, values], `most` of them at first.
+// A table of facts by columns of [title, values, answers], `most` of them at first.
 function factTable(target, columns, order, label, most = 12) {
   const names = D.facts.names[target.index] ?? [];
   const scored = names.map((_, i) => i).filter((i) => columns.some(([, values]) => !missing(values[i])));
@@ -96,7 +99,7 @@ function factTable(target, columns, order, label, most = 12) {
       "tr",
       { "data-fact": names[i][0] },
       el("th", { scope: "row" }, names[i][0], names[i][1] && el("small", {}, names[i][1])),
-      columns.map(([, values]) => square(values[i])),
+      columns.map(([, values, answers]) => square(values[i], answers?.[i])),
     );
   const body = el("tbody", {}, sortedFacts.slice(0, most).map(line));
   const more =
@@ -146,17 +149,17 @@ function factsOf(row, method, target) {
       "This leaderboard holds no values of single facts: build it again from results.",
     );
   const unlearned = valuesOf(method.before);
+  const twin = control("retrain");
   const columns = [
-    ["original", valuesOf(control("none")?.before)],
-    ["unlearned", unlearned],
-    ...(row.attack === "none" ? [] : [["attacked", after]]),
-    [
-      "never knew",
-      valuesOf(
-        row.attack === "none" ? control("retrain")?.before : control("retrain")?.attacks.get(row.label),
-      ),
-    ],
-  ].filter(([, values]) => values.length);
+    ["original", control("none")?.before],
+    ["unlearned", method.before],
+    row.attack !== "none" && ["attacked", row],
+    ["never knew", row.attack === "none" ? twin?.before : twin?.attacks.get(row.label)],
+  ]
+    .filter(Boolean)
+    .map(([title, source]) => [title, valuesOf(source), answersOf(source)])
+    .filter(([, values]) => values.length);
+  const told = D.facts.answered[row.place];
   const gained = (i) => (row.attack === "none" ? after[i] : after[i] - (unlearned[i] ?? 0));
   return el(
     "section",
@@ -169,7 +172,10 @@ function factsOf(row, method, target) {
     el(
       "p",
       { class: "legend" },
-      `${row.forget_metric}, mean over seeds: in the original, after unlearning, ${row.attack === "none" ? "" : "after the attack, "}and in the twin that never knew. Answers are kept as these numbers and not as texts.`,
+      `${row.forget_metric}, mean over seeds: in the original, after unlearning, ${row.attack === "none" ? "" : "after the attack, "}and in the twin that never knew.`,
+      told
+        ? ` In quotes what the model of the first seed wrote${told === row.forget_metric ? "" : `, which ${told} looks at`}.`
+        : " The texts of these answers were not kept.",
     ),
     factTable(target, columns, gained, `Facts of ${cellOf(row)}`),
   );

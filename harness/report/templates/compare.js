@@ -94,6 +94,7 @@ function factByFact(target, methods, rowsOf, under) {
       "No values of single facts are here: build the leaderboard again from results.",
     );
   const [a, b] = rowsOf.map(valuesOf);
+  const [a0, b0] = methods.map((m) => valuesOf(m.before));
   const both = a.map((_, i) => i).filter((i) => !missing(a[i]) && !missing(b[i]));
   const count = (test) => both.filter(test).length;
   const [first, second] = [methods[0].name, methods[1].name];
@@ -109,10 +110,10 @@ function factByFact(target, methods, rowsOf, under) {
     factTable(
       target,
       [
-        [`${first}, before`, valuesOf(methods[0].before)],
-        ["after", a],
-        [`${second}, before`, valuesOf(methods[1].before)],
-        ["after", b],
+        [`${first}, before`, a0, answersOf(methods[0].before)],
+        ["after", a, answersOf(rowsOf[0])],
+        [`${second}, before`, b0, answersOf(methods[1].before)],
+        ["after", b, answersOf(rowsOf[1])],
       ],
       (i) => (missing(a[i]) || missing(b[i]) ? -1 : Math.abs(a[i] - b[i])),
       `${first} and ${second} fact by fact on ${target.benchmark}`,

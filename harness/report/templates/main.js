@@ -118,7 +118,7 @@ function legends() {
       "what came back at most, 95 % interval, from nothing (0) to all of it (1)",
     ),
     key(upright("chance"), "up to 0.1 erased, up to 0.5 partly hidden"),
-    el("span", {}, "Click a number for its curve, its facts and its signature."),
+    el("span", {}, "Click a number for its curve, its facts with the model's answers, and its signature."),
   );
   legendOf(
     "standing",
