@@ -12,6 +12,9 @@ from .entry import Entry
 from .kinds import Kind
 from .registry import Registry
 
+ALL = "all"
+"""The word that stands for every name of a kind."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttackChoice:
@@ -70,6 +73,7 @@ def select_methods(registry: Registry, names: Sequence[str], settings: Collectio
     """The methods of these names, or of ``all``, each once; ``npo+sam`` is one with a modifier over it.
 
     ``all`` has none that needs a setting which is not among ``settings``, unless it is named beside it.
+    ``-npo`` leaves one out.
     """
     chosen = _select(registry, Kind.METHOD, names)
     return [entry for entry in chosen if entry.name in names or _needs(entry) <= {*settings}]
@@ -98,15 +102,29 @@ def select_attacks(registry: Registry, names: Sequence[str]) -> list[AttackChoic
     """The attacks of ``a`` and ``b:variant``, ``all`` or ``none``, each once.
 
     ``a:variant`` is one variant of an attack; ``a`` is all of them, and then ``a:variant`` adds nothing.
+    ``-a`` and ``-a:variant`` leave out what the other names choose.
     """
-    names = _named(Kind.ATTACK, names)
+    names, left_out = _named(Kind.ATTACK, names)
     if _none(Kind.ATTACK, names):
         return []
-    choices = gather(lambda name: _choice(registry, name), [name for name in names if name != "all"])
-    if "all" in names:
-        return [AttackChoice(entry) for entry in registry.attacks.values()]
+    choices, without = (
+        gather(lambda name: _choice(registry, name), [name for name in part if name != ALL])
+        for part in (names, left_out)
+    )
+    if ALL in names:
+        choices = [AttackChoice(entry) for entry in registry.attacks.values()]
     whole = {choice.entry for choice in choices if choice.variant is None}
-    return [choice for choice in choices if choice.variant is None or choice.entry not in whole]
+    choices = [choice for choice in choices if choice.variant is None or choice.entry not in whole]
+    return _some(Kind.ATTACK, [left for choice in choices for left in _less(choice, without)])
+
+
+def _less(choice: AttackChoice, without: Sequence[AttackChoice]) -> list[AttackChoice]:
+    """What is left of a choice: itself, some of its variants, or nothing."""
+    lost = {other.variant for other in without if other.entry == choice.entry}
+    if not lost or choice.variant is not None:
+        return [] if {None, choice.variant} & lost else [choice]
+    variants = choice.entry.load().variants  # type: ignore[attr-defined]
+    return [] if None in lost else [AttackChoice(choice.entry, name) for name in variants if name not in lost]
 
 
 def _choice(registry: Registry, text: str) -> AttackChoice:
@@ -121,21 +139,36 @@ def _choice(registry: Registry, text: str) -> AttackChoice:
 
 
 def _select(registry: Registry, kind: Kind, names: Sequence[str]) -> list[Entry]:
-    names = _named(kind, names)
-    entries = gather(lambda name: registry.get(kind, name), [name for name in names if name != "all"])
-    return list(registry.kinds[kind].values()) if "all" in names else entries
+    names, left_out = _named(kind, names)
+    entries, without = (
+        gather(lambda name: registry.get(kind, name), [name for name in part if name != ALL])
+        for part in (names, left_out)
+    )
+    if ALL in names:
+        entries = list(registry.kinds[kind].values())
+    return _some(kind, [entry for entry in entries if entry not in without])
 
 
 def _none(kind: Kind, names: Sequence[str]) -> bool:
     """Whether none of a kind is meant. Raises HarnessError where others are named as well."""
-    names = _named(kind, names)
-    if "none" in names and len(names) > 1:
+    if "none" in names and len({*names}) > 1:
         raise HarnessError(f"'none' means no {kind} and stands alone, unlike in '{','.join(names)}'.")
     return "none" in names
 
 
-def _named(kind: Kind, names: Sequence[str]) -> list[str]:
-    """The names, each once; none at all is an error."""
-    if not names:
-        raise HarnessError(f"No {kind} is named: give names separated by commas, or 'all'.")
-    return list(dict.fromkeys(names))
+def _named(kind: Kind, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names that are chosen, and those that are left out, each once. None chosen is an error."""
+    names = list(dict.fromkeys(names))
+    left_out = [name.removeprefix("-") for name in names if name.startswith("-")]
+    chosen = [name for name in names if not name.startswith("-")]
+    if not chosen:
+        what = f"Only what to leave out is named of {kind}s" if left_out else f"No {kind} is named"
+        raise HarnessError(f"{what}: give names separated by commas, or '{ALL}'.")
+    return chosen, left_out
+
+
+def _some(kind: Kind, chosen: list[Any]) -> list[Any]:
+    """What is chosen. Raises HarnessError where all of it was left out again."""
+    if not chosen:
+        raise HarnessError(f"No {kind} is left: all that are named are left out as well.")
+    return chosen

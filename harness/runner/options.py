@@ -100,8 +100,13 @@ class RunOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    methods: Names = Field(("all",), description="Methods, separated by commas, or 'all'.")
-    attacks: Names = Field(("all",), description="Attacks, or 'all', or 'none'; NAME:VARIANT for one.")
+    methods: Names = Field(
+        ("all",),
+        description="Methods, separated by commas, or 'all'; 'all,-dpo' leaves one out.",
+    )
+    attacks: Names = Field(
+        ("all",), description="Attacks, or 'all', or 'none'; NAME:VARIANT for one; -NAME leaves one out."
+    )
     benchmarks: Names = Field(("faithun-mini", "tofu-mini"), description="Benchmarks, or 'all'.")
     analyses: Names = Field(
         ("none",), description="Analyses of each unlearned model, separated by commas, or 'all', or 'none'."

@@ -30,6 +30,9 @@ def full():
         ("ga,ga", ["ga"]),
         ("all", ["ga", "mine"]),
         ("mine,all", ["ga", "mine"]),
+        ("all,-ga", ["mine"]),
+        ("-ga,all,-ga", ["mine"]),
+        ("ga,mine,-mine", ["ga"]),
     ],
 )
 def test_methods_are_selected_in_the_order_asked_for_each_once(full, text, expected):
@@ -45,6 +48,10 @@ def test_methods_are_selected_in_the_order_asked_for_each_once(full, text, expec
         ("probe:p=0.1", [("probe", "p=0.1")]),
         ("probe:p=0.1,probe:p=0.5,probe:p=0.1", [("probe", "p=0.1"), ("probe", "p=0.5")]),
         ("probe:p=0.1,probe", [("probe", None)]),
+        ("all,-probe", [("other", None)]),
+        ("all,-probe:p=0.1", [("probe", "p=0.5"), ("other", None)]),
+        ("probe,other,-probe:p=0.1,-probe:p=0.5", [("other", None)]),
+        ("probe:p=0.1,probe:p=0.5,-probe:p=0.5", [("probe", "p=0.1")]),
     ],
 )
 def test_an_attack_is_selected_with_all_its_variants_or_with_one(full, text, expected):
@@ -60,6 +67,11 @@ def test_an_attack_is_selected_with_all_its_variants_or_with_one(full, text, exp
         ("select_methods", "gaa", ["'gaa'", "Did you mean 'ga'?"]),
         ("select_methods", "all,gaa", ["'gaa'"]),
         ("select_methods", "gaa,ga,zz", ["'gaa'", "'zz'"]),
+        ("select_methods", "all,-gaa", ["'gaa'", "Did you mean 'ga'?"]),
+        ("select_methods", "-ga", ["Only what to leave out", "'all'"]),
+        ("select_methods", "ga,-ga", ["No method is left"]),
+        ("select_attacks", "probe,-probe", ["No attack is left"]),
+        ("select_attacks", "all,-probe:p=0.11", ["'p=0.11'", "Did you mean 'p=0.1'?"]),
         ("select_attacks", "none,probe", ["'none'", "alone"]),
         ("select_attacks", "prob:p=0.1", ["Did you mean 'probe'?"]),
         ("select_attacks", "probe:p=0.11", ["'p=0.11'", "Did you mean 'p=0.1'?"]),
