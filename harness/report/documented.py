@@ -21,6 +21,9 @@ METADATA = b"documentation"
 FOLDERS = {"methods": "method", "attacks": "attack", "benchmarks": "benchmark"}
 """Folders of the documentation with a page for each plugin, and the column of the table that names it."""
 
+MODIFIERS = "modifiers"
+"""The folder with a page for each modifier: what follows the first name in ``npo+sam``."""
+
 OTHERS = ("protocol", "reference/metrics", "analyses/")
 """Pages, and folders of them, to which a leaderboard may lead whatever it is of."""
 
@@ -67,12 +70,11 @@ class Documented:
 
     def marked(self, board: pa.Table) -> pa.Table:
         """The table with those of these pages in its metadata to which it leads: others may come and go."""
-        named = {
-            f"{folder}/{name}"
-            for folder, column in FOLDERS.items()
-            for text in board[column].unique().to_pylist()
-            for name in text.split("+")[:1]
-        }
+        named = set()
+        for folder, column in FOLDERS.items():
+            for text in board[column].unique().to_pylist():
+                name, *modifiers = text.split("+")
+                named |= {f"{folder}/{name}", *(f"{MODIFIERS}/{modifier}" for modifier in modifiers)}
         pages = tuple(page for page in self.pages if page in named or page.startswith(OTHERS))
         told = json.dumps(asdict(self) | {"pages": pages}, separators=(",", ":"))
         return board.replace_schema_metadata({**(board.schema.metadata or {}), METADATA: told})

@@ -124,6 +124,14 @@ def test_links_go_to_pages_that_there_are(tables, tmp_path):
         files.Published(*tables).documented(tmp_path / "boards", out)
 
 
+def test_a_composition_leads_to_the_pages_of_its_parts(tables):
+    there = Documented("../docs/", ".md", ("methods/gd", "methods/npo", "modifiers/sam", "modifiers/ilu"))
+    at = tables.board.schema.get_field_index("method")
+    names = ["gd+sam" if name == "gd" else "npo" for name in tables.board["method"].to_pylist()]
+    board = there.marked(tables.board.set_column(at, tables.board.schema.field(at), pa.array(names)))
+    assert Documented.of(board).pages == ("methods/gd", "methods/npo", "modifiers/sam")
+
+
 @pytest.mark.parametrize("base", ["javascript:alert(1)//", "data:text/html,", '"><img src=x>', 7])
 def test_a_place_of_the_documentation_that_is_no_address_is_refused(tables, base):
     board = Documented(base, ".md", PAGES).marked(tables.board)

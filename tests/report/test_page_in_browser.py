@@ -10,6 +10,7 @@ import os
 import shutil
 from urllib.parse import urlencode
 
+import pyarrow as pa
 import pytest
 
 from harness.core.names import CONTROLS
@@ -525,6 +526,20 @@ def test_names_link_to_the_pages_that_there_are(view):
         "accuracy ../docs/reference/metrics.md#metric-accuracy",
     }
     assert view.all("#verdicts th a", "e.textContent").count("npo") == 0  # it has none
+
+
+def test_a_composition_is_a_link_for_each_part_that_has_a_page(driver, tables, tmp_path):
+    at = tables.board.schema.get_field_index("method")
+    names = pa.array(["gd+sam" if name == "gd" else name for name in tables.board["method"].to_pylist()])
+    board = tables.board.set_column(at, tables.board.schema.field(at), names)
+    for pages in (PAGES, (*PAGES, "modifiers/sam")):
+        marked = Documented("../docs/", ".md", pages).marked(board)
+        (tmp_path / "index.html").write_text(page.html(marked, tables.curves))
+        driver.get((tmp_path / "index.html").as_uri())
+        [name] = [e for e in driver.find_elements("css selector", ".brief tbody th") if "+" in e.text]
+        assert name.text.startswith("gd+sam")
+        links = [link.text for link in name.find_elements("css selector", "a.doc")]
+        assert links == ["gd", *(["sam"] if pages is not PAGES else [])]
 
 
 def test_a_click_opens_the_curve_the_facts_and_the_signature_of_a_number(view, tables):

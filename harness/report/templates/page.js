@@ -107,7 +107,15 @@ function documented(page, words, anchor) {
   link.href = at;
   return link;
 }
-const methodLink = (method) => documented(`methods/${method.plugin}`, method.name);
+// Of a composition, "gd+project", each part leads to its own page; what follows the names are settings.
+function methodLink(method) {
+  const [base, ...modifiers] = method.plugin.split("+");
+  return [
+    documented(`methods/${base}`, base),
+    modifiers.map((name) => ["+", documented(`modifiers/${name}`, name)]),
+    method.name.slice(method.plugin.length),
+  ];
+}
 const attackLink = (row) => documented(`attacks/${row.attack}`, row.label);
 const metricLink = (metric) =>
   documented(
