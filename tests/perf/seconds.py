@@ -1,6 +1,8 @@
-"""What cells take on a CPU, from the committed leaderboards: the table that estimates begin with.
+"""What cells take on a CPU, from the cells that are committed: the table that estimates begin with.
 
-python tests/perf/seconds.py > harness/runner/seconds.csv
+python tests/perf/seconds.py > build/seconds.csv && mv build/seconds.csv harness/runner/seconds.csv
+
+A kind of cell that none of them is of keeps the line that it has there.
 """
 
 from __future__ import annotations
@@ -14,46 +16,41 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from harness.core.names import ATTACK, EVALUATION, NO_ATTACK, TINY, UTILITY
+from harness.core.names import ANALYSIS, EVALUATION, NO_ATTACK, TINY
 from harness.store.packed import opened
 
-BOARDS = Path(__file__).parents[2] / "leaderboard"
+ROOT = Path(__file__).parents[2]
+BOARDS = ROOT / "leaderboard"
+CELLS = (BOARDS / "cells", BOARDS / "cells-tiny", BOARDS / "studies" / "left-out")
+TABLE = ROOT / "harness" / "runner" / "seconds.csv"
 COLUMNS = ("model", "benchmark", "stage", "method", "attack", "variant", "seconds")
-TARGET, LM_EVAL = 59.0, 0.2
-"""Of a target, and of lm-eval's tasks (docs/performance.md): no row of the leaderboard has them."""
+TARGET = 59.0
+"""Of a target (docs/performance.md): no cell is one."""
 
 HEAD = f"""\
-# Core seconds of a cell, from the column `seconds` of the committed leaderboard, and for a pretrained model
-# from the cells that are committed, without those that ran on an accelerator;
-# those of targets and lm-eval from docs/performance.md. A line without a method is the mean of all methods.
-# Made by: python tests/perf/{Path(__file__).name} > harness/runner/seconds.csv
+# Core seconds of a cell, from the column `seconds` of the committed cells, without those that ran on an
+# accelerator; those of targets from docs/performance.md. A line without a method is the mean of all methods.
+# Made by: python tests/perf/{Path(__file__).name}
 """
 
 
-def of_board() -> Iterator[tuple[tuple[str, ...], float]]:
-    """What the rows of the embedded model took, each with its kind of cell."""
-    for row in pq.read_table(BOARDS / "leaderboard.parquet").to_pylist():
-        if (
-            row["model"] == TINY
-            and not row["config"]
-            and not row["attack_config"]
-            and row["seconds"] is not None
-        ):
-            stage = EVALUATION if row["attack"] == NO_ATTACK else ATTACK
-            yield kind(row, stage), row["seconds"]
+def of_cells(place: Path) -> Iterator[tuple[tuple[str, ...], float]]:
+    """What cells that ran on a CPU took, each with its kind."""
+    for row in opened(place).cells().to_pylist():
+        if not json.loads(row["provenance"])["gpu"] and row["status"] == "ok" and row["stage"] != ANALYSIS:
+            yield kind(row), row["seconds"]
 
 
-def of_cells() -> Iterator[tuple[tuple[str, ...], float]]:
-    """The same for cells of the pretrained model that ran on a CPU."""
-    for row in opened(BOARDS / "cells").cells().to_pylist():
-        if not json.loads(row["provenance"])["gpu"]:
-            yield kind(row, row["stage"]), row["seconds"]
+def of_before() -> Iterator[tuple[tuple[str, ...], float]]:
+    """The lines of the table as it is."""
+    lines = [line for line in TABLE.read_text().splitlines() if not line.startswith("#")]
+    for *work, taken in list(csv.reader(lines))[1:]:
+        yield tuple(work), float(taken)
 
 
-def kind(row: dict[str, Any], stage: str) -> tuple[str, ...]:
+def kind(row: dict[str, Any]) -> tuple[str, ...]:
     """What of a cell decides how long it takes, as far as estimates know: the columns but the last."""
+    stage = row["stage"]
     of = (row["method"], NO_ATTACK, "") if stage == EVALUATION else ("", row["attack"], row["variant"])
     return row["model"], row["benchmark"], stage, *of
 
@@ -61,11 +58,13 @@ def kind(row: dict[str, Any], stage: str) -> tuple[str, ...]:
 def main() -> None:
     """Print a line for each kind of cell."""
     seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for work, taken in (*of_board(), *of_cells()):
-        seconds[work].append(taken)
+    for place in CELLS:
+        for work, taken in of_cells(place):
+            seconds[work].append(taken)
     for on in {work[:2] for work in seconds if work[0] == TINY}:
         seconds[*on, "target", "", NO_ATTACK, ""] = [TARGET]
-        seconds[*on, UTILITY, "", NO_ATTACK, ""] = [LM_EVAL]
+    for work, taken in of_before():
+        seconds.setdefault(work, [taken])
     sys.stdout.write(HEAD)
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(COLUMNS)
