@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from .core.events import Tell
 from .engine.keeping import is_kept
 from .leaderboard.versions import ANY
 from .plugins.classes import PluginClass, split
@@ -18,6 +19,7 @@ from .report.console import Level, note, say, telling
 from .report.progress import RunProgress
 from .report.results import Results
 from .report.time_left import TimeLeft, duration, expected
+from .report.tracking import tracked
 from .runner import config as configurations
 from .runner import estimate, keeping, places
 from .runner.alike import alike
@@ -133,7 +135,8 @@ def carry_out(
         places.sweep(run.context)  # what killed runs left, also where nothing is left to do
         again = "the same call of harness.run()" if classes else as_command(options)
         try:
-            _execute(run, options, done, left, again)
+            with tracked(options.track, options.results, done - others.keys()) as hearing:
+                _execute(run, options, done, left, again, hearing)
         finally:
             places.sweep(run.context)  # what killed workers of this one left
     found = [others.get(key, key) for key in keys]
@@ -197,7 +200,14 @@ def _in_words(left: Estimate) -> str:
     return expected(left.seconds, left.workers, left.unknown, left.models.count(None))
 
 
-def _execute(run: ResolvedRun, options: RunOptions, done: set[str], left: Estimate, again: str) -> None:
+def _execute(
+    run: ResolvedRun,
+    options: RunOptions,
+    done: set[str],
+    left: Estimate,
+    again: str,
+    hearing: Callable[[Tell], Tell],
+) -> None:
     """Run what is missing. Ctrl-C loses the cells in flight and says what is kept, and how to go on."""
     missing = len(left.cells)
     if not missing:
@@ -208,7 +218,7 @@ def _execute(run: ResolvedRun, options: RunOptions, done: set[str], left: Estima
         RunProgress(missing, TimeLeft(left.cells, left.workers, training)) as shown,
     ):
         try:
-            execute(run.plan, run.context, executor, shown, done)
+            execute(run.plan, run.context, executor, hearing(shown), done)
         except KeyboardInterrupt:
             # Counted where they are: a cell may be committed and its news still on the way.
             there = Store(options.results).done()

@@ -14,7 +14,7 @@ import typer
 from ..errors import HarnessError
 from ..plugins.discovery import DISTRIBUTION
 from ..report.console import Level, say, telling
-from . import figures, leaderboard, models, planted, plugins, prepare, report, results, run
+from . import figures, leaderboard, models, planted, plugins, prepare, publish, report, results, run
 from .process import Commands, open_streams, stop, stop_for_system
 
 EXIT_CODES = (
@@ -42,6 +42,7 @@ app.command("check")(plugins.check)
 app.add_typer(results.app, name="results")
 app.add_typer(models.app, name="models")
 app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(publish.app, name="publish")
 
 
 def main() -> None:

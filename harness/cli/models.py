@@ -31,7 +31,7 @@ SHORTEST = 12
 @app.command("list")
 def list_models(cache: Cache = None, as_json: AsJSON = False) -> None:
     """List the models that are kept; one whose files cannot be read is damaged."""
-    models = [_described(path, account) for path, account in _kept(cache).items()]
+    models = [_described(path, account) for path, account in kept_models(cache).items()]
     if as_json:
         say(json.dumps({"schema": SCHEMA, "models": models}, indent=2))
         return
@@ -60,7 +60,7 @@ def export(
     from ..core.aside import aside
     from ..engine import note as notes
 
-    [path] = _chosen(_kept(cache), [model])
+    [path] = _chosen(kept_models(cache), [model])
     if out.exists():
         raise ConfigError(f"{out} is there already: name a directory that is not.")
     notes.check(path)
@@ -89,7 +89,7 @@ def prune(
 
     if not (models or stale or everything):
         raise ConfigError("Say which models to remove: their keys, --stale or --all.")
-    kept = _kept(cache)
+    kept = kept_models(cache)
     unused = [path for path, of in kept.items() if of is None or of.engine != engine_fingerprint()]
     chosen = [*_chosen(kept, models or []), *(unused if stale else []), *(kept if everything else [])]
     freed = 0
@@ -106,7 +106,8 @@ def _place(cache: Path | None) -> Path:
     return cache_of(RunOptions.of({} if cache is None else {"cache": cache}))
 
 
-def _kept(cache: Path | None) -> dict[Path, KeptModel | None]:
+def kept_models(cache: Path | None) -> dict[Path, KeptModel | None]:
+    """By directory, the models that are kept in a cache; None for what cannot be read."""
     from ..engine import keeping
 
     return dict(keeping.kept(_place(cache)))

@@ -1,4 +1,4 @@
-"""What building a leaderboard into a directory would take from it."""
+"""What building a leaderboard into a directory, or publishing it, would take from what is there."""
 
 from __future__ import annotations
 
@@ -35,19 +35,24 @@ def refuse_loss(made: Published, out: Path, beside: Path) -> None:
                 f"Not built: {out / foreign[0]} belongs to no leaderboard, and would be lost; {elsewhere}"
             )
         return
-    rows = _rows(out / TABLE)
+    if loss := lost(made, out / TABLE, str(out)):
+        raise StoreError(f"Not built: {loss}; {elsewhere}")
+
+
+def lost(made: Published, table: Path, holder: str) -> str:
+    """What the ``holder`` of the ``table`` of a leaderboard would lose if a new one took its place, or ''."""
+    rows = _rows(table)
     if rows is None:
-        raise StoreError(
-            f"Not built: {out / TABLE} cannot be read, so what would be lost is not known; {elsewhere}"
-        )
-    _, lost, _ = matched(rows, made.board.to_pylist())
-    if lost:
-        methods = list(dict.fromkeys(row["method"] for row in lost))
-        named = ", ".join([*methods[:METHODS_NAMED], "..."] if len(methods) > METHODS_NAMED else methods)
-        raise StoreError(
-            f"Not built: {out} holds {many(len(lost), 'row')} of {many(len(methods), 'method')} ({named}) "
-            f"that the new leaderboard lacks, and they would be lost; {elsewhere}"
-        )
+        return f"{holder}/{TABLE} cannot be read, so what would be lost is not known"
+    _, gone, _ = matched(rows, made.board.to_pylist())
+    if not gone:
+        return ""
+    methods = list(dict.fromkeys(row["method"] for row in gone))
+    named = ", ".join([*methods[:METHODS_NAMED], "..."] if len(methods) > METHODS_NAMED else methods)
+    return (
+        f"{holder} holds {many(len(gone), 'row')} of {many(len(methods), 'method')} ({named}) that the new "
+        "leaderboard lacks, and they would be lost"
+    )
 
 
 def _rows(path: Path) -> list[Row] | None:

@@ -22,6 +22,8 @@ ExecutorName = Literal["local", "ray", "slurm"]
 EXECUTORS = get_args(ExecutorName)
 Keep = Literal["none", "best", "all"]
 KEEP = get_args(Keep)
+Tracker = Literal["none", "wandb", "trackio"]
+TRACKERS = get_args(Tracker)
 SHELL = {"settings": "--set", "plugins": "--plugin"}
 """Options with another name in a shell, where they are repeated for each value."""
 
@@ -145,6 +147,10 @@ class RunOptions(BaseModel):
     jobs: MaybeSmall = Field(
         None,
         description="Worker processes. [default: one for each GPU, or for each core; what a cluster takes]",
+    )
+    track: Annotated[Tracker, Rule(f"it must be one of {', '.join(TRACKERS)}")] = Field(
+        "none",
+        description="Tell wandb or trackio of each unlearned model: curves, costs and final numbers.",
     )
     executor: Annotated[ExecutorName, Rule(f"it must be one of {', '.join(EXECUTORS)}")] = Field(
         "local", description="What runs the work: local (this machine), ray, or slurm."

@@ -33,7 +33,7 @@ THREADED = 10_000_000
 """Parameters from which on a second thread pays: one of 135 million trains 1.8 times as fast with two."""
 
 PLACES = {"results", "cache", "keep", "keep_budget", "jobs", "executor", "ray_address", "slurm", "dry_run"}
-PLACES |= {"any_source"}
+PLACES |= {"any_source", "track"}
 """Options about where and how a run is done here: no part of its configuration."""
 
 

@@ -47,9 +47,15 @@ def key_of(row: Mapping[str, Any]) -> str:
     return key(decided_by(row))
 
 
-def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the planner made the cell's key from, as the columns of its row say it."""
-    decides = {
+def unlearned(row: Mapping[str, Any], seeded: bool = True) -> str:
+    """The key of the unlearned model that a cell looked at; ``seeded`` is whether its method has a seed."""
+    decides = _unlearning(row)
+    return key(decides if seeded else {**decides, "seed": None})
+
+
+def _unlearning(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the unlearned model of a cell was made from."""
+    return {
         "protocol": row["protocol"],
         "engine": row["engine"],
         "benchmark": _plugin(row, "benchmark"),
@@ -61,6 +67,11 @@ def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
         "reference": row["reference_key"] or None,
         "seed": row["seed"],
     }
+
+
+def decided_by(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the planner made the cell's key from, as the columns of its row say it."""
+    decides = _unlearning(row)
     attack = {**_plugin(row, "attack"), "variant": row["variant"]}
     analysis = _plugin(row, "analysis")
     if row["stage"] == ANALYSIS:
