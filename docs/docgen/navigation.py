@@ -30,6 +30,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/offline",
         "howto/parquet",
         "howto/paper",
+        "howto/publish",
+        "howto/track",
         "howto/resume",
         "howto/compare",
         "howto/not-ranked",

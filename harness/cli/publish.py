@@ -28,11 +28,6 @@ MODELS = "models"
 """The directory of a data set in which a directory for each kept model says what is known of it."""
 
 
-@app.callback()
-def group() -> None:
-    """Keeps `hub` a command of its own, beside those that may come."""
-
-
 @app.command()
 def hub(
     repo: Annotated[str, typer.Argument(help="OWNER/NAME of the data set; it is made if need be.")],
@@ -77,7 +72,9 @@ def hub(
     made = dataset.folder(published, there, names, repo, licence)
     kept = [] if groups is None else _kept(groups, cache, repository)
     if models and not kept:
-        raise ConfigError("No model of these results is kept in the cache: see harness models list, and --cache.")
+        raise ConfigError(
+            "No model of these results is kept in the cache: see harness models list, and --cache."
+        )
     made |= {f"{MODELS}/{each.name}/{path}": text for each in kept for path, text in each.beside.items()}
     if dry_run:
         say(f"Nothing is published. {repository.url} would hold:")
@@ -163,16 +160,17 @@ def _publish(
 
     for each in kept:
         notes.check(each.path)
-    there = repository.names()
+    there = repository.make(private)
     if not force:
         _refuse_loss(repository, there, published)
     ours = {part.path for part in dataset.PARTS.values()}
     old = {name for name in there if name in ours or name.startswith(("heatmap-", f"{MODELS}/"))}
-    url = repository.commit(made, "Publish results", private, old - made.keys())
+    url = repository.commit(made, "Publish results", old - made.keys())
     say(f"{repository.url}: {len(made)} files, {TABLE} and {README} among them ({url}).")
     for each in kept:
         weights = {name: path for name, path in files_of(each.path).items() if name != notes.DONE}
-        each.repository.commit({**weights, **each.beside}, "Publish an unlearned model", private)
+        each.repository.make(private)
+        each.repository.commit({**weights, **each.beside}, "Publish an unlearned model")
         say(f"{each.repository.url}: the model of {each.name}.")
 
 
@@ -189,5 +187,6 @@ def _refuse_loss(repository: Repository, there: frozenset[str], published: Publi
             raise StoreError(f"Not published: {losses[0]}; {elsewhere}")
     elif README in there:
         raise StoreError(
-            f"Not published: {repository.name} holds a {README} and no leaderboard, and it would be lost; {elsewhere}"
+            f"Not published: {repository.name} holds a {README} and no leaderboard, and it would be lost; "
+            f"{elsewhere}"
         )

@@ -35,29 +35,29 @@ class Robust:
 
 
 def robust(groups: Groups, models: Collection[str]) -> dict[str, Robust]:
-    """By key, what is known of those ``models`` (keys of unlearned models) that have an evaluation."""
-    wanted: dict[int, dict[GroupId, str]] = defaultdict(dict)
+    """By key, what is known of those ``models`` (keys of unlearned models) that have an evaluation.
+
+    Of one that is shared by several seeds it is that of the first.
+    """
+    wanted: dict[int, dict[str, GroupId]] = defaultdict(dict)
     for which, seeds in groups.items():
-        if which.stage == EVALUATION:
-            for seed, cell in seeds.ok().items():
-                keys = unlearned(cell.row), unlearned(cell.row, seeded=False)
-                wanted[seed] |= {which: key for key in keys if key in models}
-    return {
-        key: found
-        for seed in sorted(wanted)
-        for key, found in _of_seed(groups, seed, wanted[seed]).items()
-        if wanted[seed]
-    }
+        for seed, cell in seeds.ok().items() if which.stage == EVALUATION else ():
+            for key in {unlearned(cell.row), unlearned(cell.row, seeded=False)}.intersection(models):
+                wanted[seed][key] = which
+    found: dict[str, Robust] = {}
+    for seed in sorted(wanted):
+        found = _of_seed(groups, seed, wanted[seed]) | found
+    return found
 
 
-def _of_seed(groups: Groups, seed: int, wanted: dict[GroupId, str]) -> dict[str, Robust]:
+def _of_seed(groups: Groups, seed: int, wanted: dict[str, GroupId]) -> dict[str, Robust]:
+    """What a leaderboard of that seed alone says of each model."""
     own = Groups({which: Seeds({seed: seeds[seed]}) for which, seeds in groups.items() if seed in seeds})
-    rows = {row["signature"]: row for row in board.build(own).to_pylist()} if wanted else {}
+    rows = {row["signature"]: row for row in board.build(own).to_pylist()}
     found = {}
-    for which, key in wanted.items():
+    for key, which in wanted.items():
         signature = board.signature(which, own[which])
         row = rows[signature]
-        attack = row["recovered_attack"] or ""
-        cell = own[which][seed].row
-        found[key] = Robust(cell, Estimate.of(row, "recovered"), attack, signature)
+        recovered = Estimate.of(row, "recovered")
+        found[key] = Robust(own[which][seed].row, recovered, row["recovered_attack"] or "", signature)
     return found

@@ -48,11 +48,11 @@ PARTS: Mapping[str, Part] = {
     "facts": Part(files.FACTS, facts.SCHEMA, "the forget metric on each fact, before and after every attack"),
     "analyses": Part(files.ANALYSES, analyses.SCHEMA, "what analyses found, mean over seeds and thinned out"),
     "cells": Part("cells.parquet", CELLS, "a row for each cell: what it is, whether it worked, what it took"),
-    "metrics": Part("metrics.parquet", METRICS, "final values (`step` is null) and points of curves, by cell"),
+    "metrics": Part("metrics.parquet", METRICS, "final values (`step` is null) and curves, by cell"),
     "samples": Part("samples.parquet", SAMPLES, "the value of every fact, and what the model wrote, by cell"),
     "findings": Part("findings.parquet", ANALYSES, "what analyses found, every number, by cell"),
 }
-"""By name, the tables of a data set: those of a leaderboard, and those of results. The first is the default."""
+"""By name, the tables of a data set: of a leaderboard, then of results. The first is shown first."""
 
 OF_BOARD, OF_RESULTS = tuple(PARTS)[:4], tuple(PARTS)[4:]
 

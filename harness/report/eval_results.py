@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import yaml
 
 from ..leaderboard.format import interval
 from ..leaderboard.robust import Robust
-from .escape import markdown
+from .escape import file_name, markdown
 
 PLACE = ".eval_results"
 """The directory of a model's repository in which the hub looks for scores."""
@@ -20,8 +18,8 @@ LONGEST = 96
 def name(robust: Robust, key: str) -> str:
     """A name of its repository: what the model is, and the beginning of its key."""
     row = robust.row
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", f"{row['model']}-{row['benchmark']}-{row['method']}-seed{row['seed']}")
-    return f"{plain.strip('-')[: LONGEST - 9].rstrip('-')}-{key[:8]}"
+    words = f"{row['model']} {row['benchmark']} {row['method']} seed {row['seed']}"
+    return f"{file_name(words)[: LONGEST - 9].rstrip('-')}-{key[:8]}"
 
 
 def files(robust: Robust, dataset: str, url: str) -> dict[str, bytes]:
@@ -39,14 +37,14 @@ def files(robust: Robust, dataset: str, url: str) -> dict[str, bytes]:
             "notes": notes(robust),
         }
         text = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=1000)
-        made[f"{PLACE}/{re.sub(r'[^A-Za-z0-9]+', '-', robust.row['benchmark'])}.yaml"] = text.encode()
+        made[f"{PLACE}/{file_name(robust.row['benchmark'])}.yaml"] = text.encode()
     return made
 
 
 def notes(robust: Robust) -> str:
     """What the score is of."""
     return (
-        f"Robust forgetting: 1 - recovery (95 % interval: {interval(robust.recovered)}) under the attack that "
+        f"Robust forgetting: 1 - recovery, which is {interval(robust.recovered)} under the attack that "
         f"brought back most, {robust.attack}. {robust.row['method']} on {robust.row['model']}, "
         f"seed {robust.row['seed']}; protocol {robust.row['protocol']}. {robust.signature}"
     )
@@ -63,8 +61,8 @@ def card(robust: Robust, dataset: str, url: str) -> str:
     found = markdown(notes(robust)) if robust.value is not None else "Its recovery is not known."
     body = (
         f"# {markdown(row['method'])} on {markdown(row['benchmark'])}, seed {row['seed']}\n\n"
-        f"An unlearned model: {markdown(row['model'])}, made to forget a part of {markdown(row['benchmark'])} by "
-        f"{markdown(row['method'])}. What it still knows under attack stands in "
+        f"An unlearned model: {markdown(row['model'])}, made to forget a part of "
+        f"{markdown(row['benchmark'])} by {markdown(row['method'])}. What attacks bring back stands in "
         f"[{markdown(dataset)}]({url}).\n\n{found}\n"
     )
     return str(ModelCard(f"---\n{head.to_yaml()}\n---\n\n{body}"))

@@ -29,8 +29,8 @@ class Repository:
         """Raise ConfigError for what cannot be a name."""
         if not NAME.fullmatch(self.name) or "--" in self.name or ".." in self.name:
             raise ConfigError(
-                f"'{self.name}' names no repository of the hub: write OWNER/NAME, of letters, digits and single "
-                "'-', '_' and '.'."
+                f"'{self.name}' names no repository of the hub: write OWNER/NAME, of letters, digits, '_' "
+                "and single '-' and '.'."
             )
 
     @property
@@ -40,15 +40,14 @@ class Repository:
 
         return f"{constants.ENDPOINT}/{'datasets/' * (self.kind == 'dataset')}{self.name}"
 
-    def names(self) -> frozenset[str]:
-        """The files that are there; none where there is no such repository. Raises HarnessError."""
-        from huggingface_hub.errors import RepositoryNotFoundError
+    def make(self, private: bool) -> frozenset[str]:
+        """Make it unless it is there, and return the files that it has. Raises HarnessError.
 
+        That is one request, never tried again: who may not write, or has no network, knows at once.
+        """
         with self._reached() as api:
-            try:
-                return frozenset(api.list_repo_files(self.name, repo_type=self.kind))
-            except RepositoryNotFoundError:
-                return frozenset()
+            api.create_repo(self.name, repo_type=self.kind, private=private or None, exist_ok=True)
+            return frozenset(api.list_repo_files(self.name, repo_type=self.kind))
 
     def read(self, name: str, use: Callable[[Path], None]) -> None:
         """``use`` a file that is there, from a place where it stays for that long. Raises HarnessError."""
@@ -57,21 +56,14 @@ class Repository:
                 path = api.hf_hub_download(self.name, name, repo_type=self.kind, local_dir=place)
             use(Path(path))
 
-    def commit(
-        self,
-        files: Mapping[str, bytes | Path],
-        message: str,
-        private: bool,
-        gone: Collection[str] = (),
-    ) -> str:
-        """Put files there, and take away what is ``gone``, in one commit; the repository is made if need be.
+    def commit(self, files: Mapping[str, bytes | Path], message: str, gone: Collection[str] = ()) -> str:
+        """Put files there, and take away what is ``gone``, in one commit, and return where to look at it.
 
-        Returns where to look at the commit. Raises HarnessError: nothing that was there is changed then.
+        Raises HarnessError: nothing that was there is changed then.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         with self._reached() as api:
-            api.create_repo(self.name, repo_type=self.kind, private=private or None, exist_ok=True)
             made = api.create_commit(
                 self.name,
                 [
@@ -97,8 +89,8 @@ class Repository:
 
     def _refused(self, why: str) -> HarnessError:
         return HarnessError(
-            f"Not published: {self.kind} {self.name}: {why}. No file there was changed; --out DIR writes the folder "
-            "without the hub."
+            f"Not published: {self.kind} {self.name}: {why}. No file there was changed; --out DIR writes the "
+            "folder without the hub."
         )
 
 

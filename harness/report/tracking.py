@@ -1,8 +1,8 @@
 """A run told to Weights & Biases or to trackio: a run there for each unlearned model under each seed.
 
 Both are spoken to in the same three words: init, log, finish. What was told stands in the results directory,
-so that nothing is told twice, and that what could not be told is told by the next run. A tracker holds up
-nobody: it has a thread of its own, and the first error ends it with one sentence.
+so that nothing is told twice, and that what could not be told is told by the next run. It is told between
+two events of the run, while workers go on, and its first error ends it with one sentence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -63,9 +62,8 @@ class Tracking:
         self.begun: dict[str, set[str]] = defaultdict(set)
         """By the name of a task, the cells that it is at or was at."""
         self.ended: set[str] = set()
-        """Cells that worked, and that were not handed on yet."""
+        """Cells that are done, and of which the tracker was not told yet."""
         self.show: Tell | None = None
-        self.thread = ThreadPoolExecutor(1, "tracking")
         self.over = False
 
     def hearing(self, show: Tell) -> Tell:
@@ -77,29 +75,25 @@ class Tracking:
             if event.cell:
                 self.ended |= {event.key} if event.status in ("ok", "done") else set()
             elif event.status:
-                self.hand_on(self.begun.pop(event.task, set()) & self.ended)
+                self.tell_of(self.begun.pop(event.task, set()) & self.ended)
             elif event.key:
                 self.begun[event.task].add(event.key)
 
         return tell
 
-    def hand_on(self, keys: Collection[str]) -> None:
-        """Have the tracker told of these cells, as soon as it has been told of those before."""
-        self.ended -= {*keys}
-        if keys and not self.over:
-            self.thread.submit(self._tell_of, sorted(keys))
-
-    def _tell_of(self, keys: Iterable[str]) -> None:
-        if self.over:
+    def tell_of(self, keys: Collection[str]) -> None:
+        """Tell the tracker of these cells, but for those of which it knows already."""
+        self.ended = self.ended.difference(keys)
+        if self.over or not keys:
             return
         try:
             # What a tracker prints is no result; where it keeps things, docs/howto/track.md says.
             with claims.held(self.claim), redirect_stdout(io.StringIO()):
                 known = self._known()
                 models: dict[str, list[Row]] = defaultdict(list)
-                for key in keys:
+                for key in sorted({*keys} - known):
                     (row,) = self.store.cell(key).to_pylist()
-                    if key not in known and row["status"] == "ok":
+                    if row["status"] == "ok":
                         models[unlearned(row)].append(row)
                 for identity, rows in models.items():
                     with session(self.tracker, self.project, identity[:DIGITS], rows[0]) as log:
@@ -153,12 +147,11 @@ def tracked(tracker: str, results: Path, done: Collection[str]) -> Iterator[Call
         yield lambda show: show
         return
     tracking = Tracking(tracker, results)
-    tracking.hand_on(done)
+    tracking.tell_of(done)
     try:
         yield tracking.hearing
     finally:
-        tracking.hand_on(tracking.ended)  # of workers that were lost, and of another run at the same cells
-        tracking.thread.shutdown()
+        tracking.tell_of(tracking.ended)  # of workers that were lost, and of another run at the same cells
 
 
 @contextmanager
@@ -173,7 +166,7 @@ def session(tracker: str, project: str, identity: str, row: Row) -> Iterator[Cal
         "resume": "allow",
     }
     if tracker == "wandb":
-        quiet = {"silent": True, "console": "off", "login_timeout": 10}
+        quiet = {"silent": True, "console": "off", "login_timeout": 60}
         run = module.init(id=identity, name=name, settings=quiet, **common)
         run.define_metric("*", step_metric=STEP)
     else:  # it resumes by name, and watches the machine unless told otherwise

@@ -12,6 +12,7 @@ import harness.engine.cell
 import harness.runner.keeping
 from harness.engine.keeping import ACCOUNT, kept
 from harness.engine.note import DONE
+from harness.store.decided import unlearned
 from support.child import eventually
 from support.command import harness_cli
 from support.results import numbers, rows, total
@@ -63,8 +64,9 @@ def of_gd(found, seeds=1):
 def test_cells_from_a_kept_model_are_those_of_one_go(run, world, undisturbed, request):
     ended = run("nudge", "--keep", "all")
     assert (ended.code, "to keep: 1 unlearned model, " in ended.out) == (0, True), ended.err
-    [account] = models(world).values()
+    [(path, account)] = models(world).items()
     assert (account.benchmark, account.method, account.seed) == ("stub", "gd", 0)
+    assert {unlearned(row) for row in rows(world.path())} == {path.name}
     request.getfixturevalue("no_unlearning")
     ended = run("private-data,instruction,nudge", "--analyses", "gap,lift")
     assert (ended.code, "unlearned already: 1" in ended.out) == (0, True), ended.err

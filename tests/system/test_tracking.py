@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from types import ModuleType
 
 import pytest
 
-from harness.report import tracking
 from harness.runner.options import TRACKERS
 from harness.store.decided import unlearned
 from harness.store.store import Store
@@ -93,26 +90,6 @@ def test_each_unlearned_model_is_a_run_and_is_told_once(name, world, tracker):
     assert not any(n.startswith("nudge curve") for _, values in steps for n in values)
 
 
-def test_a_curve_has_its_points_by_step_and_rate(world, tracker):
-    module = tracker("trackio")
-    assert run(world, "--track", "trackio", attacks="private-data", seeds=1).code == 0
-    ((_, told),) = module.runs.items()
-    (cell,) = rows(world.path(), stage="attack")
-    stored = [m for m in Store(world.path()).numbers(cell["key"])[0].to_pylist() if m["step"] is not None]
-    rates = {m["learning_rate"] for m in stored} - {None}
-    assert rates
-    wanted = {
-        (m["step"], f"private-data p=0.1 curve/{m['split']}/{m['metric']}/lr {rate:g}".replace(" p=0.1", label))
-        for label in [f" {cell['variant']}" if cell["variant"] else ""]
-        for m in stored
-        for rate in ([m["learning_rate"]] if m["learning_rate"] else rates)
-    }
-    found = {(s, n) for s, v in told["steps"] for n in v if n.startswith("private-data") and " curve/" in n}
-    assert found == wanted
-    steps = [step for step, _ in told["steps"][:-1]]
-    assert steps == sorted(steps)
-
-
 @pytest.mark.parametrize("name", TRACKERS[1:])
 def test_a_tracker_that_fails_is_one_sentence_and_is_told_later(name, world, tracker):
     module = tracker(name)
@@ -136,28 +113,3 @@ def test_a_package_that_is_not_there_is_one_sentence(world, monkeypatch):
     (line,) = [line for line in ended.err.splitlines() if "warning" in line]
     assert "pip install 'unlearning-harness[wandb]'" in line
     assert {row["status"] for row in rows(world.path())} == {"ok"}
-
-
-def test_trackio_keeps_a_run_in_its_own_files(world, tmp_path, monkeypatch):
-    pytest.importorskip("trackio", reason="the extra 'trackio' is not installed")
-    assert run(world, seeds=1).code == 0
-    # In a process of its own: trackio takes its places from the environment once.
-    code = f"""
-import os, sys
-os.environ |= {{"TRACKIO_DIR": {str(tmp_path / "trackio")!r}, "HF_HUB_OFFLINE": "1", "TRACKIO_PROJECT": "p"}}
-from pathlib import Path
-from harness.report.tracking import tracked
-results = Path({str(world.path())!r})
-keys = {{path.stem for path in (results / "cells").iterdir()}}
-for _ in range(2):
-    with tracked("trackio", results, keys):
-        pass
-import json, trackio
-(run,) = trackio.Api().runs("p")
-print(json.dumps([run.name, run.config, run.history() if hasattr(run, "history") else None]))
-"""
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    print(ended.stdout, ended.stderr)
-    name, config, history = json.loads(ended.stdout.splitlines()[-1])
-    assert 0
