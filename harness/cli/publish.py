@@ -163,7 +163,7 @@ def _publish(
     there = repository.make(private)
     if not force:
         _refuse_loss(repository, there, published)
-    ours = {part.path for part in dataset.PARTS.values()}
+    ours = {part.path for part in dataset.CONTENTS.values()}
     old = {name for name in there if name in ours or name.startswith(("heatmap-", f"{MODELS}/"))}
     url = repository.commit(made, "Publish results", old - made.keys())
     say(f"{repository.url}: {len(made)} files, {TABLE} and {README} among them ({url}).")

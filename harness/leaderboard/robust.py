@@ -50,12 +50,12 @@ def robust(groups: Groups, models: Collection[str]) -> dict[str, Robust]:
     return found
 
 
-def _of_seed(groups: Groups, seed: int, wanted: dict[str, GroupId]) -> dict[str, Robust]:
+def _of_seed(groups: Groups, seed: int, models: dict[str, GroupId]) -> dict[str, Robust]:
     """What a leaderboard of that seed alone says of each model."""
     own = Groups({which: Seeds({seed: seeds[seed]}) for which, seeds in groups.items() if seed in seeds})
     rows = {row["signature"]: row for row in board.build(own).to_pylist()}
     found = {}
-    for key, which in wanted.items():
+    for key, which in models.items():
         signature = board.signature(which, own[which])
         row = rows[signature]
         recovered = Estimate.of(row, "recovered")

@@ -30,7 +30,7 @@ TAGS = ("machine-unlearning", "robustness", "benchmark", "unlearning-harness")
 TITLE = "Erased or hidden: machine unlearning under attack"
 
 
-class Part(NamedTuple):
+class Content(NamedTuple):
     """What a data set may hold."""
 
     path: str
@@ -38,23 +38,33 @@ class Part(NamedTuple):
     about: str
 
 
-PARTS: Mapping[str, Part] = {
-    "leaderboard": Part(
+CONTENTS: Mapping[str, Content] = {
+    "leaderboard": Content(
         files.TABLE,
         columns.SCHEMA,
         "a row for each method under each attack, over its seeds; attack `none` is the model before any",
     ),
-    "curves": Part(files.CURVES, curves.SCHEMA, "the forget metric after each step of an attack that trains"),
-    "facts": Part(files.FACTS, facts.SCHEMA, "the forget metric on each fact, before and after every attack"),
-    "analyses": Part(files.ANALYSES, analyses.SCHEMA, "what analyses found, mean over seeds and thinned out"),
-    "cells": Part("cells.parquet", CELLS, "a row for each cell: what it is, whether it worked, what it took"),
-    "metrics": Part("metrics.parquet", METRICS, "final values (`step` is null) and curves, by cell"),
-    "samples": Part("samples.parquet", SAMPLES, "the value of every fact, and what the model wrote, by cell"),
-    "findings": Part("findings.parquet", ANALYSES, "what analyses found, every number, by cell"),
+    "curves": Content(
+        files.CURVES, curves.SCHEMA, "the forget metric after each step of an attack that trains"
+    ),
+    "facts": Content(
+        files.FACTS, facts.SCHEMA, "the forget metric on each fact, before and after every attack"
+    ),
+    "analyses": Content(
+        files.ANALYSES, analyses.SCHEMA, "what analyses found, mean over seeds and thinned out"
+    ),
+    "cells": Content(
+        "cells.parquet", CELLS, "a row for each cell: what it is, whether it worked, what it took"
+    ),
+    "metrics": Content("metrics.parquet", METRICS, "final values (`step` is null) and curves, by cell"),
+    "samples": Content(
+        "samples.parquet", SAMPLES, "the value of every fact, and what the model wrote, by cell"
+    ),
+    "findings": Content("findings.parquet", ANALYSES, "what analyses found, every number, by cell"),
 }
 """By name, the tables of a data set: of a leaderboard, then of results. The first is shown first."""
 
-OF_BOARD, OF_RESULTS = tuple(PARTS)[:4], tuple(PARTS)[4:]
+OF_BOARD, OF_RESULTS = tuple(CONTENTS)[:4], tuple(CONTENTS)[4:]
 
 
 def chosen(names: Collection[str], there: Collection[str]) -> list[str]:
@@ -63,11 +73,13 @@ def chosen(names: Collection[str], there: Collection[str]) -> list[str]:
     Raises ConfigError for one that does not exist, or that a leaderboard alone does not hold.
     """
     for name in names:
-        if name not in (*PARTS, "all"):
-            raise ConfigError(unknown("table named", name, (*PARTS, "all")))
+        if name not in (*CONTENTS, "all"):
+            raise ConfigError(unknown("table named", name, (*CONTENTS, "all")))
         if name not in (*there, "all"):
             raise ConfigError(f"A leaderboard does not hold the table '{name}': give its --results instead.")
-    return [name for name in PARTS if name in there and (name in (*names, "leaderboard") or "all" in names)]
+    return [
+        name for name in CONTENTS if name in there and (name in (*names, "leaderboard") or "all" in names)
+    ]
 
 
 def folder(
@@ -77,7 +89,7 @@ def folder(
 
     ``names`` are its tables. One without rows is no configuration: the hub shows none without data.
     """
-    nothing = {name: PARTS[name].schema.empty_table() for name in OF_BOARD[1:] if name not in names}
+    nothing = {name: CONTENTS[name].schema.empty_table() for name in OF_BOARD[1:] if name not in names}
     board = board._replace(**nothing)
     tables = {
         **dict(zip(OF_BOARD, board, strict=True)),
@@ -87,12 +99,12 @@ def folder(
     made = dict(board.files())
     for name in OF_RESULTS:
         if name in shown:
-            made[PARTS[name].path] = parquet_bytes(shown[name].cast(PARTS[name].schema))
+            made[CONTENTS[name].path] = parquet_bytes(shown[name].cast(CONTENTS[name].schema))
     made[README] = card(board.board, shown, repo, licence).encode()
     return made
 
 
-def card(board: pa.Table, shown: Mapping[str, pa.Table], repo: str, licence: str) -> str:
+def card(board: pa.Table, tables: Mapping[str, pa.Table], repo: str, licence: str) -> str:
     """The card of the data set: what viewers read at its head, what was found, and what each column is."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
@@ -104,9 +116,9 @@ def card(board: pa.Table, shown: Mapping[str, pa.Table], repo: str, licence: str
             {
                 "config_name": name,
                 **({"default": True} if name == "leaderboard" else {}),
-                "data_files": [{"split": SPLIT, "path": PARTS[name].path}],
+                "data_files": [{"split": SPLIT, "path": CONTENTS[name].path}],
             }
-            for name in shown
+            for name in tables
         ],
     )
     body = (
@@ -118,7 +130,7 @@ def card(board: pa.Table, shown: Mapping[str, pa.Table], repo: str, licence: str
             split=SPLIT,
             table=files.TABLE,
             board=markdown(board),
-            parts=[_described(name, table) for name, table in shown.items()],
+            parts=[_described(name, table) for name, table in tables.items()],
         )
     )
     return str(DatasetCard(f"---\n{head.to_yaml()}\n---\n\n{body}"))
@@ -127,10 +139,10 @@ def card(board: pa.Table, shown: Mapping[str, pa.Table], repo: str, licence: str
 def _described(name: str, table: pa.Table) -> dict[str, Any]:
     return {
         "name": name,
-        "about": PARTS[name].about,
+        "about": CONTENTS[name].about,
         "rows": table.num_rows,
         "columns": [
-            (field.name, str(field.type), escape.markdown(_meaning(field))) for field in PARTS[name].schema
+            (field.name, str(field.type), escape.markdown(_meaning(field))) for field in CONTENTS[name].schema
         ],
     }
 

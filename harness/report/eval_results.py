@@ -8,7 +8,7 @@ from ..leaderboard.format import interval
 from ..leaderboard.robust import Robust
 from .escape import file_name, markdown
 
-PLACE = ".eval_results"
+DIRECTORY = ".eval_results"
 """The directory of a model's repository in which the hub looks for scores."""
 
 LONGEST = 96
@@ -37,7 +37,7 @@ def files(robust: Robust, dataset: str, url: str) -> dict[str, bytes]:
             "notes": notes(robust),
         }
         text = yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=1000)
-        made[f"{PLACE}/{file_name(robust.row['benchmark'])}.yaml"] = text.encode()
+        made[f"{DIRECTORY}/{file_name(robust.row['benchmark'])}.yaml"] = text.encode()
     return made
 
 

@@ -57,8 +57,8 @@ class Tracking:
     def __init__(self, tracker: str, results: Path) -> None:
         self.tracker, self.store = tracker, Store(results, opened=True)
         self.project = os.environ.get(f"{tracker.upper()}_PROJECT") or PROJECT
-        self.told = results / FOLDER / f"{file_name(f'{tracker} {self.project}')}.txt"
-        self.claim = results / "claims" / f"{FOLDER}-{self.told.stem}"
+        self.record = results / FOLDER / f"{file_name(f'{tracker} {self.project}')}.txt"
+        self.claim = results / "claims" / f"{FOLDER}-{self.record.stem}"
         self.begun: dict[str, set[str]] = defaultdict(set)
         """By the name of a task, the cells that it is at or was at."""
         self.ended: set[str] = set()
@@ -99,13 +99,13 @@ class Tracking:
                     with session(self.tracker, self.project, identity[:DIGITS], rows[0]) as log:
                         self._log(log, rows)
                     known |= {row["key"] for row in rows}
-                    write_atomically(self.told, "".join(f"{key}\n" for key in sorted(known)).encode())
+                    write_atomically(self.record, "".join(f"{key}\n" for key in sorted(known)).encode())
         except Exception as error:  # a tracker is a stranger's code, and may raise anything
             self._give_up(error)
 
     def _known(self) -> set[str]:
         try:
-            return set(self.told.read_text().split())
+            return set(self.record.read_text().split())
         except FileNotFoundError:
             return set()
 
@@ -184,10 +184,10 @@ def session(tracker: str, project: str, identity: str, row: Row) -> Iterator[Cal
     try:
         yield log
     finally:
-        run.finish()
+        module.finish()
 
 
-def place(row: Row) -> str:
+def label(row: Row) -> str:
     """What was done with the unlearned model in a cell, as the beginning of the names of its numbers."""
     attack = "" if row["attack"] == NO_ATTACK else " ".join(filter(None, (row["attack"], row["variant"])))
     if row["stage"] == ANALYSIS:
@@ -197,7 +197,7 @@ def place(row: Row) -> str:
 
 def finals(row: Row, metrics: Iterable[Row]) -> Values:
     """The final numbers of a cell with the ends of their intervals, and what it took. No number, no name."""
-    where = place(row)
+    where = label(row)
     found = {
         f"{where}/{metric['split']}/{metric['metric']}{end}": metric[column]
         for metric in metrics
@@ -218,7 +218,7 @@ def points(row: Row, metrics: Iterable[Row]) -> Iterator[tuple[int, str, float]]
     rates: dict[str, set[str]] = defaultdict(set)
     named = []
     for point in curves:
-        name = f"{place(row)} curve/{point['split']}/{point['metric']}"
+        name = f"{label(row)} curve/{point['split']}/{point['metric']}"
         rate = "" if point["learning_rate"] is None else f"/lr {point['learning_rate']:g}"
         rates[name] |= {rate} - {""}
         named.append((name, rate, point))

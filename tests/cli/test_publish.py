@@ -18,7 +18,7 @@ from harness.report import dataset, files
 from harness.store.decided import unlearned
 from harness.store.store import Store
 from support import boards
-from support.cells import cell
+from support.cells import AFTER, cell, world
 from support.command import harness_cli
 from support.hub_server import READER, WRITER, serving
 from support.saved import save_model
@@ -32,7 +32,7 @@ RECOVERED = {0: (14, 12 / 18), 1: (8, 6 / 18), 2: (1, 0.0)}
 def results(tmp_path_factory):
     """Results with all that a data set may hold."""
     store = Store(tmp_path_factory.mktemp("results"))
-    for row, outcome in (*boards.first(), *boards.looked()):
+    for row, outcome in (*world(), *boards.looked()):
         store.commit(row, outcome)
     return store.root
 
@@ -68,15 +68,15 @@ def test_every_configuration_of_the_card_is_loaded_as_it_was_measured(folder, tm
     from datasets import get_dataset_config_names, load_dataset
 
     place = str(tmp_path)
-    assert sorted(get_dataset_config_names(str(folder))) == sorted(dataset.PARTS)
-    for name, part in dataset.PARTS.items():
+    assert sorted(get_dataset_config_names(str(folder))) == sorted(dataset.CONTENTS)
+    for name, part in dataset.CONTENTS.items():
         loaded = load_dataset(str(folder), name, split=dataset.SPLIT, cache_dir=place)
         stored = pq.read_table(folder / part.path)
         assert stored.num_rows == loaded.num_rows > 0
         assert {f.name: f.type for f in loaded.features.arrow_schema} == {f.name: f.type for f in part.schema}
         assert loaded.to_list() == stored.to_pylist()
     default = load_dataset(str(folder), split=dataset.SPLIT, cache_dir=place)
-    assert default.column_names == dataset.PARTS["leaderboard"].schema.names
+    assert default.column_names == dataset.CONTENTS["leaderboard"].schema.names
 
 
 def test_the_tables_are_a_leaderboard_and_the_cells_of_the_results(folder, results, tmp_path):
@@ -91,12 +91,12 @@ def test_the_tables_are_a_leaderboard_and_the_cells_of_the_results(folder, resul
 def test_the_card_says_what_each_column_is_and_its_query_runs(folder):
     duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
     text = (folder / "README.md").read_text()
-    for part in dataset.PARTS.values():
+    for part in dataset.CONTENTS.values():
         assert all(f"| `{field.name}` | `{field.type}` | " in text for field in part.schema)
     assert (head(folder)["license"], head(folder)["configs"][0]["default"]) == ("mit", True)
     query = text.split("```sql\n")[1].split("```")[0].replace(f"hf://datasets/{REPO}", str(folder))
     found = duckdb.sql(query).fetchall()
-    assert {row[2] for row in found} == {*boards.KNOWN}
+    assert {row[2] for row in found} == {*AFTER}
 
 
 def test_what_is_published_is_the_folder_and_loses_nothing(hub, folder, results, tmp_path):
@@ -108,7 +108,7 @@ def test_what_is_published_is_the_folder_and_loses_nothing(hub, folder, results,
     assert hub.private == {f"datasets/{REPO}": True}
     # A smaller one would lose rows: it is refused, and where it is forced, no table of before stays behind.
     small = Store(tmp_path / "small")
-    for row, outcome in boards.first():
+    for row, outcome in world():
         if row.method != "npo" and row.attack == "none":
             small.commit(row, outcome)
     publish = ("publish", "hub", REPO, "--results", small.root, "--tables", "cells")

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness.report.tracking import finals, place, points
+from harness.report.tracking import finals, label, points
 from harness.store.store import Store
 from support.cells import cell
 
@@ -53,7 +53,7 @@ def test_each_stage_has_a_name():
         "lens": CELL | {"stage": "analysis", "analysis": "lens", "attack": "none", "variant": ""},
         "lens after private-data p=0.1": CELL | {"stage": "analysis", "analysis": "lens"},
     }
-    assert {name: place(cell) for name, cell in named.items()} == {name: name for name in named}
+    assert {name: label(cell) for name, cell in named.items()} == {name: name for name in named}
 
 
 TELL = """

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from harness.report import tracking
 from harness.runner.options import TRACKERS
 from harness.store.decided import unlearned
 from harness.store.store import Store
@@ -19,7 +20,7 @@ class Told(ModuleType):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.runs: dict[str, dict] = {}
-        self.sessions = self.fails_at = 0
+        self.sessions = self.finished = self.fails_at = 0
 
     def init(self, project, name, config, resume, group, id=None, **options):
         self.sessions += 1
@@ -27,6 +28,9 @@ class Told(ModuleType):
             raise SystemError("the tracker is\nout of order")
         known = self.runs.setdefault(id or name, {"config": config, "steps": [], "final": {}})
         return Session(known)
+
+    def finish(self):
+        self.finished += 1
 
 
 class Session:
@@ -38,9 +42,6 @@ class Session:
 
     def log(self, values, step=None):
         self.known["steps"].append((step, values))
-
-    def finish(self):
-        self.known["finished"] = True
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_each_unlearned_model_is_a_run_and_is_told_once(name, world, tracker):
     last = first["final"] if name == "wandb" else first["steps"][-1][1]
     store = Store(world.path())
     for cell in (cell for cell in cells if cell["seed"] == 0):
-        where = {"evaluation": "unlearning", "attack": "nudge"}[cell["stage"]]
+        where = tracking.label(cell)
         finals = [m for m in store.numbers(cell["key"])[0].to_pylist() if m["step"] is None]
         assert finals
         assert all(last[f"{where}/{m['split']}/{m['metric']}"] == m["value"] for m in finals)
@@ -83,7 +84,7 @@ def test_each_unlearned_model_is_a_run_and_is_told_once(name, world, tracker):
     assert module.sessions == sessions
     before = len(first["steps"])
     assert run(world, "--track", name, attacks="nudge,private-data").code == 0
-    assert (len(module.runs), module.sessions) == (2, sessions + 2)
+    assert (len(module.runs), module.sessions, module.finished) == (2, sessions + 2, sessions + 2)
     steps = first["steps"][before:]
     told = {n for _, values in steps for n in values} | first["final"].keys()
     assert any(n.startswith("private-data") for n in told)
