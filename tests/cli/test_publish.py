@@ -53,6 +53,8 @@ def hub(monkeypatch):
 
     with serving() as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        files_at = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"  # made from HF_ENDPOINT once
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files_at)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", WRITER)
