@@ -48,7 +48,9 @@ CONTENTS: Mapping[str, Content] = {
         files.CURVES, curves.SCHEMA, "the forget metric after each step of an attack that trains"
     ),
     "facts": Content(
-        files.FACTS, facts.SCHEMA, "the forget metric on each fact, before and after every attack"
+        files.FACTS,
+        facts.SCHEMA,
+        "what became of each fact, before and after every attack: forget metric and answer",
     ),
     "analyses": Content(
         files.ANALYSES, analyses.SCHEMA, "what analyses found, mean over seeds and thinned out"
