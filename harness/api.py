@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .report.results import Results
 from .report.time_left import TimeLeft, duration, expected
 from .report.tracking import tracked
 from .runner import config as configurations
-from .runner import estimate, keeping, places
+from .runner import estimate, keeping, mirrors, places
 from .runner.alike import alike
 from .runner.estimate import Estimate
 from .runner.executors import chosen as executor_of
@@ -30,7 +31,7 @@ from .runner.options import RunOptions, as_command
 from .runner.pool import execute
 from .runner.record import display_name
 from .runner.resolve import ResolvedRun, resolved, workers
-from .store import packed, store
+from .store import store
 from .store.provenance import cores
 from .store.store import Store, analyses, chosen
 
@@ -97,7 +98,7 @@ def load(
     another version wrote it.
     """
     paths = [results] if isinstance(results, str | Path) else [*results]
-    stores = packed.stores([Path(path) for path in paths])
+    stores = mirrors.stores(paths)
     sources = (source,) if isinstance(source, str) else tuple(source)
     return Results(lambda: store.tables(stores), sources=sources, analyses=lambda: store.analyses(stores))
 
@@ -113,12 +114,15 @@ def carry_out(
     Raises HarnessError for everything that is wrong with the options, before anything runs.
     """
     run = resolved(options, classes)
-    store = Store(options.results)
+    place = mirrors.here(options.results)
+    run = replace(run, context=replace(run.context, results=place))
+    store = Store(place)
     for broken in run.registry.broken:
         say(f"Left out: {broken}", stderr=True)
     keys = [cell.key for cell in run.plan.cells]
-    there = store.sound(keys)
-    done = set(there)
+    done = {key for own, _ in store.vouched(keys) for key in own}
+    there = store.sound({*keys} - done)
+    done |= there.keys()
     others = alike(run.plan, store, done) if options.any_source else {}
     done |= others.keys()
     left = _estimate(run, options, store, done)
@@ -131,7 +135,8 @@ def carry_out(
         if left.is_long:
             confirm(f"This {'will take' if left.seconds else 'may take long:'} {_in_words(left)}.")
         places.check(run.plan, run.context, done)
-        configurations.keep(run.config, options.results, [str(cls) for cls in classes])
+        mirrors.send(place)
+        configurations.keep(run.config, place, [str(cls) for cls in classes])
         places.sweep(run.context)  # what killed runs left, also where nothing is left to do
         again = "the same call of harness.run()" if classes else as_command(options)
         try:
@@ -139,6 +144,7 @@ def carry_out(
                 _execute(run, options, done, left, again, hearing)
         finally:
             places.sweep(run.context)  # what killed workers of this one left
+            mirrors.send(place)
     found = [others.get(key, key) for key in keys]
     sources = (ANY,) if options.any_source else ()
     return Results(lambda: chosen(store, found, there), len(keys), sources, lambda: analyses([store], found))
@@ -221,7 +227,7 @@ def _execute(
             execute(run.plan, run.context, executor, hearing(shown), done)
         except KeyboardInterrupt:
             # Counted where they are: a cell may be committed and its news still on the way.
-            there = Store(options.results).done()
+            there = Store(run.context.results).done()
             kept = sum(cell.key in there for cell in run.plan.cells)
             say(
                 f"\nInterrupted: {kept} of {len(run.plan.cells)} cells are kept in {options.results}; "

@@ -35,9 +35,9 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
     from .. import api
     from ..leaderboard.again import numbers, sample
     from ..leaderboard.versions import together
+    from ..runner.mirrors import stores
     from ..runner.options import RunOptions
     from ..store.decided import identity_of
-    from ..store.packed import stores
     from ..store.schema import cell_name
     from ..store.store import tables
 

@@ -79,14 +79,14 @@ def build(
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
     from ..leaderboard.groups import grouped
     from ..report import files, overwriting
-    from ..store import packed, store
+    from ..runner import mirrors
+    from ..store import store
 
-    results = results or RESULTS
-    if out is None and len(results) > 1:
+    stores = mirrors.stores(results or RESULTS)
+    if out is None and len(stores) > 1:
         raise ConfigError("There are several --results: say with --out where their leaderboard goes.")
-    beside = results[0] / BESIDE
-    out = beside if out is None else out
-    stores = packed.stores(results)
+    beside = (results or RESULTS)[0] / BESIDE
+    out = mirrors.local(beside if out is None else out)
     tables = store.tables(stores)
     for cell, sentence in store.unsound(tables[0]):
         say(f"Counted as failed: {cell}: {sentence}", stderr=True)
@@ -198,12 +198,14 @@ def merge(
     out: Annotated[Path, typer.Option(help="Where all cells go; it may hold some already.")],
 ) -> None:
     """Bring the cells of several results directories into one; build the leaderboard from that."""
-    from ..runner import config
-    from ..store import merge, packed
+    from ..runner import config, mirrors
+    from ..store import merge
 
-    packed.stores(sources)
-    merged = merge.merge(out, sources)
-    config.copy(sources, out)
+    directories = [store.root for store in mirrors.stores(sources)]
+    place = mirrors.here(out)
+    merged = merge.merge(place, directories)
+    config.copy(directories, place)
+    mirrors.send(place)
     for sentence in merged.left_out:
         say(f"Left out: {sentence}", stderr=True)
     again = f"; {merged.failed} have failed and will be tried again by the next run" if merged.failed else ""
@@ -216,9 +218,10 @@ def pack(
     out: Annotated[Path, typer.Option(help="Where the pack goes; it may hold cells already.")],
 ) -> None:
     """Put the cells that worked into a few small files, to keep and pass on; a pack is a --results, too."""
+    from ..runner import mirrors
     from ..store import packed
 
-    made = packed.pack(out, packed.stores(sources))
+    made = packed.pack(mirrors.local(out), mirrors.stores(sources))
     again = f"; left out, because they failed: {made.failed}" if made.failed else ""
     say(f"{out}: {made.cells} cells, {made.added} of them new{again}.")
 
@@ -258,10 +261,11 @@ def agrees(
     from ..leaderboard.consistency import inconsistent
     from ..leaderboard.groups import grouped
     from ..report import files, terminal
-    from ..store import packed, store
+    from ..runner import mirrors
+    from ..store import store
 
     theirs = files.read(committed)
-    tables = store.tables(packed.stores(results))
+    tables = store.tables(mirrors.stores(results))
     groups = grouped(*tables, sources)
     ours = origin.marked(board.build(groups), groups)
     pairs, missing, _ = compare.matched(theirs.board.to_pylist(), ours.to_pylist())

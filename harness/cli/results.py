@@ -25,9 +25,10 @@ def results(
         return
     from ..report import terminal
     from ..report.results import Results as Tables
-    from ..store import packed, store
+    from ..runner import mirrors
+    from ..store import store
 
-    stores = packed.stores(results or RESULTS)
+    stores = mirrors.stores(results or RESULTS)
     found = Tables(lambda: store.tables(stores), sources=source or ())
     terminal.show_results(found.leaderboard.to_pylist(), details, requested=True)
     for cell, sentence in store.unsound(found.cells):
@@ -40,11 +41,13 @@ def results(
 def compact(results: Directory = RESULTS[0]) -> None:
     """Bring the cells that worked into a few files; runs may go on meanwhile, and read them as before."""
     from ..errors import StoreError
+    from ..runner import mirrors
     from ..store import compaction
     from ..store.store import Store
 
-    if not results.is_dir():
+    place = mirrors.here(results)
+    if not place.is_dir():
         raise StoreError(f"There is no results directory {results}; name another by --results.")
-    done = compaction.compact(Store(results))
+    done = compaction.compact(Store(place))
     left = f" {done.left} stay alone: they failed, or something is wrong with them." if done.left else ""
     say(f"{done.moved} cells went into {results / 'compacted'}, which has {done.files} files.{left}")

@@ -6,6 +6,7 @@ One row for each target x method x attack, over its seeds. What was not measured
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
@@ -22,7 +23,7 @@ from .groups import FORGET, Groups, Measured, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
 from .kept import LM_EVAL, latest
 from .overall import compare
-from .recovery import baseline, compared
+from .recovery import baselines, compared
 from .standing import rank
 from .verdict import Verdict, verdict
 
@@ -41,9 +42,10 @@ def build(groups: Groups) -> pa.Table:
     Controls first, then methods by rank, then those that are not ranked; see docs/protocol.md.
     """
     entries = list(_entries(groups))
-    targets = dict.fromkeys(entry.which.target for entry in entries)
-    by_target = ([entry for entry in entries if entry.which.target == target] for target in targets)
-    compare([rank(own, groups) for own in by_target])
+    by_target: dict[TargetId, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_target[entry.which.target].append(entry)
+    compare([rank(own, groups) for own in by_target.values()])
     return pa.Table.from_pylist([entry.row for entry in sorted(entries, key=_place)], schema=SCHEMA)
 
 
@@ -57,12 +59,12 @@ def _entries(groups: Groups) -> Iterator[Entry]:
     """The rows, without what a method's other rows decide."""
     # lm-eval's score has no row of its own: it stands in the row of the model before any attack.
     shown = Groups({which: seeds for which, seeds in groups.items() if which.stage != UTILITY})
-    starts = {target: baseline(target, groups) for target in dict.fromkeys(which.target for which in shown)}
+    starts, names = baselines(groups), _Names(shown)
     # The rows of one method have these in common, but for another metric under some attack.
     of_model = cache(partial(before, shown))
     for which, seeds in shown.items():
         row = _row(which, seeds, shown, starts[which.target], of_model)
-        row |= _differences(which, shown)
+        row |= names.differences(which)
         if which.stage == EVALUATION:
             _add_utility(row, groups, which.target, which.method)
         yield Entry(which, row)
@@ -131,23 +133,27 @@ def _facts_scored(seeds: Seeds, forget: Measured) -> Iterator[int]:
             yield count
 
 
-def _differences(which: GroupId, groups: Groups) -> dict[str, str | None]:
-    """The settings that tell benchmark, method and attack from others of the same name."""
-    benchmarks = {
-        other.target.settings for other in groups if other.target.benchmark == which.target.benchmark
-    }
-    on_target = [other for other in groups if other.target == which.target]
-    methods = {other.method.settings for other in on_target if other.method.method == which.method.method}
-    attacks = {
-        other.attack.settings
-        for other in on_target
-        if (other.attack.attack, other.attack.variant) == (which.attack.attack, which.attack.variant)
-    }
-    return {
-        "benchmark_config": _difference(which.target.settings, benchmarks),
-        "config": _difference(which.method.settings, methods),
-        "attack_config": _difference(which.attack.settings, attacks),
-    }
+class _Names:
+    """The settings under each name: of benchmarks, of methods on a target, of attacks on it."""
+
+    def __init__(self, groups: Groups) -> None:
+        self.benchmarks: dict[str, set[Settings]] = defaultdict(set)
+        self.methods: dict[tuple[TargetId, str], set[Settings]] = defaultdict(set)
+        self.attacks: dict[tuple[TargetId, str, str], set[Settings]] = defaultdict(set)
+        for target, method, _, attack in groups:
+            self.benchmarks[target.benchmark].add(target.settings)
+            self.methods[target, method.method].add(method.settings)
+            self.attacks[target, attack.attack, attack.variant].add(attack.settings)
+
+    def differences(self, which: GroupId) -> dict[str, str | None]:
+        """The settings that tell benchmark, method and attack from others of the same name."""
+        target, method, _, attack = which
+        attacks = self.attacks[target, attack.attack, attack.variant]
+        return {
+            "benchmark_config": _difference(target.settings, self.benchmarks[target.benchmark]),
+            "config": _difference(method.settings, self.methods[target, method.method]),
+            "attack_config": _difference(attack.settings, attacks),
+        }
 
 
 def _difference(chosen: Settings, others: set[Settings]) -> str | None:

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -116,12 +117,20 @@ class Seeds(dict[int, Cell]):
 
 
 class Groups(dict[GroupId, Seeds]):
-    """All cells, by what they measure."""
+    """All cells, by what they measure. Once it is asked, nothing is added."""
+
+    @cached_property
+    def _by_stage(self) -> Mapping[tuple[TargetId, str, str], Sequence[GroupId]]:
+        """By target, stage and name of the method: whoever asks this asks it for each row."""
+        found: dict[tuple[TargetId, str, str], list[GroupId]] = defaultdict(list)
+        for which in self:
+            found[which.target, which.stage, which.method.method].append(which)
+        return found
 
     def of_stage(self, target: TargetId, method: MethodId, stage: str) -> Groups:
         """What a method's models did in a stage."""
-        wanted = (target, method, stage)
-        return Groups({w: seeds for w, seeds in self.items() if (w.target, w.method, w.stage) == wanted})
+        alike = self._by_stage.get((target, stage, method.method), ())
+        return Groups({which: self[which] for which in alike if which.method == method})
 
     def evaluation(self, target: TargetId, method: MethodId) -> Seeds:
         """The cells of a method's models before any attack."""
@@ -132,11 +141,10 @@ class Groups(dict[GroupId, Seeds]):
 
         A seed that ran on one of several targets is never held against another of them.
         """
-        wanted, targets = (which.target, which.stage, which.attack), self.get(which, Seeds()).targets()
-        seeds = Seeds()
-        for other, found in self.items():
-            if other.method.method == name and (other.target, other.stage, other.attack) == wanted:
-                seeds |= found
+        targets, seeds = self.get(which, Seeds()).targets(), Seeds()
+        for other in self._by_stage.get((which.target, which.stage, name), ()):
+            if other.attack == which.attack:
+                seeds |= self[other]
         own = seeds.ok()
         return Seeds({s: own[s] for s in own if targets.get(s) in (None, own[s].row["target_key"])})
 

@@ -28,15 +28,16 @@ Where it wrecks more, recovery is a ratio of two small numbers and says little o
 A = TypeVar("A")
 
 
-def baseline(target: TargetId, groups: Groups) -> str:
-    """What recovery is measured from: the twin if there is one, whether or not it was run."""
+def baselines(groups: Groups) -> dict[TargetId, str]:
+    """By target what recovery is measured from: the twin if there is one, whether or not it was run."""
+    found: dict[TargetId, str] = {}
     for which, seeds in groups.items():
-        if which.target == target and (
-            which.method.method == RETRAIN
-            or (which.stage == EVALUATION and seeds.note("threshold_rule") == TWIN)
-        ):
-            return RETRAIN
-    return CHANCE
+        twin = which.method.method == RETRAIN or (
+            which.stage == EVALUATION and seeds.note("threshold_rule") == TWIN
+        )
+        if twin or which.target not in found:
+            found[which.target] = RETRAIN if twin else CHANCE
+    return found
 
 
 class Compared(NamedTuple):

@@ -197,8 +197,9 @@ def recoveries(
     """
     ratio, found, base = ratios(y, of)
     square = special.ndtri((1 + confidence) / 2) ** 2
-    shift = found.quantile(confidence) ** 2 * found.skew / 2
-    arm = np.hypot(shift, found.half_width(confidence))
+    quantile = found.quantile(confidence)
+    shift = quantile**2 * found.skew / 2
+    arm = np.hypot(shift, found.half_width(confidence, quantile))
     arm = np.where(np.isnan(arm), square / (found.clusters + square), arm)
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = ratio + (shift - arm) / base.mean, ratio + (shift + arm) / base.mean

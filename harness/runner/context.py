@@ -15,7 +15,7 @@ from ..engine.targets import trained_path
 from ..errors import HarnessError
 from ..plugins.registry import Registry
 from ..plugins.uninstalled import Uninstalled
-from ..store.store import read_samples
+from ..store.scores import read_samples
 from .plan import Group, Reference, Spec, Target, Task
 from .planner import loaded
 

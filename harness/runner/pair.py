@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..store.store import read_samples
+from ..store.scores import read_samples
 from .context import WorkerContext
 from .plan import Scores
 from .record import display_name

@@ -13,7 +13,7 @@ from ..store import claims
 from ..store.atomic import probe
 from ..store.compacted import FOLDER as COMPACTED
 from ..store.many import TABLES
-from ..store.store import read_samples
+from ..store.scores import read_samples
 from .config import FOLDER
 from .context import WorkerContext
 from .plan import Plan

@@ -15,7 +15,8 @@ from typing import Any
 from ..core.events import Event, Tell
 from ..errors import HarnessError
 from ..store import claims
-from ..store.store import Store, read_samples
+from ..store.scores import read_samples
+from ..store.store import Store
 from . import places
 from .context import WorkerContext
 from .executor import Executor, Order, Running

@@ -16,7 +16,7 @@ from ..engine.targets import recipes
 from ..errors import HarnessError, PluginError
 from ..plugins.registry import Registry
 from ..plugins.uninstalled import registry
-from ..store.store import read_samples, write_samples
+from ..store.scores import read_samples, write_samples
 from .context import WorkerContext
 from .executor import Order, Unfit
 from .plan import Conversion, Group, Reference, Target, Task, plugins_of, task_name

@@ -2,7 +2,8 @@
 
     <root>/compacted/000001.parquet    some thousand cells that worked, as in a pack; of two the later counts
 
-What a run commits afterwards lies beside them as ever, and goes before them. Nothing is lost at any moment: a
+Beside them is what they hold, in short (``index.py``). What a run commits afterwards lies in files of its own
+as ever, and goes before them. Nothing is lost at any moment: a
 file of many cells is there, synced, before those of its single cells go, and one that was committed anew
 meanwhile stays.
 """
@@ -10,12 +11,14 @@ meanwhile stays.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ..core.aside import aside
 from ..core.files import ours
+from . import index
+from .index import Indexed
 from .many import Cell, ManyCells
 
 FOLDER = "compacted"
@@ -30,6 +33,7 @@ class Compacted:
     def __init__(self, root: Path) -> None:
         self.directory = root / FOLDER
         self._files: dict[Path, ManyCells] = {}
+        self._indexed: dict[Path, Indexed] = {}
         self._latest: dict[str, ManyCells] = {}
 
     def refresh(self) -> None:
@@ -37,8 +41,36 @@ class Compacted:
         paths = self.paths()
         if paths == [*self._files]:
             return
-        self._files = {path: self._files.get(path) or ManyCells(path) for path in paths}
-        self._latest = {key: file for file in self._files.values() for key in file.places}
+        told = index.read(self.directory)
+        self._indexed = {path: told[path.name] for path in paths if path.name in told}
+        self._files = {path: self._files.get(path) or self._opened(path) for path in paths}
+        self._latest = {key: file for file in self._files.values() for key in file.keys}
+
+    def _opened(self, path: Path) -> ManyCells:
+        return ManyCells(path, self._indexed[path].keys if path in self._indexed else None)
+
+    def sound(self, wanted: Collection[str]) -> Iterator[tuple[frozenset[str], ManyCells, bytes]]:
+        """Of the ``wanted`` cells those that need not be looked at again, with their file and its content.
+
+        Nothing was wrong with them when they were compacted, and the file holds what it held then.
+        """
+        for file in self.files():
+            if (told := self._indexed.get(file.path)) is None:
+                continue
+            own = frozenset(key for key in told.sound if key in wanted and self._latest[key] is file)
+            if own and (content := told.content(file.path)) is not None:
+                yield own, file, content
+
+    def indexed(self, file: ManyCells) -> Indexed | None:
+        """What the index says of a file."""
+        return self._indexed.get(file.path)
+
+    def index(self, known: Mapping[Path, Indexed]) -> None:
+        """Have the index say this of these files, and of others what it said. Raises StoreError."""
+        if known:
+            self.refresh()
+            self._indexed |= {path: told for path, told in known.items() if path in self._files}
+            index.write(self.directory, {path.name: told for path, told in self._indexed.items()})
 
     def paths(self) -> list[Path]:
         """The files, the earliest first."""

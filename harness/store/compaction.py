@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..core.files import ours
@@ -11,7 +12,9 @@ from ..errors import StoreError
 from . import claims
 from .atomic import parquet_bytes, write_atomically
 from .compacted import Stamp, batches, remove_as_read, stamp
+from .index import Indexed
 from .many import NUMBERS, ManyCells, as_one_row, table_of
+from .remote import Remote
 from .store import Store
 
 MOST = 4096
@@ -40,6 +43,11 @@ def compact(store: Store, most: int = MOST) -> Compaction:
     killed is finished by the next. Raises StoreError while another process does the same, and where a file
     cannot be written or is damaged.
     """
+    if remote := Remote.of(store.root):
+        raise StoreError(
+            f"{remote.url} is on an object store, where nothing is compacted: bring its cells into a "
+            "directory by `harness leaderboard merge`, compact that, and copy it there."
+        )
     claim = claims.take(store.root / "claims" / "compact")
     if claim is None:
         raise StoreError(f"Another process compacts {store.root}: wait until it has ended.")
@@ -53,23 +61,48 @@ def _compact(store: Store, most: int) -> Compaction:
     many = store.compacted
     latest = dict(many.keys())
     stamps = {key: _stamps(store, key) for key in store.single()}
-    sound = {key for key, cell in store.stored(stamps).items() if cell.status == "ok"}
-    small = [file for file in many.files() if len(file.places) < most]
-    again = [key for file in small for key in file.places if latest[key] is file and key not in sound]
+    sound = {key for key, cell in store.looked_at(stamps) if cell.status == "ok"}
+    small = [file for file in many.files() if len(file.keys) < most]
+    again = [key for file in small for key in file.keys if latest[key] is file and key not in sound]
+    made: dict[Path, Indexed] = {}
     if sound or len(small) > 1:
         number = many.last()
+        looked_at = sound | _sound(store, [key for key in again if key not in stamps])
         for keys in batches(sorted([*sound, *again]), most):
             number += 1
             rows = [_row(store, None if key in sound else latest[key], key) for key in keys]
             content = parquet_bytes(table_of(rows), rows=GROUP)
-            write_atomically(many.directory / f"{number:06d}.parquet", content)
+            path = many.directory / f"{number:06d}.parquet"
+            write_atomically(path, content)
+            made[path] = Indexed.of(content, keys, frozenset(looked_at.intersection(keys)))
             for key in sound.intersection(keys):
                 for name, read in stamps[key].items():
                     remove_as_read(store.path(name, key), read)
         for file in small:
             file.path.unlink(missing_ok=True)
     _sweep(store)
+    many.index({**_look(store), **made})
     return Compaction(len(sound), len(many.paths()), len(stamps.keys() - sound))
+
+
+def _look(store: Store) -> dict[Path, Indexed]:
+    """Look at the cells of files that the index lacks, or whose cells were looked at by other code."""
+    many, found = store.compacted, {}
+    latest, single = many.keys(), {*store.single()}
+    for file in many.files():
+        told = many.indexed(file)
+        if told is None or not told.sound:
+            own = [key for key in file.keys if latest[key] is file and key not in single]
+            content = file.path.read_bytes()
+            found[file.path] = Indexed.of(content, file.keys, frozenset(_sound(store, own)))
+    return found
+
+
+def _sound(store: Store, keys: list[str]) -> set[str]:
+    """Those of cells in files of many that are ok, each looked at where it was not when it was compacted."""
+    vouched = {key for own, _ in store.vouched(keys) for key in own}
+    rest = (key for key in keys if key not in vouched)
+    return vouched | {key for key, cell in store.looked_at(rest) if cell.status == "ok"}
 
 
 def _sweep(store: Store) -> None:

@@ -5,12 +5,16 @@ Packs are made of them, and what `harness results compact` makes of the files of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import StoreError, one_line
@@ -56,41 +60,74 @@ def as_one_row(cell: Mapping[str, pa.Table]) -> dict[str, Any]:
 
 
 class ManyCells:
-    """A file of many cells. Opening reads their keys; a cell is read with those around it.
+    """A file of many cells. A cell is read with those around it.
 
-    Raises StoreError where it is damaged, or of a version that is not read.
+    Opening reads the keys, if they are not given. Raises StoreError where the file is damaged, or of a
+    version that is not read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keys: Sequence[str] | None = None) -> None:
         self.path = path
         self._group: tuple[int, pa.Table] | None = None
-        with _said_of(path), pq.ParquetFile(path) as file:
-            version = check_versions(path, file.schema_arrow.metadata or {}, MANY.metadata)
-            shape.columns(file, of_version(MANY, version))
-            keys = file.read(columns=["key"], use_threads=False)["key"].to_pylist()
-            groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        places = ((group, row) for group, rows in enumerate(groups) for row in range(rows))
-        self.places: dict[str, tuple[int, int]] = dict(zip(keys, places, strict=True))
-        """Row group, and row in it, of each cell."""
+        if keys is None:
+            with self._file() as file:
+                keys = file.read(columns=["key"], use_threads=False)["key"].to_pylist()
+        self.keys = keys
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The row of each cell."""
+        return {key: row for row, key in enumerate(self.keys)}
 
     def cell(self, key: str) -> Cell:
         """The tables of a cell."""
-        group, row = self.places[key]
-        if self._group is None or self._group[0] != group:
-            with _said_of(self.path), pq.ParquetFile(self.path) as file:
-                self._group = group, as_of_now(file.read_row_group(group, use_threads=False), MANY)
+        row = self.places[key]
+        begin, table = self._around(row)
         with _said_of(self.path):
-            return _cell(self._group[1], row, key)
+            return _cell(table, row - begin, key)
 
     def cells(self) -> Iterator[tuple[str, Cell]]:
         """Each cell in its order, with its key."""
         for key in self.places:
             yield key, self.cell(key)
 
-    def rows(self) -> pa.Table:
-        """The whole file as it lies there."""
-        with _said_of(self.path), pq.ParquetFile(self.path) as file:
-            return as_of_now(file.read(use_threads=False), MANY)
+    def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The whole file as it lies there, or some of its columns."""
+        with self._file() as file:
+            return _rows(file, columns)
+
+    def rows_of(self, content: bytes, keys: Collection[str]) -> pa.Table:
+        """The rows of these cells in what was read of the file."""
+        with self._file(pa.BufferReader(content)) as file:
+            table = _rows(file)
+        return table if len(keys) == table.num_rows else of_keys(table, keys)
+
+    def _around(self, row: int) -> tuple[int, pa.Table]:
+        """The group of rows that holds a row, and the row that it begins with."""
+        if self._group is None or not 0 <= row - self._group[0] < self._group[1].num_rows:
+            with self._file() as file:
+                sizes = (file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+                ends = [*accumulate(sizes)]
+                group = bisect_right(ends, row)
+                if group == len(ends):
+                    raise pa.ArrowInvalid(f"it has {len(self.keys)} cells and {ends[-1] if ends else 0} rows")
+                table = as_of_now(file.read_row_group(group, use_threads=False), MANY)
+                self._group = ends[group] - table.num_rows, table
+        return self._group
+
+    @contextmanager
+    def _file(self, source: pa.NativeFile | None = None) -> Iterator[pq.ParquetFile]:
+        """The file, once its version and columns were looked at."""
+        with _said_of(self.path), pq.ParquetFile(source or self.path) as file:
+            version = check_versions(self.path, file.schema_arrow.metadata or {}, MANY.metadata)
+            shape.columns(file, of_version(MANY, version))
+            yield file
+
+
+def _rows(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> pa.Table:
+    there = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+    wanted = MANY if columns is None else pa.schema(map(MANY.field, columns), MANY.metadata)
+    return as_of_now(file.read(columns=there, use_threads=False), wanted)
 
 
 @contextmanager
@@ -119,6 +156,26 @@ def _unnested(nested: pa.ListScalar, schema: pa.Schema, key: str) -> pa.Table:
         pa.repeat(pa.scalar(key), len(rows)) if name == "key" else rows.field(name) for name in schema.names
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def of_keys(table: pa.Table, keys: Collection[str]) -> pa.Table:
+    """The rows of these cells."""
+    return table.filter(pc.is_in(table["key"], pa.array([*keys], pa.string())))
+
+
+def unnested(table: pa.Table) -> Cell:
+    """The tables of all cells in such a table, in its order."""
+    table = table.combine_chunks()
+    tables = {"cells": table.select(CELLS.names).cast(CELLS)}
+    for name, schema in INNER.items():
+        nested = (
+            pa.concat_arrays(table[name].chunks) if table.num_rows else pa.array([], MANY.field(name).type)
+        )
+        keys = pc.take(table["key"], pc.list_parent_indices(nested))
+        rows = pc.list_flatten(nested)
+        columns = [keys if column == "key" else pc.struct_field(rows, column) for column in schema.names]
+        tables[name] = pa.table(columns, schema)
+    return tables
 
 
 def table_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:

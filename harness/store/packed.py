@@ -9,7 +9,7 @@ by a run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..core.files import ours
 from ..errors import StoreError
 from .atomic import parquet_bytes, write_atomically
 from .many import NUMBERS, PACK, ManyCells, as_one_row, table_of
-from .store import Store
+from .store import ReadRows, Store
 
 LEVEL = 19
 """Of zstd: a pack is written once and read often."""
@@ -40,8 +40,17 @@ class Packed(Store):
         """``ok`` or ``failed`` for the key of every cell."""
         return {key: self.cell(key)["status"][0].as_py() for key in self._keys()}
 
-    def _keys(self) -> list[str]:
-        return sorted(key for name, key in self._tables if name == "cells")
+    def keys(self) -> set[str]:
+        """The keys of all cells."""
+        return {key for name, key in self._tables if name == "cells"}
+
+    def vouched(self, keys: Collection[str] | None = None) -> Iterator[tuple[frozenset[str], ReadRows]]:
+        """None: a pack is passed on, and each cell is looked at."""
+        yield from ()
+
+    def columns(self, *names: str) -> list[dict[str, Any]]:
+        """These columns of each cell."""
+        return [row for key in self._keys() for row in self._content("cells", key, [*names]).to_pylist()]
 
     def _has(self, table: str, key: str) -> bool:
         return (table, key) in self._tables

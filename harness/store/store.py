@@ -10,58 +10,31 @@ Several may commit at once. What another version wrote is refused. Many cells in
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..core.files import ours
 from ..core.names import ANALYSIS
-from ..core.types import Outcome, Sample, as_row
-from ..errors import IntegrityError, StoreError
+from ..core.types import Outcome, as_row
+from ..errors import StoreError
 from . import integrity
 from .atomic import parquet_bytes, write_atomically
 from .compacted import Compacted
-from .many import NUMBERS, PACK, SCHEMAS, Cell, Numbers
+from .many import NUMBERS, PACK, SCHEMAS, Cell, Numbers, of_keys, unnested
 from .reading import read
-from .schema import ANALYSES, CELLS, METRICS, SAMPLES, CellRow, cell_name
+from .remote import Remote
+from .schema import ANALYSES, CELLS, CellRow, cell_name
+from .stored import UNSOUND, Stored, Tables
 
-Tables = tuple[pa.Table, pa.Table, pa.Table]
-"""Cells, metrics and samples."""
-
-UNSOUND = IntegrityError.__name__
-"""The ``error_type`` of a cell that is read as failed, because something is wrong with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A cell as it lies there, and sentences on what is wrong with it."""
-
-    row: pa.Table
-    metrics: pa.Table
-    samples: pa.Table
-    analyses: pa.Table
-    wrong: Sequence[str]
-
-    @property
-    def status(self) -> str:
-        """``ok`` or ``failed``; an unsound cell has neither worked nor failed."""
-        return "unsound" if self.wrong else str(self.row["status"][0].as_py())
-
-    def tables(self, key: str) -> Tables:
-        """Row, metrics and samples; of an unsound cell the row alone, as of one that failed."""
-        if not self.wrong:
-            return self.row, self.metrics, self.samples
-        (row,) = self.row.to_pylist()
-        error = {"status": "failed", "error_type": UNSOUND, "error_message": f"{self.wrong[0]}."}
-        row |= {"key": key, "notes": "{}", "provenance": "{}"} | error
-        return pa.Table.from_pylist([row], CELLS), METRICS.empty_table(), SAMPLES.empty_table()
+ReadRows = Callable[[], pa.Table]
+"""Reads rows of ``many.MANY``."""
 
 
 class Store:
@@ -106,11 +79,22 @@ class Store:
 
     def columns(self, *names: str) -> list[dict[str, Any]]:
         """These columns of each committed cell whose file can be read: rows, and less to read than all."""
-        rows: list[dict[str, Any]] = []
-        for key in self._keys():
+        rows: dict[str, dict[str, Any]] = {}
+        alone, latest = {*self.single()}, self.compacted.keys()
+        for file in self.compacted.files():
             with suppress(StoreError):
-                rows += self._content("cells", key, [*names]).to_pylist()
-        return rows
+                found = file.rows(["key", *names])
+                rows |= {
+                    key: row
+                    for key, row in zip(
+                        found["key"].to_pylist(), found.select(names).to_pylist(), strict=True
+                    )
+                    if latest.get(key) is file and key not in alone
+                }
+        for key in alone:
+            with suppress(StoreError):
+                (rows[key],) = self._content("cells", key, [*names]).to_pylist()
+        return [rows[key] for key in sorted(rows)]
 
     def metrics(self) -> pa.Table:
         """The metrics of all cells that are ok, by key and then as committed."""
@@ -125,9 +109,24 @@ class Store:
         there = self._keys()
         return {key: self._stored(key) for key in (there if keys is None else sorted({*keys} & {*there}))}
 
+    def looked_at(self, keys: Iterable[str]) -> Iterator[tuple[str, Stored]]:
+        """These cells, which are there, one after the other: few are in memory at once."""
+        for key in keys:
+            yield key, self._stored(key)
+
     def sound(self, keys: Iterable[str]) -> dict[str, Stored]:
         """Of these cells, those that are ok and that nothing is wrong with: a run need not do them again."""
         return {key: cell for key, cell in self.stored(keys).items() if cell.status == "ok"}
+
+    def vouched(self, keys: Collection[str] | None = None) -> Iterator[tuple[frozenset[str], ReadRows]]:
+        """Cells that worked, and need not be looked at again, all or those of ``keys``; file by file.
+
+        They were looked at when they were compacted, and nothing has changed since. Each file comes with what
+        reads the rows of those cells from it (``many.MANY``).
+        """
+        wanted = self.compacted.keys().keys() - {*self.single()}
+        for own, file, content in self.compacted.sound(wanted if keys is None else wanted.intersection(keys)):
+            yield own, partial(file.rows_of, content, own)
 
     def commit(self, row: CellRow, outcome: Outcome | None = None) -> None:
         """Write a cell, replacing one with the same key. Killed at any moment, it is all there or not at all.
@@ -164,8 +163,12 @@ class Store:
         """The file of a cell that lies alone."""
         return self.root / table / f"{key}.parquet"
 
+    def keys(self) -> set[str]:
+        """The keys of all committed cells, failed ones too."""
+        return {*self.single(), *self.compacted.keys()}
+
     def _keys(self) -> list[str]:
-        return sorted({*self.single(), *self.compacted.keys()})
+        return sorted(self.keys())
 
     def _table(self, table: str, keys: list[str]) -> pa.Table:
         parts = [self._content(table, key) for key in keys]
@@ -190,8 +193,16 @@ class Store:
         """A cell that does not lie alone."""
         return None if self.path("cells", key).is_file() else self.compacted.cell(key)
 
+    @cached_property
+    def _remote(self) -> Remote | None:
+        return Remote.of(self.root)
+
     def _write(self, table: str, key: str, content: pa.Table) -> None:
-        write_atomically(self.path(table, key), parquet_bytes(content))
+        path, written = self.path(table, key), parquet_bytes(content)
+        write_atomically(path, written)
+        with suppress(StoreError):  # it is kept here, and goes there with `Remote.push`
+            if self._remote:
+                self._remote.put(path, written)
 
     def _write_numbers(self, key: str, numbers: Numbers) -> None:
         """The tables of a cell but its row; what only analyses have is not written for others."""
@@ -227,74 +238,63 @@ def as_tables(key: str, outcome: Outcome, analysis: str = "") -> Numbers:
     return metrics, samples, found
 
 
-def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Keep samples that belong to no cell, whole or not at all. Raises StoreError."""
-    rows = [{"key": path.stem, **as_row(sample)} for sample in samples]
-    table = pa.Table.from_pylist(rows, schema=SAMPLES)
-    marked = table.replace_schema_metadata({**SAMPLES.metadata, CONTENT: _content(path, table)})
-    write_atomically(path, parquet_bytes(marked))
-
-
-def read_samples(path: Path) -> list[Sample] | None:
-    """What :func:`write_samples` wrote there; None where it is absent, damaged or changed."""
-    try:
-        table = read(path, SAMPLES)
-    except StoreError:
-        return None
-    if not table.schema.equals(SAMPLES) or table.schema.metadata.get(CONTENT) != _content(path, table):
-        return None
-    return [Sample(**row) for row in table.drop("key").to_pylist()]
-
-
-CONTENT = b"content"
-"""The digest of the samples that belong to no cell, in their file: nobody recomputes them."""
-
-
-def _content(path: Path, table: pa.Table) -> bytes:
-    """SHA-256 over the samples and the name of their file: none passes for another."""
-    text = json.dumps([path.stem, *map(list, map(dict.values, table.to_pylist()))])
-    return hashlib.sha256(text.encode()).hexdigest().encode()
-
-
 def chosen(store: Store, keys: Iterable[str], there: Mapping[str, Stored]) -> Tables:
     """The tables of the cells under these keys; a cell that something is wrong with is a failed one.
 
     Those that are ``there`` have been read before, and are not read again.
     """
-    return _joined({**there, **store.stored({*keys} - there.keys())})
+    found, parts = _chosen([store], {*keys} - there.keys())
+    return _joined({**there, **found}, parts)[:3]
 
 
 def unsound(cells: pa.Table) -> list[tuple[str, str]]:
     """What those cells are that something is wrong with, by the beginning of their keys, and what it is."""
     return [
         (f"{row['key'][:12]} ({cell_name(row)})", row["error_message"])
-        for row in cells.to_pylist()
-        if row["error_type"] == UNSOUND
+        for row in cells.filter(pc.equal(cells["error_type"], UNSOUND)).to_pylist()
     ]
 
 
 def tables(stores: Sequence[Store]) -> Tables:
     """The tables of several directories. A cell in two of them is there once: one that is ok, if any is."""
-    return _joined(_chosen(stores))
+    return _joined(*_chosen(stores))[:3]
 
 
 def analyses(stores: Sequence[Store], keys: Iterable[str] | None = None) -> pa.Table:
     """What was found by analyses whose cells are ok, all or those of ``keys``: by key, as committed."""
-    found = _chosen(stores, keys)
-    parts = [found[key].analyses for key in sorted(found) if found[key].status == "ok"]
-    return pa.concat_tables([ANALYSES.empty_table(), *parts]).combine_chunks()
+    return _joined(*_chosen(stores, None if keys is None else {*keys}))[3]
 
 
-def _chosen(stores: Sequence[Store], keys: Iterable[str] | None = None) -> Mapping[str, Stored]:
+def _chosen(
+    stores: Sequence[Store], keys: Collection[str] | None = None
+) -> tuple[Mapping[str, Stored], Sequence[pa.Table]]:
+    """Cells that were looked at by themselves, and the rows of those that need not be."""
     found: dict[str, Stored] = {}
+    parts: list[pa.Table] = []
+    whole: set[str] = set()
     for store in stores:
-        for key, cell in store.stored(keys).items():
-            if key not in found or (found[key].status != "ok" and cell.status == "ok"):
+        vouched: set[str] = set()
+        for own, rows in store.vouched(keys):
+            vouched |= own
+            if fresh := {key for key in own - whole if key not in found or found[key].status != "ok"}:
+                table = rows()
+                parts.append(table if fresh == own else of_keys(table, fresh))
+                whole |= fresh
+        there = store.keys() if keys is None else store.keys() & {*keys}
+        for key, cell in store.looked_at(sorted(there - vouched)):
+            if key not in whole and (key not in found or (found[key].status != "ok" and cell.status == "ok")):
                 found[key] = cell
-    return found
+    return {key: cell for key, cell in found.items() if key not in whole}, parts
 
 
-def _joined(cells: Mapping[str, Stored]) -> Tables:
-    empty = CELLS.empty_table(), METRICS.empty_table(), SAMPLES.empty_table()
-    columns = zip(empty, *(cells[key].tables(key) for key in sorted(cells)), strict=True)
-    return tuple(pa.concat_tables(column).combine_chunks() for column in columns)  # type: ignore[return-value]
+def _joined(cells: Mapping[str, Stored], parts: Sequence[pa.Table]) -> tuple[pa.Table, ...]:
+    """Cells, metrics, samples and findings, by key and then as committed."""
+    empty = tuple(SCHEMAS[name].empty_table() for name in ("cells", *(name for name, _ in NUMBERS)))
+    each = ((*cells[key].tables(key), cells[key].found()) for key in sorted(cells))
+    alone = [pa.concat_tables(column) for column in zip(empty, *each, strict=True)]
+    if not parts:
+        return tuple(table.combine_chunks() for table in alone)
+    many = unnested(pa.concat_tables(parts).sort_by("key"))
+    joined = (pa.concat_tables([many[name], one]) for name, one in zip(many, alone, strict=True))
+    # The sort is stable: what is of one cell stays as it was committed.
+    return tuple((table.sort_by("key") if cells else table).combine_chunks() for table in joined)

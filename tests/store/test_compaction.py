@@ -8,9 +8,10 @@ import pytest
 
 import harness.store.compaction
 from harness.errors import StoreError
-from harness.store import claims, compacted, packed, store
+from harness.store import claims, compacted, index, integrity, packed, store
+from harness.store.atomic import parquet_bytes
 from harness.store.compaction import Compaction, compact
-from harness.store.many import ManyCells
+from harness.store.many import ManyCells, table_of
 from harness.store.merge import merge
 from harness.store.store import Store
 from support.command import harness_cli
@@ -54,7 +55,7 @@ def test_all_that_is_read_is_what_was_committed(results):
     assert Store(results).statuses() == status
     assert Store(results).columns("seed", "status") == columns
     assert {*Store(results).sound(status)} == {key for key, of in status.items() if of == "ok"}
-    assert [len(file.places) for file in Store(results).compacted.files()] == [4, 2]
+    assert [len(file.keys) for file in Store(results).compacted.files()] == [4, 2]
 
 
 def test_opening_reads_no_cell_of_a_file_of_many(results, monkeypatch):
@@ -93,9 +94,9 @@ def test_an_open_store_goes_on_reading(results):
     assert len(store.tables([there])[0]) == 8
 
 
-@pytest.mark.parametrize("dies", range(1, 9))
+@pytest.mark.parametrize("dies", [1, 2, 3, 5, 8, 15])
 def test_one_that_is_killed_loses_nothing_and_is_finished_by_the_next(results, monkeypatch, dies):
-    """It dies before each file that it would remove or write, one after the other."""
+    """It dies before files that it would remove or write: of many, of one, and the index at the end."""
     before, count = read(results), 0
 
     class Killed(BaseException):
@@ -113,6 +114,7 @@ def test_one_that_is_killed_loses_nothing_and_is_finished_by_the_next(results, m
 
     monkeypatch.setattr(harness.store.compaction, "write_atomically", counted(store.write_atomically))
     monkeypatch.setattr(harness.store.compaction, "remove_as_read", counted(compacted.remove_as_read))
+    monkeypatch.setattr(index, "write", counted(index.write))
     with pytest.raises(Killed):
         compact(Store(results), most=4)
     assert read(results) == before
@@ -153,9 +155,68 @@ def test_only_one_at_a_time_compacts(results):
     assert compact(Store(results)).moved == 6
 
 
+def test_a_cell_is_looked_at_once_and_again_by_other_code(results, monkeypatch):
+    before, looked = read(results), []
+    wrong = integrity.wrong
+
+    def look(key, *rest):
+        looked.append(key)
+        return wrong(key, *rest)
+
+    monkeypatch.setattr(integrity, "wrong", look)
+    compact(Store(results), most=4)
+    assert len(looked) == 7
+    looked.clear()
+
+    def reads():
+        assert [table.to_pylist() for table in store.tables([Store(results)])] == before
+        return len(looked)
+
+    assert reads() == 1  # the one that failed lies alone
+    monkeypatch.setattr(index, "checks", lambda: "other code")
+    assert reads() == 1 + 7
+    looked.clear()
+    assert compact(Store(results), most=4).moved == 0
+    assert reads() == 7 + 1
+
+
+@pytest.mark.parametrize("seen_by", ["its size", "its digest"])
+def test_a_cell_that_was_changed_in_a_file_of_many_is_not_taken_and_its_neighbours_are(results, seen_by):
+    compact(Store(results))
+    path = results / "compacted" / "000001.parquet"
+    rows = ManyCells(path).rows().to_pylist()
+    rows[2]["samples"][0]["value"] += 0.25
+    path.write_bytes(parquet_bytes(table_of(rows)))
+    if seen_by == "its digest":
+        keys = [row["key"] for row in rows]
+        told = index.Indexed(keys, path.stat().st_size, "0" * 64, frozenset(keys))
+        index.write(path.parent, {path.name: told})
+        assert [*index.read(path.parent)] == [path.name]
+    cells, metrics, _ = store.tables([Store(results)])
+    wrong = {row["key"] for row in cells.to_pylist() if row["error_type"] == store.UNSOUND}
+    assert wrong == {rows[2]["key"]}
+    assert {*metrics["key"].to_pylist()} == {row["key"] for row in rows} - wrong
+
+
+@pytest.mark.parametrize("damage", ["gone", "no table", "another's"])
+def test_the_index_holds_nothing_that_does_not_stand_elsewhere(results, tmp_path, damage):
+    before = read(results)
+    compact(Store(results))
+    path = results / "compacted" / index.NAME
+    if damage == "gone":
+        path.unlink()
+    elif damage == "no table":
+        path.write_bytes(b"no table")
+    else:
+        commit(tmp_path / "other", 9)
+        compact(Store(tmp_path / "other"))
+        path.write_bytes((tmp_path / "other" / "compacted" / index.NAME).read_bytes())
+    assert read(results) == before
+
+
 def test_a_damaged_file_is_a_sentence(results):
     compact(Store(results))
-    [path] = (results / "compacted").iterdir()
+    path = results / "compacted" / "000001.parquet"
     os.truncate(path, 100)
     with pytest.raises(StoreError, match=r"000001.parquet is damaged or cannot be read .*: fetch it again"):
         Store(results)

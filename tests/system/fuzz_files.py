@@ -41,6 +41,7 @@ from harness.model import loading
 from harness.report import files
 from harness.runner import trust
 from harness.store import packed, store
+from harness.store import scores as twin_scores
 from support import fuzz
 from support.cells import world
 from support.command import Ended, harness_cli
@@ -97,8 +98,8 @@ class Undamaged:
             (Path("yaml") / name).write_text(text)
         model, _ = loading.load(save_model(TARGET))
         (TARGET / note.DONE).write_text(note.note(TARGET, TARGET.name, "original", model, Cost()))
-        store.write_samples(TWIN, SCORES)
-        store.write_samples(TWIN.with_stem("8" * 64), SCORES[:30])
+        twin_scores.write_samples(TWIN, SCORES)
+        twin_scores.write_samples(TWIN.with_stem("8" * 64), SCORES[:30])
         self.tables = store.tables(packed.stores([Path("results")]))
         self.cells = by_key(self.tables)
         self.groups = grouped(*self.tables)
@@ -235,7 +236,7 @@ def _from_cache(was: Undamaged, take: Callable[[], str]) -> str:
 
 def try_twin(was: Undamaged, spoiled: list[Path], whole: bool) -> str:
     """Read the damaged scores of a twin."""
-    scores = store.read_samples(TWIN)
+    scores = twin_scores.read_samples(TWIN)
     if scores is not None and scores != SCORES:
         raise Finding("other scores pass for those of the twin")
     return AGAIN if scores is None else SAME

@@ -14,7 +14,8 @@ import harness.engine.targets
 import harness.model.loading
 import harness.store.atomic
 from harness.engine.note import DONE
-from harness.store.store import Store, read_samples, write_samples
+from harness.store.scores import read_samples, write_samples
+from harness.store.store import Store
 from support.results import numbers, rows
 
 DAMAGES = {

@@ -8,7 +8,8 @@ import pytest
 
 import harness.runner.worker
 from harness.core.types import Sample
-from harness.store.store import Store, read_samples, write_samples
+from harness.store.scores import read_samples, write_samples
+from harness.store.store import Store
 from support.results import numbers, rows
 
 

@@ -1,0 +1,54 @@
+"""Where results on an object store lie on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..core.keys import key
+from ..engine.cache import cache_directory
+from ..errors import StoreError
+from ..store import packed
+from ..store.remote import Remote, url_of
+from ..store.store import Store
+
+DIGITS = 16
+"""Of the digest of a URL in the name of its directory."""
+
+
+def here(place: Path | str) -> Path:
+    """The directory of a results directory: itself, or that which stands for a URL and holds what is there.
+
+    Raises StoreError where what is there cannot be had.
+    """
+    if (url := url_of(place)) is None:
+        return Path(place)
+    root = cache_directory() / "results" / key(url.rstrip("/"))[:DIGITS]
+    Remote(url, root).begin()
+    return root
+
+
+def send(place: Path) -> None:
+    """Bring what a directory holds alone to the URL that it stands for, if it stands for any.
+
+    Raises StoreError, with where it is kept, if something could not be brought there.
+    """
+    if remote := Remote.of(place):
+        try:
+            remote.push()
+        except StoreError as error:
+            raise StoreError(
+                f"{error} What was computed is kept in {place}; run again to bring it there."
+            ) from error
+
+
+def stores(places: Iterable[Path | str]) -> list[Store]:
+    """The results in these directories or URLs. Raises StoreError where there is none."""
+    return packed.stores([here(place) for place in places])
+
+
+def local(place: Path) -> Path:
+    """A place to write to. Raises StoreError for a URL: what is no result is written to directories alone."""
+    if url := url_of(place):
+        raise StoreError(f"Nothing is written to {url} but cells: name a directory, and copy it there.")
+    return place
