@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -189,16 +189,21 @@ def signature(which: GroupId, seeds: Seeds) -> str:
     attack = (which.attack.attack, which.attack.variant, *which.attack.settings)
     parts = {
         "protocol": cell["protocol"],
-        "benchmark": f"{cell['benchmark']}@{_short(key(benchmark))}",
+        "benchmark": f"{cell['benchmark']}@{_digest(benchmark)}",
         "data": _short(cell["data_fingerprint"]),
         "model": f"{cell['model']}@{_short(cell['target_family'])}",
         "dtype": cell["dtype"],
-        "method": f"{cell['method']}@{_short(key(method))}",
-        "attack": f"{cell['attack']}@{_short(key(attack))}",
+        "method": f"{cell['method']}@{_digest(method)}",
+        "attack": f"{cell['attack']}@{_digest(attack)}",
         "seeds": ",".join(map(str, ok)),
         "cells": _short(key([cell.row["key"] for cell in ok.values()])),
     }
     return "|".join(f"{name}:{value}" for name, value in parts.items())
+
+
+@lru_cache(1 << 12)
+def _digest(named: tuple[str, ...]) -> str:
+    return _short(key(named))
 
 
 def _short(digest: str) -> str:

@@ -7,6 +7,7 @@ spread. Where facts come in clusters (all questions about one subject), it is fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -50,19 +51,21 @@ def aligned(*samples: BySeed) -> np.ndarray:
     facts = _facts(samples)
     if not facts:
         raise ValueError("an interval needs at least one value")
-    rows = [[[each.get(s, {}).get(f, np.nan) for f in facts] for s in seeds] for each in samples]
+    missing = repeat(np.nan)
+    rows = [[[*map(each.get(s, {}).get, facts, missing)] for s in seeds] for each in samples]
     return np.array(rows, dtype=float)
 
 
 def numbered(clusters: Clusters | None, *samples: BySeed) -> np.ndarray | None:
     """The number of the cluster of each fact, as :func:`aligned` sorts them; None if all are their own."""
     facts = _facts(samples)
-    names, of = np.unique([(clusters or {}).get(fact, fact) for fact in facts], return_inverse=True)
-    return None if len(names) == len(facts) else of
+    own = [(clusters or {}).get(fact, fact) for fact in facts]
+    places = {name: place for place, name in enumerate(sorted({*own}))}
+    return None if len(places) == len(facts) else np.array([places[name] for name in own])
 
 
 def _facts(samples: Sequence[BySeed]) -> list[str]:
-    return sorted({fact for each in samples for own in each.values() for fact in own})
+    return sorted(set().union(*(own for each in samples for own in each.values())))
 
 
 def two_level_interval(

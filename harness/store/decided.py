@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..core.keys import key
@@ -33,13 +34,18 @@ def identity_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def without_digests(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:
     """The values of columns; of a plugin from a file or class, whose version is a digest, the name alone."""
     values = (row[name] for name in columns)
-    return tuple(DIGEST.sub("", value) if isinstance(value, str) else value for value in values)
+    return tuple(_named(value) if isinstance(value, str) else value for value in values)
 
 
 DIGITS = 12
 """Digits of a digest in a sentence, and in the version of a plugin from a file."""
 
 DIGEST = re.compile(rf" [0-9a-f]{{{DIGITS}}}(?=$| \+ )")
+
+
+@lru_cache(1 << 12)
+def _named(text: str) -> str:
+    return DIGEST.sub("", text)
 
 
 def key_of(row: Mapping[str, Any]) -> str:
