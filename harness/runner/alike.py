@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import pyarrow.compute as pc
+
 from ..core.events import Event
 from ..store.decided import identity_of
-from ..store.store import Store
+from ..store.store import Store, tables
 from .plan import Plan
 from .record import Recorder
 
 
 def alike(plan: Plan, store: Store, done: set[str]) -> dict[str, str]:
     """By the key of a planned cell that is not done, that of one that differs in nothing but the code."""
-    measured = {}
-    for key, cell in store.stored().items():
-        if cell.status == "ok":
-            (row,) = cell.row.to_pylist()
-            measured[identity_of(row)] = key
+    cells, _, _ = tables([store])
+    worked = cells.filter(pc.equal(cells["status"], "ok")).to_pylist()
+    measured = {identity_of(row): row["key"] for row in worked}
     recorder = Recorder(plan.source, store, _nobody)
     planned = {
         cell.key: identity_of(asdict(recorder.row(group, cell)))

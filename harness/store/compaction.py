@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,17 +82,17 @@ def _compact(store: Store, most: int) -> Compaction:
         for file in small:
             file.path.unlink(missing_ok=True)
     _sweep(store)
-    many.index({**_look(store), **made})
+    many.index({**made, **_look(store, made)})
     return Compaction(len(sound), len(many.paths()), len(stamps.keys() - sound))
 
 
-def _look(store: Store) -> dict[Path, Indexed]:
+def _look(store: Store, made: Collection[Path]) -> dict[Path, Indexed]:
     """Look at the cells of files that the index lacks, or whose cells were looked at by other code."""
     many, found = store.compacted, {}
     latest, single = many.keys(), {*store.single()}
     for file in many.files():
         told = many.indexed(file)
-        if told is None or not told.sound:
+        if file.path not in made and (told is None or not told.sound):
             own = [key for key in file.keys if latest[key] is file and key not in single]
             content = file.path.read_bytes()
             found[file.path] = Indexed.of(content, file.keys, frozenset(_sound(store, own)))

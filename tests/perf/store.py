@@ -1,9 +1,9 @@
-"""How a results directory grows: files, bytes and seconds of 10^3, 10^4 and 10^5 synthetic cells.
+"""How a results directory and its leaderboard grow: 10^3 to 10^6 synthetic cells in files of many.
 
-    PYTHONPATH=tests python tests/perf/store.py [--cells 1000 10000 100000] [--samples 20]
+    PYTHONPATH=tests python tests/perf/store.py [--cells 1000 10000] [--board 10000] [--keep DIR]
 
-The cells of a line lie in files of many, as `harness results compact` leaves them; for the first line it is
-run, on cells that were committed one by one. Seconds are those of the processor.
+A line for each number of cells; above ``--board`` cells no leaderboard is built of them. Seconds are those of
+the processor, the peak is that of the process up to then, which makes each grid in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,92 +12,87 @@ import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from harness.core.types import Outcome, as_row
-from harness.store import integrity
-from harness.store.atomic import parquet_bytes, write_atomically
-from harness.store.compacted import FOLDER
-from harness.store.compaction import GROUP, MOST, compact
-from harness.store.many import table_of
-from harness.store.store import Store, as_tables
-from support.sound import row_of, scored, sound
+from perf.grid import write
+
+from harness.leaderboard.groups import grouped
+from harness.report import files
+from harness.store import packed
+from harness.store.store import Store, tables
+
+T = TypeVar("T")
+
+DRAWN = 20
+"""Cells of a grid that are looked at by themselves, to see that it is sound."""
 
 
 def main() -> None:
     """Print a line for each number of cells."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cells", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--cells", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--board", type=int, default=10_000)
+    parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
-    for number, cells in enumerate(given.cells):
+    for cells in given.cells:
         with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            if number == 0:
-                single(place, cells, given.samples)
-            else:
-                made = seconds(lambda: many(place, cells, given.samples))  # noqa: B023
-                print(f"{cells} cells are made in {made:.1f} s")
-            print(f"{cells} cells, compacted: {looked_at(place)}", flush=True)
+            place = (given.keep or Path(folder)) / str(cells)
+            for work in (made, stored, *([built] if cells <= given.board else [])):
+                with get_context("spawn").Pool(1) as process:
+                    print(process.apply(work, (place, cells)), flush=True)
 
 
-def single(place: Path, cells: int, samples: int) -> None:
-    """Commit cells one by one, look at them, and compact them."""
+def made(place: Path, cells: int) -> str:
+    """Write a grid, unless it is kept, and look at some of its cells."""
+    took, _ = seconds(lambda: place.is_dir() or write(place, cells))
     store = Store(place)
-    for seed in range(cells):
-        row, outcome = cell(seed, samples)
-        store.commit(row, outcome)
-    print(f"{cells} cells, alone: {looked_at(place)}")
-    print(f"compacted in {seconds(lambda: compact(Store(place))):.2f} s")
+    drawn = sorted(store.keys())[:: max(1, cells // DRAWN)]
+    wrong = [cell.wrong for _, cell in store.looked_at(drawn) if cell.wrong]
+    assert not wrong, wrong[0]
+    lie = [path for path in place.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in lie) / 2**20
+    return f"{cells} cells: made in {took:.1f} s, {len(lie)} files, {size:.1f} MiB, {len(drawn)} looked at"
 
 
-def many(place: Path, cells: int, samples: int) -> None:
-    """Write cells to files of many, without committing them first."""
-    for number, begin in enumerate(range(0, cells, MOST), start=1):
-        rows = sorted(rows_of(range(begin, min(begin + MOST, cells)), samples), key=lambda row: row["key"])
-        write_atomically(place / FOLDER / f"{number:06d}.parquet", parquet_bytes(table_of(rows), rows=GROUP))
-
-
-def rows_of(seeds: range, samples: int) -> Iterator[dict[str, Any]]:
-    """Rows of files of many."""
-    for seed in seeds:
-        row, outcome = cell(seed, samples)
-        numbers = as_tables(row.key, outcome)
-        plain = as_row(row)
-        plain["content"] = integrity.digest(plain, *(table.to_pydict() for table in numbers))
-        names = ("metrics", "samples", "analyses")
-        yield plain | {
-            name: table.drop_columns("key").to_pylist() for name, table in zip(names, numbers, strict=True)
-        }
-
-
-def cell(seed: int, samples: int) -> tuple[Any, Outcome]:
-    """A sound cell."""
-    values = [(seed * 7 + fact) % 11 / 10 for fact in range(samples)]
-    return sound(row_of(seed=seed)), scored("forget", "accuracy", values)
-
-
-def looked_at(place: Path) -> str:
-    """Files and bytes of a directory, and what it takes to open it, to know what is done, and to read it."""
-    files = [path for path in place.rglob("*") if path.is_file()]
-    size = sum(path.stat().st_size for path in files)
-    opened = seconds(lambda: Store(place))
-    done = seconds(lambda: Store(place, opened=True).done())
-    read = seconds(lambda: Store(place, opened=True).cells())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def stored(place: Path, cells: int) -> str:
+    """What it takes to open it, and to know what is done and what a plan of all its cells need not do."""
+    opened, store = seconds(lambda: Store(place))
+    done, keys = seconds(store.done)
+    sound, found = seconds(lambda: {key for own, _ in store.vouched(keys) for key in own})
+    columns, _ = seconds(lambda: store.columns("method", "status", "seconds"))
+    assert found == keys
     return (
-        f"{len(files)} files, {size / 2**20:.1f} MiB; opened in {opened:.2f} s, done() in {done:.2f} s, "
-        f"cells() in {read:.2f} s; peak {peak:.2f} GiB"
+        f"{cells} cells: opened in {opened:.2f} s, done() in {done:.2f} s, all found sound in {sound:.2f} s, "
+        f"three columns for an estimate in {columns:.2f} s; peak {peak():.2f} GiB"
     )
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Seconds of the processor that it takes."""
+def built(place: Path, cells: int) -> str:
+    """What it takes to read it, and to build its leaderboard and pages."""
+    read, found = seconds(lambda: tables(packed.stores([place])))
+    after = peak()
+    group, groups = seconds(lambda: grouped(*found))
+    board, board_of = seconds(lambda: files.build(groups))
+    pages, _ = seconds(board_of.files)
+    return (
+        f"{cells} cells, {board_of.board.num_rows} rows: read in {read:.2f} s ({after:.2f} GiB), grouped in "
+        f"{group:.2f} s, board in {board:.2f} s, page and files in {pages:.2f} s; peak {peak():.2f} GiB"
+    )
+
+
+def seconds(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds of the processor that it takes, and what comes of it."""
     begun = time.process_time()
-    work()
-    return time.process_time() - begun
+    found = work()
+    return time.process_time() - begun, found
+
+
+def peak() -> float:
+    """GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

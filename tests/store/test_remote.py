@@ -149,3 +149,32 @@ def test_what_the_store_refuses_is_a_sentence(url, machine, monkeypatch, error, 
     monkeypatch.setattr(type(fsspec.filesystem("memory")), "find", fails)
     with pytest.raises(StoreError, match=f"^{url} {says}"):
         mirrors.here(url)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """The URL of a bucket of a server on this machine that speaks S3."""
+    pytest.importorskip("s3fs", reason="s3fs, of the extra [s3], is not installed")
+    moto = pytest.importorskip("moto.server", reason="moto's server, which speaks S3, is not installed")
+    served = moto.ThreadedMotoServer("127.0.0.1", 0)
+    served.start()
+    host, port = served.get_host_and_port()
+    told = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s"}
+    for name, value in (told | {"DEFAULT_REGION": "us-east-1", "EC2_METADATA_DISABLED": "true"}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    fs = fsspec.filesystem("s3", skip_instance_cache=True)
+    fs.mkdir("bucket")
+    yield "s3://bucket/results"
+    served.stop()
+
+
+def test_s3(server, machine, monkeypatch):
+    key = commit(mirrors.here(server))
+    machine("second")
+    assert mirrors.stores([server])[0].statuses() == {key: "ok"}
+    commit(mirrors.here(server), 1)
+    mirrors.send(mirrors.here(server))
+    machine("first")
+    assert len(read(server)[0]) == 2
+    with pytest.raises(StoreError, match=r"^s3://other/results is not there: make the bucket first"):
+        mirrors.here("s3://other/results")
