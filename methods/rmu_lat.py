@@ -57,8 +57,7 @@ class RMULAT(RMU):
             F.pad(self.deltas[i][-length:], (0, 0, max(0, length - len(self.deltas[i])), 0)) for i in index
         ]
         with added(self.place, torch.stack(fitted)):
-            forget = next(terms)
-        yield forget
+            yield next(terms)  # its gradient is taken before this goes on
         yield from terms
 
     def attack(self, model, texts):
@@ -69,7 +68,7 @@ class RMULAT(RMU):
         for _ in range(self.config.pgd_steps):
             with added(self.place, delta):
                 nll = losses.nll(model, texts).sum()
-            [delta.grad] = torch.autograd.grad(nll, [delta])
+                [delta.grad] = torch.autograd.grad(nll, [delta])
             optimizer.step()
             with torch.no_grad():
                 most = max(self.epsilon, 1e-30)  # what is shorter stays as it is

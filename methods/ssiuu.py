@@ -29,6 +29,7 @@ class Ssiuu(GradientDifference):
     name = "ssiuu"
     lora = False
     paper = "2509.22263"
+    buffers = 2  # A of the step before, and g
 
     class Config(GradientDifference.Config):
         lambda_: float = Field(1e-3, ge=0, alias="lambda", description="regulariser weight (TOFU: 1e-4)")

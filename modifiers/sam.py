@@ -18,6 +18,7 @@ class SAM(Modifier):
 
     name = "sam"
     paper = "2502.05374"
+    buffers = 2  # the gradient of the other terms, and the weights that are displaced
     identity = {"rho": 0.0}
 
     class Config(ModifierConfig):

@@ -12,7 +12,7 @@ import typer
 from annotated_types import Ge, Le
 
 from ..core.frame import FRAMES
-from ..runner.options import DTYPES, KEEP, SHELL, TRACKERS, RunOptions
+from ..runner.options import DTYPES, KEEP, OPTIMIZERS, SHELL, TRACKERS, RunOptions
 from .completion import among, listed
 
 FIELDS = RunOptions.model_fields
@@ -34,6 +34,7 @@ COMPLETION: dict[str, Callable[[str], Any]] = {
     "frame": among(*FRAMES),
     "keep": among(*KEEP),
     "track": among(*TRACKERS),
+    "optimizer": among(*OPTIMIZERS),
 }
 PLAIN = (int, bool, str, Path, int | None, str | None, Path | None)
 """Types that a shell has as well; everything else is text there."""

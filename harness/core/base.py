@@ -57,6 +57,10 @@ class Method(Plugin):
     reads: ClassVar[frozenset[str]] = frozenset()
     """Splits it may see beside ``forget`` and ``retain``, in ``job.data``."""
 
+    buffers: ClassVar[float] = 0.0
+    """Tensors as large as all that trains that a step keeps beside weights, gradient and the optimiser's: a
+    plan says how much memory a cell takes."""
+
     def loss(self, model: torch.nn.Module, batch: Batch) -> Any:
         """Return the scalar to minimise on ``batch.forget`` and ``batch.retain``, or yield its terms.
 

@@ -77,6 +77,7 @@ def compose(base: type[Method], modifiers: tuple[type[Modifier], ...]) -> type[C
         reads = base.reads.union(*(modifier.reads for modifier in modifiers))
         needs_twin, lora, retains = base.needs_twin, base.lora, base.retains
         rate_scale, stop = base.rate_scale, base.stop
+        buffers = base.buffers + sum(modifier.buffers for modifier in modifiers)
 
     try:
         Composed.Config()

@@ -34,6 +34,9 @@ class Modifier(Plugin):
     reads: ClassVar[frozenset[str]] = frozenset()
     """Splits it may see beside ``forget`` and ``retain``, in ``job.data``."""
 
+    buffers: ClassVar[float] = 0.0
+    """Tensors as large as all that trains that a step keeps beside those of the method."""
+
     def __init__(self, config: Any, base: Method | Modifier) -> None:
         super().__init__(config)
         self.base = base

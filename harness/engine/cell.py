@@ -57,7 +57,7 @@ class UnlearnedModel:
         job = unlearn(subject, method, seed, keep_original, keep_adapter)
         intact.check(who)
         check_finite(subject.model, who)
-        return cls(subject, job, models.snapshot(subject.model), intact)
+        return cls(subject, job, models.snapshot(subject.model, subject.savings.offload), intact)
 
     @classmethod
     def restore(
@@ -79,7 +79,7 @@ class UnlearnedModel:
         intact.check("The kept model")
         if not keep_original:
             job.original = {}
-        return cls(subject, job, models.snapshot(subject.model), intact), account
+        return cls(subject, job, models.snapshot(subject.model, subject.savings.offload), intact), account
 
     def retained(self) -> float | None:
         """The mean of the benchmark's retain metric; None where it measures none."""

@@ -92,11 +92,12 @@ class Limit:
 
     def __init__(self, subject: ModelUnderTest, most: float) -> None:
         self.damage, self.most, self.model = Damage(subject), most, subject.model
+        self.offload = subject.savings.offload
         self.kept: tuple[float, models.Weights, dict[str, Any]] | None = None
 
     def begin(self) -> None:
         """Begin a rate, from the weights there are."""
-        self.within = models.snapshot(self.model)
+        self.within = models.snapshot(self.model, self.offload)
         self.step, self.kl, self.score, self.beyond = 0, 0.0, float("inf"), False
 
     def exceeded(self, step: int, score: float) -> bool:
@@ -106,14 +107,14 @@ class Limit:
         if self.beyond:
             models.restore(self.model, self.within)
         else:
-            self.within, self.step, self.kl, self.score = models.snapshot(self.model), step, kl, score
+            self.within, self.step, self.kl, self.score = models.snapshot(self.model, self.offload), step, kl, score
         return self.beyond
 
     def keep(self, notes: dict[str, Any]) -> None:
         """Remember what a rate left, if it forgot more than those before."""
         found = {**notes, "steps": self.step, "kl": self.kl, "stopped_by_damage": self.beyond}
         if self.kept is None or self.score < self.kept[0]:
-            self.kept = self.score, models.snapshot(self.model), found
+            self.kept = self.score, models.snapshot(self.model, self.offload), found
 
     def restore_best(self) -> dict[str, Any]:
         """Make the model the one that forgot most, and return its notes."""

@@ -16,6 +16,7 @@ from ..core.batch import Encoded, TokenBatch
 from ..core.benchmark import Benchmark
 from ..core.jobs import Gradients
 from ..core.keys import derive
+from ..core.optimizers import of_kind
 from ..core.types import Cost, Fact, Prompt
 from ..model import models
 from ..model.tokens import PromptTokenizer
@@ -125,7 +126,8 @@ class Training:
             return self.checked(step, rate)
 
         with self.trainable() as parameters:
-            optimizers = [self.optimizer(parameters, rate)]
+            with of_kind(job.subject.savings.optimizer):
+                optimizers = [self.optimizer(parameters, rate)]
             cost = train(
                 job.model,
                 self.batches(),
@@ -136,6 +138,7 @@ class Training:
                 check,
                 combine=self.combine,
                 gradients=self.gradients,
+                checkpointing=job.subject.savings.checkpointing,
             )
         job.cost += cost
         return cost

@@ -177,7 +177,7 @@ def expected_bytes(original: Recipe, dtype: str, lora_r: int | None = None) -> i
         return parameters * BYTES[dtype]
     from ..model import lora, models
 
-    model = _skeleton(original)
+    model = skeleton_of(original)
     if model is None:  # of a GGUF file that is not converted yet the size alone is known
         return (parameters or 0) * BYTES[dtype]
     if lora_r is None:
@@ -185,7 +185,8 @@ def expected_bytes(original: Recipe, dtype: str, lora_r: int | None = None) -> i
     return lora.size(model, lora_r) * BYTES["float32"]
 
 
-def _skeleton(original: Recipe) -> nn.Module | None:
+def skeleton_of(original: Recipe) -> nn.Module | None:
+    """A model of a recipe without its weights; None of a GGUF file that is not converted yet."""
     source = original.source
     if source.spec == TINY:
         return _embedded(original.training.vocabulary if original.training else ())

@@ -45,7 +45,7 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.original = models.snapshot(self.model)
+        self.original = models.snapshot(self.model, self.subject.savings.offload)
 
     @property
     def data(self) -> Splits:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 from torch import nn
 
@@ -21,7 +22,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def default_device() -> torch.device:
-    """The first GPU if there is one, else the CPU."""
+    """The first GPU if there is one, else the CPU, also where accelerate is told to use that."""
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")

@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from ..core.batch import IGNORED, Encoded, TokenBatch
 from ..core.jobs import Job
+from . import models
 
 
 def answer_logits(model: Callable[..., Any], texts: TokenBatch) -> tuple[Tensor, Tensor]:
@@ -94,10 +95,14 @@ def reference_logits(model: nn.Module, weights: Mapping[str, Tensor], texts: Tok
 
     ``weights`` have the plain model's names; adapters that the model has count as 0.
     """
-    own = {  # tied ones once
+    parameters = dict(model.named_parameters())  # tied ones once
+    own = {
         name: torch.zeros_like(value) if ".lora_" in name else weights[name.replace(".base_layer.", ".")]
-        for name, value in model.named_parameters()
+        for name, value in parameters.items()
     }
+    if any(own[name].device != value.device for name, value in parameters.items()):  # they are offloaded
+        with models.brought(model, own):
+            return answer_logits(model, texts)[0]
     return answer_logits(lambda **kw: functional_call(model, own, (), kw), texts)[0]
 
 

@@ -38,14 +38,21 @@ def _bits(tensor: torch.Tensor) -> bytes:
     return tensor.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
-def snapshot(model: nn.Module) -> Weights:
-    """A copy of the weights, to start from again."""
-    return copied(model.state_dict())
+def snapshot(model: nn.Module, offload: bool = False) -> Weights:
+    """A copy of the weights, to start from again; with ``offload`` in the memory of the machine."""
+    weights = model.state_dict()
+    return {name: _offloaded(tensor) for name, tensor in weights.items()} if offload else copied(weights)
 
 
 def copied(weights: Mapping[str, torch.Tensor]) -> Weights:
     """A copy of weights by name."""
     return {name: tensor.detach().clone() for name, tensor in weights.items()}
+
+
+def _offloaded(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in the memory of the machine, of whose pages a GPU reads without a detour."""
+    pinned = tensor.device.type == "cuda"
+    return torch.empty_like(tensor, device="cpu", pin_memory=pinned).copy_(tensor.detach())
 
 
 def restore(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
@@ -73,6 +80,38 @@ def restored(parameters: Sequence[nn.Parameter], old: Sequence[torch.Tensor]) ->
     finally:
         for parameter, value in zip(parameters, now, strict=True):
             parameter.data = value
+
+
+@contextmanager
+def brought(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Other weights for a forward pass without gradient, brought to the device module by module.
+
+    ``weights`` are by the names of parameters, tied ones once, and may lie elsewhere: no second model is on
+    the device.
+    """
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    own: dict[nn.Module, list[torch.Tensor]] = {}
+
+    def enter(module: nn.Module, args: Any) -> None:
+        parameters = list(module.parameters(recurse=False))
+        own[module] = [parameter.data for parameter in parameters]
+        for parameter in parameters:
+            parameter.data = weights[names[parameter]].to(parameter.device, non_blocking=True)
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        for parameter, value in zip(module.parameters(recurse=False), own.pop(module, ()), strict=False):
+            parameter.data = value
+
+    holders = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
+    handles = [module.register_forward_pre_hook(enter) for module in holders]
+    handles += [module.register_forward_hook(leave, always_call=True) for module in holders]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module in list(own):
+            leave(module, (), None)
 
 
 @contextmanager

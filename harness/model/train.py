@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..core import jobs
 from ..core.jobs import Gradients
 from ..core.types import Cost
 from ..errors import HarnessError
+from .checkpointing import checkpointed
 from .masters import Masters, check_trains
 
 Loss = Callable[[nn.Module, Any], Any]
@@ -39,6 +41,7 @@ def train(
     clip: float | None = None,
     combine: Callable[[nn.Module, Gradients], None] | None = None,
     gradients: Callable[[jobs.Step, bool], Gradients] = lambda step, by_name: step.gradients(by_name),
+    checkpointing: bool = False,
 ) -> Cost:
     """Run optimisation steps until they end or ``check(step)`` returns True (it is called after each step).
 
@@ -46,6 +49,7 @@ def train(
     each differentiated, and its graph freed, before the next is computed. ``rate(step)``, from 0,
     multiplies the learning rate. ``gradients(step, by_name)`` makes those of a step, which are added up. With
     ``combine`` they are kept apart by the names of the terms, and it sets those of the step. Dropout is off.
+    With ``checkpointing`` the gradients are the same, and decoder layers run twice for less memory.
     Parameters below float32 are clipped and stepped as float32 masters. Raises Diverged where a loss is not
     finite, and HarnessError for a loss that returns something else or a model in float16.
     """
@@ -63,10 +67,13 @@ def train(
     model.zero_grad(set_to_none=True)
     for step, batches in enumerate(steps, start=1):
         taken = Step(model, batches, loss, accelerator, device, step, cost)
+        with checkpointed(model) if checkpointing else nullcontext():
+            made = gradients(taken, combine is not None)
         if combine is None:
-            add_up(gradients(taken, False))
+            add_up(made)
         else:
-            combine(model, gradients(taken, True))
+            combine(model, made)
+        del made
         after_backward(model)
         with masters.stepping(model, optimizers):
             if clip is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.events import Event, Tell
+from ..core.memory import MemorySavings
 from ..core.types import Sample
 from ..engine import note
 from ..engine.pair import Pair
@@ -42,6 +43,12 @@ class WorkerContext:
     """Which unlearned models are kept: ``none``, ``best`` of each method's seeds, or ``all``."""
     pair: Pair | None = None
     """The models that are taken as they are, where there are such: ``source`` is its original."""
+    savings: MemorySavings = MemorySavings()
+    """How training needs less memory."""
+    device: str = ""
+    """``cpu``, ``cuda``, ``cuda:1`` or ``mps``; nothing is the first GPU there is, or else the CPU."""
+    deterministic: bool = False
+    """Whether only kernels run that repeat themselves to the bit."""
     elsewhere: bool = False
     """Whether tasks are done on other machines, which may have other plugins than this one."""
 
@@ -49,6 +56,16 @@ class WorkerContext:
     def sources(self) -> tuple[Source, ...]:
         """Where all models come from that the run was given."""
         return self.pair.sources if self.pair else (self.source,)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of a worker's process that decide what it computes on."""
+        chosen = {}
+        if self.device == "cpu":
+            chosen = {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+        if self.deterministic:  # what cuBLAS needs to repeat itself
+            chosen["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        return chosen
 
     def placed(self, results: Path, cache: Path) -> WorkerContext:
         """The same, in other directories."""
@@ -130,5 +147,6 @@ class WorkerContext:
             trust_remote_code=source.trust_remote_code,
             micro_batch=self.micro_batch,
             most_damage=self.most_damage,
+            savings=self.savings,
             advance=lambda what, done, total, value=None: tell(Event(task, what, done, total, value=value)),
         )

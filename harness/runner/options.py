@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..core.frame import FRAMES, PUBLISHED_DATE, FrameName
 from ..core.names import TINY
+from ..core.optimizers import ADAMW, KINDS
 from ..errors import ConfigError, unknown
 from ..plugins.settings import as_text
 from . import written
@@ -20,6 +21,8 @@ DType = Literal["float32", "bfloat16", "float16"]
 DTYPES = get_args(DType)
 ExecutorName = Literal["local", "ray", "slurm"]
 EXECUTORS = get_args(ExecutorName)
+OptimizerName = Literal["adamw", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
+OPTIMIZERS = (ADAMW, *KINDS)
 Keep = Literal["none", "best", "all"]
 KEEP = get_args(Keep)
 Tracker = Literal["none", "wandb", "trackio"]
@@ -89,6 +92,8 @@ Adapters = Annotated[Lora | None, BeforeValidator(written.pairs), Rule("write r=
 SbatchOptions = Annotated[
     dict[str, Any] | None, BeforeValidator(written.pairs), Rule("write NAME=value, separated by commas")
 ]
+DEVICE = Rule("it must be cpu, cuda, cuda:NUMBER or mps")
+Device = Annotated[str | None, Field(pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$"), DEVICE]
 STOP = Rule("write kl=0.01: the most KL in nats a token, above 0")
 Stop = Annotated[Damage | None, BeforeValidator(written.pairs), STOP]
 Day = Annotated[str, BeforeValidator(written.day), Rule("write a day, as 2025-04-10")]
@@ -163,6 +168,9 @@ class RunOptions(BaseModel):
     threads: MaybeSmall = Field(
         None, description="Threads of each worker, on a CPU. [default: the cores it has; 1 for a small model]"
     )
+    device: Device = Field(
+        None, description="cpu, cuda, cuda:1 or mps. [default: the first GPU, or one for each worker]"
+    )
     dtype: Annotated[DType, Rule(f"it must be one of {', '.join(DTYPES)}")] = Field(
         "float32", description="float32, bfloat16 or float16 (which scores, but trains nothing)."
     )
@@ -177,6 +185,19 @@ class RunOptions(BaseModel):
     revision: MaybeText = Field(None, description="Revision of a hub model (--model).")
     trust_remote_code: Switch = Field(False, description="Run code that comes with a model.")
     micro_batch: MaybeCount = Field(None, description="Split steps to save memory.")
+    checkpointing: Switch = Field(
+        False, description="Compute activations a second time instead of keeping them: less memory."
+    )
+    offload: Switch = Field(
+        False, description="Keep snapshots of weights in the machine's memory instead of the GPU's."
+    )
+    optimizer: Annotated[OptimizerName, Rule(f"it must be one of {', '.join(OPTIMIZERS)}")] = Field(
+        ADAMW,
+        description="AdamW of methods and attacks: adamw, adamw_8bit, paged_adamw_32bit or paged_adamw_8bit.",
+    )
+    deterministic: Switch = Field(
+        False, description="Use kernels that repeat themselves to the bit, where there are such."
+    )
     lora: Adapters = Field(None, description="Train LoRA adapters: r=16 or r=16,alpha=32. Needs peft.")
     controls: Switch = Field(True, description="Add none, retrain and refusal to every table.")
     utility: Tasks = Field(

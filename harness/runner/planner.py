@@ -47,7 +47,8 @@ def make(
 ) -> Plan:
     """Resolve every setting, load every benchmark's facts, and give every cell its key.
 
-    The ``limit`` of damage that stops unlearning is part of the protocol: results of two never meet.
+    The ``limit`` of damage that stops unlearning, or another optimiser, is part of the protocol: results of
+    two never meet.
     A seed runs on the target of its number, counted round ``targets`` of them that are trained independently.
     The models of a ready ``pair`` are taken as they are, whatever the benchmark would train.
 

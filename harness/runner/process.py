@@ -149,7 +149,7 @@ def _work(
     context: WorkerContext, order: Order, environment: Mapping[str, str], directory: str, channel: Connection
 ) -> None:
     """Do one task, and end without looking back: threads that a plugin has left cannot hold it."""
-    os.environ.update(environment)
+    os.environ.update({**environment, **context.environment})
     if directory:
         with contextlib.suppress(OSError):  # another machine need not have it
             os.chdir(directory)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.config import MethodConfig
+from ..core.memory import MemorySavings
 from ..core.names import CONTROLS
+from ..core.optimizers import ADAMW, check_installed
 from ..engine.pair import Pair
 from ..engine.source import Source
 from ..errors import ConfigError
@@ -22,7 +24,7 @@ from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
 from ..store.provenance import cores
 from .context import WorkerContext
-from .executors.local import default_jobs
+from .executors.local import check_device, default_jobs
 from .models import cache_of, models_of
 from .options import RunOptions
 from .plan import Plan, Spec, spec
@@ -33,7 +35,7 @@ THREADED = 10_000_000
 """Parameters from which on a second thread pays: one of 135 million trains 1.8 times as fast with two."""
 
 PLACES = {"results", "cache", "keep", "keep_budget", "jobs", "executor", "ray_address", "slurm", "dry_run"}
-PLACES |= {"any_source", "track"}
+PLACES |= {"any_source", "device", "track"}
 """Options about where and how a run is done here: no part of its configuration."""
 
 
@@ -53,6 +55,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
 
     Raises HarnessError for everything that is wrong, before anything runs.
     """
+    savings = savings_of(options)
     plugins: tuple[Uninstalled, ...] = (*files.read(options.plugins), *classes)
     registry = registry_with(plugins)
     methods = (*CONTROLS * options.controls, *options.methods)
@@ -63,7 +66,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
     source, pair = planned(*models_of(options))
     data = data_directories(options.data, selection.benchmarks)
     seeds, utility = range(options.seeds), utility_of(options)
-    limit = options.stop.label if options.stop else ""
+    limit = ", ".join(label for label in (options.stop and options.stop.label, optimizer_of(options)) if label)
     plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit, pair)
     context = WorkerContext(
         source,
@@ -75,6 +78,9 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         plugins,
         options.keep,
         pair,
+        savings,
+        options.device or "",
+        options.deterministic,
     )
     return ResolvedRun(plan, context, registry, configuration(options, registry, selection, overrides, data))
 
@@ -112,6 +118,26 @@ def _planned(source: Source) -> Source:
     return source
 
 
+def savings_of(options: RunOptions) -> MemorySavings:
+    """How the run saves memory. Raises HarnessError for what this machine, or the rest of the run, lacks."""
+    if options.executor == "local":
+        check_device(options.device)
+        check_installed(options.optimizer)
+    elif ":" in (options.device or ""):
+        raise ConfigError(f"--device {options.device}: --executor {options.executor} gives each task its GPU.")
+    if options.offload and options.analyses not in ((), ("none",)):
+        raise ConfigError(
+            "--offload: analyses hold several models beside each other on the device; leave out --analyses, or "
+            "run them afterwards without --offload (a model that --keep keeps is not unlearned again)."
+        )
+    return MemorySavings(options.optimizer, options.offload, options.checkpointing)
+
+
+def optimizer_of(options: RunOptions) -> str:
+    """The optimiser as part of the protocol: results of two never meet."""
+    return "" if options.optimizer == ADAMW else options.optimizer
+
+
 def utility_of(options: RunOptions) -> Utility:
     """What lm-eval is to measure."""
     return Utility(options.utility, options.utility_limit, options.utility_tasks, options.trust_code)
@@ -119,7 +145,7 @@ def utility_of(options: RunOptions) -> Utility:
 
 def workers(options: RunOptions) -> int:
     """How many tasks run side by side; a cluster counts as this machine, since nobody knows it beforehand."""
-    return options.jobs or default_jobs()
+    return options.jobs or default_jobs(options.device)
 
 
 def threads(plan: Plan, jobs: int) -> int:

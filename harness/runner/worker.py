@@ -48,6 +48,7 @@ class Worker:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         torch.set_num_threads(self.context.threads)
+        torch.use_deterministic_algorithms(self.context.deterministic)
         tqdm.set_lock(threading.RLock())  # its own is for several processes, and would outlive this one
         self.process = Surroundings()
         try:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.base import Method
+from ..core.memory import MemorySavings
 from ..core.types import Fact, Measure
 from ..engine.integrity import not_finite
 from ..engine.protocol import with_protocol
@@ -104,7 +105,9 @@ class MethodTrial(Trial[MethodRun]):
         bad = f"{len(names)} weights are not finite, {names[0]} among them" if names else ""
         return MethodRun(subject, watch, job.notes, bad, job, models.snapshot(subject.model))
 
-    def first_gradient(self, micro_batch: int | None) -> dict[str, Tensor] | None:
+    def first_gradient(
+        self, micro_batch: int | None, savings: MemorySavings = MemorySavings()
+    ) -> dict[str, Tensor] | None:
         """The gradient of the first optimisation step by parameter, near the original; None without a step.
 
         Not at the original itself: there the divergence from it has no gradient.
@@ -112,6 +115,7 @@ class MethodTrial(Trial[MethodRun]):
         watch = Watch()
         benchmark = Scripted(watch, float("inf"), self.cls.stop)
         subject = sandbox.subject(benchmark, Guarded(splits_with("test")), micro_batch=micro_batch)
+        subject.savings = savings
         method = self.method(RATES[:1])
         start, gradients = method.start, {}
 

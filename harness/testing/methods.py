@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from ..core.memory import MemorySavings
 from ..engine.integrity import FINITE, MODEL
 from . import sandbox, trial
 from .facts import SPLITS
 from .method_trial import MethodRun, MethodTrial
 from .rules import Skipped, Violation, rule
+from .trial import check_repeats
 
 PER_PASS = -(-len(SPLITS["forget"]) // sandbox.PROTOCOL.batch_size)
 """Optimiser steps that see every forget fact once."""
@@ -29,11 +31,12 @@ def runs(trial: MethodTrial) -> str:
 
 @rule("repeats itself under a seed", "Draw from job.rng, or from job.generator(NAME).")
 def repeats(trial: MethodTrial) -> str:
-    difference = sandbox.difference(trial.base.weights, trial.run(global_seed=2).weights)
-    if difference:
-        raise Violation(
-            f"with the same seed, but other global random numbers, weights differ by up to {difference:.2g}"
-        )
+    def differ(one: MethodRun, other: MethodRun) -> str:
+        difference = sandbox.difference(one.weights, other.weights)
+        told = "with the same seed, but other global random numbers, weights differ by up to"
+        return f"{told} {difference:.2g}" if difference else ""
+
+    check_repeats(trial.base, lambda seed: trial.run(global_seed=seed), differ)
     return "the same weights, whatever the global random numbers"
 
 
@@ -76,15 +79,33 @@ def micro_batches(trial: MethodTrial) -> str:
     whole, parts = trial.first_gradient(None), trial.first_gradient(MICRO_BATCH)
     if whole is None or parts is None:
         return "the engine takes no step for it"
-    if whole.keys() != parts.keys():
-        raise Violation(f"{min(whole.keys() ^ parts.keys())} gets a gradient in one of them only")
-    size = norm(whole)
-    difference = norm({name: parts[name] - whole[name] for name in whole})
-    if not difference <= ROUNDING * size:
-        raise Violation(
-            f"cut into micro-batches, the gradient of a step differs by {difference / (size or 1.0):.0%}"
-        )
+    compare(whole, parts, "cut into micro-batches")
     return "the same gradient"
+
+
+@rule(
+    "a step with activation checkpointing equals the step without",
+    "Have hooks on parts of a layer in place until the gradient is taken: yield the term within the block that "
+    "puts them there, and take in each hook's second call as well as its first.",
+)
+def checkpointing(trial: MethodTrial) -> str:
+    assert trial.runs
+    plain = trial.first_gradient(None)
+    again = trial.first_gradient(None, MemorySavings(checkpointing=True))
+    if plain is None or again is None:
+        return "the engine takes no step for it"
+    compare(plain, again, "with activation checkpointing")
+    return "the same gradient"
+
+
+def compare(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], how: str) -> None:
+    """Raise Violation where two gradients of a step differ by more than rounding."""
+    if one.keys() != other.keys():
+        raise Violation(f"{min(one.keys() ^ other.keys())} gets a gradient in one of them only")
+    size = norm(one)
+    difference = norm({name: other[name] - one[name] for name in one})
+    if not difference <= ROUNDING * size:
+        raise Violation(f"{how}, the gradient of a step differs by {difference / (size or 1.0):.0%}")
 
 
 def norm(gradients: dict[str, torch.Tensor]) -> float:
@@ -174,6 +195,7 @@ RULES = (
     finite,
     plain,
     micro_batches,
+    checkpointing,
     stops,
     keeps_budget,
     trial.bfloat16,

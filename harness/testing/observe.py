@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -124,6 +125,22 @@ class Watch:
         if subject.model is not self.model:
             self.leftovers.append("job.subject.model is another object")
         self.changed_data = splits.fingerprint() != data
+
+
+@contextmanager
+def repeating_kernels() -> Iterator[list[str]]:
+    """Use kernels that repeat themselves to the bit; afterwards the list names those without such a version."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    lacking: list[str] = []
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            yield lacking
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    said = [str(warning.message) for warning in told if "deterministic" in str(warning.message)]
+    lacking += ["a kernel of cuBLAS" if "CuBLAS" in text else text.partition(" ")[0] for text in said]
 
 
 def global_state() -> dict[str, Any]:

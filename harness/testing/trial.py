@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from ..core.benchmark import Plugin
 from ..core.keys import canonical
-from .observe import Observed, Watch
+from .observe import Observed, Watch, repeating_kernels
 from .rules import Skipped, Violation, rule
 
 
@@ -74,6 +74,22 @@ class Trial(ABC, Generic[R]):
             if message := leftovers or ("" if first.not_finite else run.not_finite):
                 raise Violation(f"{variant}: {message}" if variant else message)
         return "it runs"
+
+
+def check_repeats(first: R, run: Callable[[int], R], differ: Callable[[R, R], str]) -> None:
+    """Raise Violation where a run under another global seed is another one; ``differ`` says in what.
+
+    Where they differ it is tried again with kernels that repeat themselves. Raises Skipped where one of those
+    that it needs has no such version: the difference may then be none of the plugin's.
+    """
+    if not differ(first, run(2)):
+        return
+    with repeating_kernels() as lacking:
+        what = differ(run(1), run(2))
+    if what and lacking:
+        raise Skipped(f"{lacking[0]} does not repeat itself on this device, and so nobody can tell: {what}")
+    if what:
+        raise Violation(what)
 
 
 @rule(

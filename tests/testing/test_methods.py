@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -313,6 +314,42 @@ class Vector(Fine):
         yield nll(model, batch.forget)
 
 
+class Unhooked(Fine):
+    """Changes what a part of a layer gives, and takes that back before the gradient is there."""
+
+    name = "unhooked"
+
+    def loss(self, model, batch):
+        part = next(iter(models.linear_modules(models.blocks(model)[0]).values()))
+        handle = part.register_forward_hook(lambda module, args, output: output * output)
+        term = cross_entropy(model, batch.forget)
+        handle.remove()
+        yield -term
+
+
+class Kernel(Halved):
+    """Differs from run to run, as its kernel does."""
+
+    name = "kernel"
+    kernels = ("put_",)
+    calls = itertools.count()
+
+    def unlearn(self, job):
+        super().unlearn(job)
+        weight = next(job.model.parameters())
+        with torch.no_grad():
+            weight += next(self.calls) * 1e-6
+            if "put_" in self.kernels:  # of which torch says that it has no deterministic version
+                weight.view(-1).put_(torch.tensor([0]), weight.view(-1)[:1].clone())
+
+
+class Excuse(Kernel):
+    """Differs from run to run, and no kernel does."""
+
+    name = "excuse"
+    kernels = ()
+
+
 class Notes(Halved):
     """Notes a tensor."""
 
@@ -348,6 +385,8 @@ def test_a_method_of_each_form_is_fine(cls):
         (Grows, "leaves a plain, trainable model", ["more was absent"]),
         (NotFinite, "leaves a finite model", ["embed"]),
         (Averages, "a step in micro-batches equals the whole step", ["differs by", "%"]),
+        (Unhooked, "a step with activation checkpointing equals the step without", ["differs by", "%"]),
+        (Excuse, "repeats itself under a seed", ["differ by up to"]),
         (Returns, "runs on a two-layer Llama", ["Returns.loss (test_methods.py, line", "gave None"]),
         (Vector, "runs on a two-layer Llama", ["Vector.loss (test_methods.py, line", "shape (3,)"]),
         (Frozen, "leaves a plain, trainable model", ["requires_grad", "was True and is False"]),
@@ -372,6 +411,14 @@ def test_each_rule_finds_the_method_that_breaks_it_and_no_other_rule_does(cls, r
     assert found.fix
     assert all(word in found.detail for word in words), found.detail
     assert found.detail in str(raised.value)
+
+
+def test_a_kernel_that_does_not_repeat_itself_is_no_fault_of_the_method():
+    found = {result.rule: result for result in examine(Kernel)}
+    repeats = found["repeats itself under a seed"]
+    assert repeats.status == "skipped"
+    assert "put_ does not repeat itself on this device" in repeats.detail
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize(

@@ -18,4 +18,4 @@ def chosen(options: RunOptions, context: WorkerContext) -> Executor:
         from .slurm import SlurmExecutor
 
         return SlurmExecutor(context, options.jobs, options.slurm or {})
-    return LocalExecutor(context, options.jobs or default_jobs())
+    return LocalExecutor(context, options.jobs or default_jobs(options.device))

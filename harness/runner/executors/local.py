@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from multiprocessing import connection
 
+from ...errors import ConfigError
 from ...store.provenance import cores
 from ..context import WorkerContext
 from ..executor import Executor, Order
@@ -21,7 +22,7 @@ class LocalExecutor(Executor):
     shared_memory = True
 
     def __init__(self, context: WorkerContext, jobs: int) -> None:
-        self.context, self.jobs, self.devices = context, jobs, devices()
+        self.context, self.jobs, self.devices = context, jobs, devices(context.device)
         self.held: dict[TaskProcess, str] = {}
         """The GPU that a process sees."""
 
@@ -30,7 +31,7 @@ class LocalExecutor(Executor):
         return self.jobs
 
     def start(self, order: Order) -> TaskProcess:
-        if len(self.devices) < 2:
+        if len(self.devices) < 2 and ":" not in self.context.device:
             return TaskProcess(self.context, order)
         self.held = {process: device for process, device in self.held.items() if not process.over}
         users = Counter(self.held.values())
@@ -46,17 +47,32 @@ class LocalExecutor(Executor):
         """Processes have been closed one by one."""
 
 
-def devices() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+def devices(chosen: str | None = None) -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; of a ``chosen`` one that."""
     import torch
 
-    if not torch.cuda.is_available():
+    if chosen in ("cpu", "mps") or not torch.cuda.is_available():
         return []
     named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     number = torch.cuda.device_count()
-    return (named or [str(device) for device in range(number)])[:number]
+    names = (named or [str(device) for device in range(number)])[:number]
+    index = (chosen or "").partition(":")[2]
+    return names[int(index) :][:1] if index else names
 
 
-def default_jobs() -> int:
+def default_jobs(device: str | None = None) -> int:
     """A worker for each GPU; without one, for each core that this process may use."""
-    return len(devices()) or cores()
+    return len(devices(device)) or cores()
+
+
+def check_device(device: str | None) -> None:
+    """Raise ConfigError where this machine has no such device."""
+    import torch
+
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("--device mps: torch sees no GPU of Apple here; leave it out, or use --device cpu.")
+    if device and device.startswith("cuda") and not devices(device):
+        raise ConfigError(
+            f"--device {device}: torch sees {len(devices()) or 'no'} GPU{'s' * (len(devices()) != 1)} of "
+            "CUDA here, numbered from 0; name one of them, leave it out, or use --device cpu."
+        )
