@@ -22,10 +22,11 @@ from .report.results import Results
 from .report.time_left import TimeLeft, duration, expected
 from .report.tracking import tracked
 from .runner import config as configurations
-from .runner import estimate, keeping, mirrors, places
+from .runner import estimate, keeping, memory, mirrors, places
 from .runner.alike import alike
 from .runner.estimate import Estimate
 from .runner.executors import chosen as executor_of
+from .runner.grid_cost import GridCost, grid_cost
 from .runner.keeping import Room
 from .runner.options import RunOptions, as_command
 from .runner.pool import execute
@@ -129,7 +130,8 @@ def carry_out(
     if left.cells:
         there = {}  # what takes long does not hold them in memory: they are read again after it
     wanted = keeping.room(run.plan, run.context, run.registry, done)
-    terminal.show_plan(summary(run, options, done, left, wanted), requested=options.dry_run)
+    told = replace(summary(run, options, done, left, wanted), memory=_memory(run, options, done))
+    terminal.show_plan(told, requested=options.dry_run)
     keeping.check(wanted, run.context, options.keep_budget)
     if not options.dry_run:
         if left.is_long:
@@ -187,6 +189,34 @@ def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str
     to_train = places.to_train(plan, run.context.cache, done)
     kept = _kept(run, done)
     return estimate.estimate(plan, display_name(plan.source), done, to_train, number, known, kept)
+
+
+def _memory(run: ResolvedRun, options: RunOptions, done: set[str]) -> str:
+    """What a cell takes at the most, for a dry run, or a warning. Raises ConfigError where none can fit."""
+    found = memory.memory(run.plan, run.context, run.registry, done)
+    if found is None:
+        return ""
+    room = None
+    if options.executor == "local":
+        number = min(workers(options), len(run.plan.missing(done)))
+        room = memory.available(run.context.device, number)
+    if warning := memory.check(found, room):
+        return warning
+    there = "" if room is None else f"; there are {keeping.gib(room)}"
+    most = f"at most {keeping.gib(found.most)} for each worker ({found.largest}){there}"
+    return most if options.dry_run else ""
+
+
+def cost(options: RunOptions, on: str | None = None, tflops: float | None = None) -> GridCost:
+    """What is left of a run costs on this device, or on the one named or of that speed. Nothing is run.
+
+    Raises HarnessError for everything that is wrong with the options, and ConfigError where there is nothing
+    to estimate from.
+    """
+    run = resolved(options)
+    store = Store(options.results)
+    done = set(store.sound([cell.key for cell in run.plan.cells]))
+    return grid_cost(run, store, done, workers(options), on, tflops)
 
 
 def _kept(run: ResolvedRun, done: set[str]) -> set[str]:

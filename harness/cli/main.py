@@ -14,7 +14,7 @@ import typer
 from ..errors import HarnessError
 from ..plugins.discovery import DISTRIBUTION
 from ..report.console import Level, say, telling
-from . import figures, leaderboard, models, planted, plugins, prepare, publish, report, results, run
+from . import figures, leaderboard, models, plan, planted, plugins, prepare, publish, report, results, run
 from .process import Commands, open_streams, stop, stop_for_system
 
 EXIT_CODES = (
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("list")(plugins.list_plugins)
 app.command("show")(plugins.show)
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 app.command("figures")(figures.figures)
 app.command("report")(report.report)
 app.command("prepare")(prepare.prepare)

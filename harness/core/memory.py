@@ -1,4 +1,4 @@
-"""What a run does to need less memory: the same training with other places, formats or a second forward pass."""
+"""What a run does to need less memory: other places and formats, or a second forward pass."""
 
 from __future__ import annotations
 
@@ -17,3 +17,7 @@ class MemorySavings:
     """Snapshots to start from again and the frozen reference lie in the memory of the machine."""
     checkpointing: bool = False
     """Activations within a decoder layer are computed once more for the backward pass (1604.06174)."""
+
+
+NO_SAVINGS = MemorySavings()
+"""What is not told otherwise."""

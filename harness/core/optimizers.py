@@ -23,8 +23,8 @@ KINDS = {
     "paged_adamw_32bit": "PagedAdamW32bit",
     "paged_adamw_8bit": "PagedAdamW8bit",
 }
-"""AdamW with moments in 8 bits (2110.02861), or paged out to the machine's memory: the classes of bitsandbytes
-by transformers' names."""
+"""AdamW with moments in 8 bits (2110.02861), or paged out to the machine's memory: classes of bitsandbytes by
+the names that transformers gives them."""
 
 _kind = ContextVar("kind", default=ADAMW)
 

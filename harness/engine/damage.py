@@ -107,7 +107,12 @@ class Limit:
         if self.beyond:
             models.restore(self.model, self.within)
         else:
-            self.within, self.step, self.kl, self.score = models.snapshot(self.model, self.offload), step, kl, score
+            self.within, self.step, self.kl, self.score = (
+                models.snapshot(self.model, self.offload),
+                step,
+                kl,
+                score,
+            )
         return self.beyond
 
     def keep(self, notes: dict[str, Any]) -> None:

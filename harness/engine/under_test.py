@@ -13,7 +13,7 @@ from torch import nn
 from ..core.batch import Encoded
 from ..core.benchmark import Benchmark
 from ..core.jobs import Ask
-from ..core.memory import MemorySavings
+from ..core.memory import NO_SAVINGS, MemorySavings
 from ..core.types import Example, Fact, Prompt, Sample, Splits
 from ..model.tokens import PromptTokenizer
 from ..scoring.scorer import Scorer
@@ -54,7 +54,7 @@ class ModelUnderTest:
     """Samples of the retrain twin on all splits, where there is one: it says what counts as forgotten."""
     most_damage: float | None = None
     """KL(pi_0 || pi) in nats a token on neutral text beyond which unlearning stops; None sets no limit."""
-    savings: MemorySavings = MemorySavings()
+    savings: MemorySavings = NO_SAVINGS
     """How training needs less memory."""
     noted: bool = True
     """Whether the twin was trained by a run, which left a note that it is held against.

@@ -1,4 +1,4 @@
-"""Activation checkpointing: of a decoder layer only the input is kept, and the rest computed again (1604.06174).
+"""Activation checkpointing (1604.06174): of a decoder layer only the input is kept, the rest computed again.
 
 transformers' own is for models in training mode, whose dropout would then be on.
 """

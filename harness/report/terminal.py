@@ -43,6 +43,8 @@ class PlanSummary:
     """How long it takes to make the model of its GGUF file first; nothing where that is not to be done."""
     to_keep: str = ""
     """How many unlearned models the run keeps, and what they take; nothing where it keeps none."""
+    memory: str = ""
+    """What a cell takes at the most, in words."""
     kept: int = 0
     """How many unlearned models are kept already, and started from."""
 
@@ -65,6 +67,8 @@ class PlanSummary:
             yield f"to keep: {self.to_keep}"
         if self.time:
             yield f"time: {self.time}"
+        if self.memory:
+            yield f"memory: {self.memory}"
         yield from (f"left out: {sentence}" for sentence in self.left_out)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.events import Event, Tell
-from ..core.memory import MemorySavings
+from ..core.memory import NO_SAVINGS, MemorySavings
 from ..core.types import Sample
 from ..engine import note
 from ..engine.pair import Pair
@@ -43,7 +43,7 @@ class WorkerContext:
     """Which unlearned models are kept: ``none``, ``best`` of each method's seeds, or ``all``."""
     pair: Pair | None = None
     """The models that are taken as they are, where there are such: ``source`` is its original."""
-    savings: MemorySavings = MemorySavings()
+    savings: MemorySavings = NO_SAVINGS
     """How training needs less memory."""
     device: str = ""
     """``cpu``, ``cuda``, ``cuda:1`` or ``mps``; nothing is the first GPU there is, or else the CPU."""

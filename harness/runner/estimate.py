@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any, NamedTuple, Self
 
 from ..core.names import ATTACK, CONTROLS, EVALUATION, NO_ATTACK
+from .cost import CPU
 from .plan import Cell, Group, Plan
 
 TABLE = Path(__file__).with_name("seconds.csv")
@@ -76,16 +77,24 @@ class Known:
         self.means = {work: fmean(seconds) for work, seconds in taken.items()}
 
 
-def shipped() -> Known:
-    """What cells of the models of the committed leaderboards take."""
+def shipped(device: str = CPU) -> Known:
+    """What cells of the models of the committed leaderboards take on a device."""
+    return Known({"analysis": "", **row} for row in table() if row["device"] == device)
+
+
+def table() -> list[dict[str, str]]:
+    """The lines of the table."""
     with TABLE.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(line for line in file if not line.startswith("#"))
-        return Known([{"dtype": "float32", "analysis": "", **row} for row in rows])
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
 def measured(rows: Iterable[Mapping[str, Any]]) -> Known:
     """What cells that worked took, from columns of their rows."""
     return Known(row for row in rows if row["status"] == "ok")
+
+
+Otherwise = Callable[[Work], float | None]
+"""Says what work takes that was not measured, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +137,19 @@ def estimate(
     workers: int,
     known: Sequence[Known],
     kept: Collection[str] = (),
+    otherwise: Otherwise | None = None,
 ) -> Estimate:
     """What is left of a plan for a model: ``to_train`` are keys of recipes, the first of ``known`` says most.
 
     Groups whose unlearned models are ``kept``, by key, unlearn nothing.
 
-    What a method takes under the same work goes before the mean of all methods.
+    What a method takes under the same work goes before the mean of all methods, and where neither was
+    measured ``otherwise`` may say it.
     """
 
     def seconds(work: Work) -> float | None:
-        return seconds_of(work, known)
+        found = seconds_of(work, known)
+        return otherwise(work) if found is None and otherwise else found
 
     cells: dict[str, float | None] = {}
     loads = []

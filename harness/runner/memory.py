@@ -13,19 +13,19 @@ from typing import Any
 
 from ..core.base import Method
 from ..core.config import MethodConfig, TrainingConfig
-from ..core.memory import MemorySavings
+from ..core.memory import NO_SAVINGS, MemorySavings
 from ..core.names import ANALYSIS, ATTACK, EVALUATION
 from ..core.optimizers import ADAMW
 from ..engine.keeping import BYTES, skeleton_of
-from ..engine.protocol import Protocol
 from ..engine.targets import recipes
-from ..errors import ConfigError
+from ..errors import ConfigError, ModelError
 from ..plugins.registry import Registry
 from .context import WorkerContext
+from .executors.local import devices
 from .keeping import GIB, gib
-from .plan import Cell, Group, Plan, Spec
+from .plan import Cell, Group, Plan
 from .planner import loaded
-from .workload import Workload, of_attack, of_unlearning, plugin_of, texts_of
+from .workload import NOTHING, Workload, of_attack, of_unlearning, plugin_of, texts_of
 
 SINGLE = 4
 """Bytes of a number in float32."""
@@ -53,7 +53,7 @@ class Shape:
     inner: int
     words: int
     adapted: int = 0
-    """Sum of input and output sizes of all linear maps but the last: adapters of rank 1 have so many numbers."""
+    """Numbers of adapters of rank 1: input and output sizes of all linear maps but the last."""
 
     @classmethod
     def of(cls, model: Any) -> Shape:
@@ -63,7 +63,9 @@ class Shape:
         config = model.config.get_text_config()
         inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
         layers = len(models.blocks(model))
-        return cls(models.size(model), layers, config.hidden_size, inner, config.vocab_size, lora.size(model, 1))
+        return cls(
+            models.size(model), layers, config.hidden_size, inner, config.vocab_size, lora.size(model, 1)
+        )
 
     def activations(self, texts: int, longest: float, answer: float, size: int, again: bool) -> float:
         """Bytes that the backward pass of a micro-batch needs, at ``size`` bytes a number."""
@@ -87,7 +89,7 @@ class Need:
     """Parameters that train: all, those of adapters, or none."""
     buffers: float = 0.0
     """What a method keeps in the size of what trains."""
-    load: Workload = Workload()
+    load: Workload = NOTHING
 
 
 def bytes_of(shape: Shape, need: Need, dtype: str, savings: MemorySavings) -> float:
@@ -117,27 +119,41 @@ class Memory:
     """What takes most, for people."""
     most: float = 0.0
     least: float = 0.0
-    """What the weights alone take, with the snapshots that cannot be elsewhere."""
+    """What the weights alone take, with a snapshot where it lies there, too."""
 
 
 def memory(plan: Plan, context: WorkerContext, registry: Registry, done: set[str]) -> Memory | None:
     """What is left of a plan takes; None where nothing is left, or the model's sizes are not known yet."""
     cells: dict[str, float] = {}
     largest, least = ("", 0.0), 0.0
+    shapes: dict[str, Shape | None] = {}
     for group in plan.missing(done):
-        benchmark, splits = loaded(group.benchmark, registry)
-        model = skeleton_of(recipes(benchmark, splits, context.source, group.replicate)["original"])
-        if model is None:
+        if group.target not in shapes:
+            shapes[group.target] = shape_of(group, context, registry)
+        if (shape := shapes[group.target]) is None:
             return None
-        shape = Shape.of(model)
-        for cell, need in needs(group, registry, shape, context):
+        try:
+            found = [*needs(group, registry, shape, context)]
+        except Exception:  # what a plugin raises here, its cell will say
+            continue
+        for cell, need in found:
             cells[cell.key] = LIBRARIES + bytes_of(shape, need, context.source.dtype, context.savings)
             if cells[cell.key] > largest[1]:
                 under = f" under {cell.attack.name}" if cell.attack else ""
                 largest = f"{group.method.name}{under} on {group.benchmark.name}", cells[cell.key]
         copies = 1 if context.savings.offload else 2
-        least = max(least, LIBRARIES + copies * shape.parameters * BYTES[context.source.dtype])
+        least = max(least, copies * shape.parameters * BYTES[context.source.dtype])
     return Memory(cells, *largest, least) if cells else None
+
+
+def shape_of(group: Group, context: WorkerContext, registry: Registry) -> Shape | None:
+    """The sizes of a group's model; None where they are not known before it is converted, or at all."""
+    benchmark, splits = loaded(group.benchmark, registry)
+    model = skeleton_of(recipes(benchmark, splits, context.source, group.replicate)["original"])
+    try:
+        return None if model is None else Shape.of(model)
+    except (ModelError, AttributeError):  # of a family that is built otherwise
+        return None
 
 
 def needs(
@@ -158,7 +174,7 @@ def needs(
             original = compared or attack.needs_original
             need = Need(1 + original + compared, trained(settings, shape), 0.0, load)
         if number == 0 or cell.stage == EVALUATION:
-            need = max(need, unlearning, key=lambda each: bytes_of(shape, each, "float32", MemorySavings()))
+            need = max(need, unlearning, key=lambda each: bytes_of(shape, each, "float32", NO_SAVINGS))
         yield cell, need
 
 
@@ -175,13 +191,12 @@ def trained(config: Any, shape: Shape) -> float:
     return shape.adapted * config.lora_r if config.lora_r else shape.parameters
 
 
-def available(device: str, workers: int, devices: int) -> float | None:
+def available(device: str, workers: int) -> float | None:
     """Bytes of memory for each of the workers of this machine; None where nobody knows."""
-    import torch
+    if number := len(devices(device)):
+        import torch
 
-    if device not in ("cpu", "mps") and devices:
-        each = torch.cuda.get_device_properties(0).total_memory
-        return each / -(-workers // devices)
+        return torch.cuda.get_device_properties(0).total_memory / -(-workers // number)
     try:
         import psutil
     except ImportError:
@@ -189,20 +204,20 @@ def available(device: str, workers: int, devices: int) -> float | None:
     return psutil.virtual_memory().total / workers
 
 
-def check(found: Memory, room: float | None) -> str:
-    """A warning where a cell may not fit. Raises ConfigError where none can: the weights alone are too large."""
-    if room is None or found.most <= room:
+def check(needed: Memory, room: float | None) -> str:
+    """A warning where a cell may not fit. Raises ConfigError where the weights alone do not."""
+    if room is None or needed.most <= room:
         return ""
     instead = (
         "fewer --jobs, --dtype bfloat16, a smaller --micro-batch, --checkpointing, --offload, "
         "--optimizer adamw_8bit, or --lora r=16 need less"
     )
-    if found.least > room:
+    if needed.least > room:
         raise ConfigError(
-            f"A model takes {gib(found.least)} of memory before anything trains, and a worker has {gib(room)}: "
-            f"{instead}, as far as they fit the methods."
+            f"A model takes {gib(needed.least)} of memory before anything trains, and a worker has "
+            f"{gib(room)}: {instead}, as far as they fit the methods."
         )
     return (
-        f"{found.largest} may take {gib(found.most)} of memory, and a worker has {gib(room)}: a cell that runs "
-        f"out of it fails alone. {instead[0].upper()}{instead[1:]}."
+        f"{needed.largest} may take {gib(needed.most)} of memory, and a worker has {gib(room)}: a cell that "
+        f"runs out of it fails alone. {instead[0].upper()}{instead[1:]}."
     )

@@ -66,7 +66,9 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
     source, pair = planned(*models_of(options))
     data = data_directories(options.data, selection.benchmarks)
     seeds, utility = range(options.seeds), utility_of(options)
-    limit = ", ".join(label for label in (options.stop and options.stop.label, optimizer_of(options)) if label)
+    limit = ", ".join(
+        label for label in (options.stop and options.stop.label, optimizer_of(options)) if label
+    )
     plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit, pair)
     context = WorkerContext(
         source,
@@ -124,11 +126,13 @@ def savings_of(options: RunOptions) -> MemorySavings:
         check_device(options.device)
         check_installed(options.optimizer)
     elif ":" in (options.device or ""):
-        raise ConfigError(f"--device {options.device}: --executor {options.executor} gives each task its GPU.")
+        raise ConfigError(
+            f"--device {options.device}: --executor {options.executor} gives each task its GPU."
+        )
     if options.offload and options.analyses not in ((), ("none",)):
         raise ConfigError(
-            "--offload: analyses hold several models beside each other on the device; leave out --analyses, or "
-            "run them afterwards without --offload (a model that --keep keeps is not unlearned again)."
+            "--offload: analyses hold several models beside each other on the device; leave out --analyses, "
+            "or run them afterwards without --offload (a model that --keep keeps is not unlearned again)."
         )
     return MemorySavings(options.optimizer, options.offload, options.checkpointing)
 

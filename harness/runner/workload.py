@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from ..core.base import Attack, Method
-from ..core.config import FinetuneConfig, MethodConfig, TrainingConfig, settled
+from ..core.base import Attack
+from ..core.config import MethodConfig, TrainingConfig, settled
 from ..core.types import Fact, Splits
 from ..engine.protocol import Protocol
 from ..plugins.kinds import Kind
 from ..plugins.registry import Registry
-from .plan import Cell, Group, Spec
+from .plan import Spec
 from .planner import loaded
 
 PER_WORD = 4 / 3
@@ -65,7 +65,9 @@ class Workload:
     trained: float = 0.0
     """Tokens of training."""
     scored: float = 0.0
-    """Tokens of scoring."""
+    """Tokens of scoring at all looks."""
+    once: float = 0.0
+    """Tokens of the evaluation of all facts."""
     batch: tuple[int, Texts] = (0, NO_TEXTS)
     """Texts that are differentiated together, and of which; none where nothing trains."""
 
@@ -74,7 +76,12 @@ class Workload:
         share = steps / self.steps if self.steps else 1.0
         looks = max(1, round(self.looks * share))
         tokens = self.trained * share if trained is None else trained
-        return Workload(round(steps), looks, tokens, self.scored * looks / self.looks, self.batch)
+        scored = self.scored * looks / self.looks
+        return replace(self, steps=round(steps), looks=looks, trained=tokens, scored=scored)
+
+
+NOTHING = Workload()
+"""Of what only holds a model."""
 
 
 def tokens(text: str) -> float:
@@ -104,7 +111,7 @@ def of_unlearning(config: Any, texts: Mapping[str, Texts], protocol: Protocol, m
     forget, retain = texts["forget"], texts.get("retain", NO_TEXTS)
     whole = sum(each.tokens for each in texts.values())
     if not isinstance(config, MethodConfig):
-        return Workload(scored=whole)
+        return Workload(scored=forget.tokens, once=whole)
     size = min(settled(config.batch_size), forget.number)
     per_epoch = -(-forget.number // size)
     steps = settled(config.epochs) * per_epoch * len(config.learning_rates or ())
@@ -114,7 +121,8 @@ def of_unlearning(config: Any, texts: Mapping[str, Texts], protocol: Protocol, m
         steps,
         looks,
         steps * size * (forget.mean + retain.mean),
-        looks * forget.tokens + whole,
+        looks * forget.tokens,
+        whole,
         (min(size, micro or size), longer),
     )
 
@@ -132,4 +140,5 @@ def of_attack(cls: type[Attack], config: Any, texts: Mapping[str, Texts], micro:
     longest = max(read, key=lambda each: each.longest)
     mean = sum(each.tokens for each in read) / max(1, sum(each.number for each in read))
     trained = steps * size * mean
-    return Workload(steps, looks, trained, looks * forget.tokens, (min(size, micro or size), longest))
+    batch = min(size, micro or size), longest
+    return Workload(steps, looks, trained, looks * forget.tokens, 0.0, batch)

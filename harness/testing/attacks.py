@@ -6,7 +6,7 @@ from ..core.config import TrainingConfig
 from ..plugins.settings import resolve_variants
 from . import trial
 from .attack_trial import AttackRun, AttackTrial
-from .rules import Skipped, Violation, rule
+from .rules import Skipped, rule
 from .trial import check_repeats
 
 

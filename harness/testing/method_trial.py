@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.base import Method
-from ..core.memory import MemorySavings
+from ..core.memory import NO_SAVINGS, MemorySavings
 from ..core.types import Fact, Measure
 from ..engine.integrity import not_finite
 from ..engine.protocol import with_protocol
@@ -106,7 +106,7 @@ class MethodTrial(Trial[MethodRun]):
         return MethodRun(subject, watch, job.notes, bad, job, models.snapshot(subject.model))
 
     def first_gradient(
-        self, micro_batch: int | None, savings: MemorySavings = MemorySavings()
+        self, micro_batch: int | None, savings: MemorySavings = NO_SAVINGS
     ) -> dict[str, Tensor] | None:
         """The gradient of the first optimisation step by parameter, near the original; None without a step.
 

@@ -85,8 +85,8 @@ def micro_batches(trial: MethodTrial) -> str:
 
 @rule(
     "a step with activation checkpointing equals the step without",
-    "Have hooks on parts of a layer in place until the gradient is taken: yield the term within the block that "
-    "puts them there, and take in each hook's second call as well as its first.",
+    "Have hooks on parts of a layer in place until the gradient is taken: yield the term within the block "
+    "that puts them there, and take in each hook's second call as well as its first.",
 )
 def checkpointing(trial: MethodTrial) -> str:
     assert trial.runs

@@ -129,8 +129,11 @@ class Watch:
 
 @contextmanager
 def repeating_kernels() -> Iterator[list[str]]:
-    """Use kernels that repeat themselves to the bit; afterwards the list names those without such a version."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    """Use kernels that repeat themselves to the bit; the list then names those without such a version."""
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     lacking: list[str] = []
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

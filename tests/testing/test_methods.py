@@ -321,7 +321,7 @@ class Unhooked(Fine):
 
     def loss(self, model, batch):
         part = next(iter(models.linear_modules(models.blocks(model)[0]).values()))
-        handle = part.register_forward_hook(lambda module, args, output: output * output)
+        handle = part.register_forward_hook(lambda module, args, output: 2 * output)
         term = cross_entropy(model, batch.forget)
         handle.remove()
         yield -term
