@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..report.console import say, table
 from ..runner.options import RunOptions
 from .options import run_options
+
+if TYPE_CHECKING:
+    from ..runner.grid_cost import GridCost
 
 HOUR = 3600
 
@@ -71,7 +75,7 @@ def memory(size: float) -> str:
     return f"{size / 2**30:.1f}" if size else "?"
 
 
-def summary(cost):  # type: ignore[no-untyped-def]
+def summary(cost: GridCost) -> Iterator[str]:
     """The whole, a line each."""
     from ..report.time_left import duration, many
     from ..runner.cost import SHARE, within
@@ -82,15 +86,15 @@ def summary(cost):  # type: ignore[no-untyped-def]
     measured = len(left.cells) - cost.fitted - left.unknown
     spread = f"about {duration(left.seconds)} on {many(left.workers, 'worker')}"
     yield f"device hours: {whole / HOUR:.2g}; {spread}"
-    yield f"seconds of {many(measured, 'cell')} were measured alike, of {cost.fitted} are fitted"
+    yield f"cells with seconds that were measured: {measured}; that are fitted: {cost.fitted}"
     if left.unknown or None in left.models:
         yield (
             f"not in it: {many(left.unknown, 'cell')} and {many(left.models.count(None), 'model')} of which "
-            "nothing is known (lm-eval, analyses, or training a target)"
+            "nothing is known (lm-eval, analyses, training)"
         )
     for factors, what in (
-        (cost.kinds, "of methods and attacks that it had not seen there"),
-        (cost.sizes, "of models larger than any that it had seen there"),
+        (cost.kinds, "of methods and attacks that are new to it"),
+        (cost.sizes, "of larger models than it has seen"),
     ):
         if factors:
             share = f"{SHARE:.0%} of {many(len(factors), 'kind')} of cells"

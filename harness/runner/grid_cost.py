@@ -177,7 +177,7 @@ def lines(
         cells[group.benchmark.name, group.method.name] += group.cells
     for (benchmark, method), of in cells.items():
         seconds = [expected.cells[cell.key] for cell in of]
-        most = max((memory.cells[cell.key] for cell in of), default=0.0) if memory else 0.0
+        most = max((memory.cells.get(cell.key, 0.0) for cell in of), default=0.0) if memory else 0.0
         yield benchmark, method, len(of), sum(filter(None, seconds)), seconds.count(None), most
 
 
