@@ -40,8 +40,8 @@ TARGET, SMOLLM2 = 59.0, 134_515_008
 """Seconds of a target (docs/performance.md): no cell is one. And the parameters of the pretrained model."""
 
 HEAD = f"""\
-# Seconds of a cell, and what was done in it: the columns `seconds`, `steps` and `tokens` of the committed cells
-# (core seconds of a CPU; a GPU was shared by 14 workers); those of targets, and the steps of `llama-1b`, from
+# Seconds of a cell, and what was done in it: `seconds`, `steps` and `tokens` of the committed cells (core
+# seconds of a CPU; a GPU was shared by 14 workers); those of targets, and the steps of `llama-1b`, from
 # docs/performance.md. A line without a method is the mean of all methods.
 # Made by: python tests/perf/{Path(__file__).name}
 """
