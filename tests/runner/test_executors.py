@@ -82,13 +82,19 @@ def test_gpus_are_those_that_the_process_may_use(monkeypatch, visible, number, f
     monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
     assert local.devices() == found
     assert local.default_jobs() == (number or len(os.sched_getaffinity(0)))
+    assert local.devices("cpu") == []
+    assert local.default_jobs("cpu") == len(os.sched_getaffinity(0))
+    assert local.devices("cuda:1") == found[1:2]
+    assert local.devices("cuda") == found
 
 
 def test_each_worker_sees_one_gpu_and_all_are_used(world, monkeypatch):
     plugin, log = world.folder / "sees.py", world.folder / "log"
     plugin.write_text(SEES)
     monkeypatch.setenv("HARNESS_TEST_LOG", str(log))
-    monkeypatch.setattr(local, "devices", lambda: ["GPU-a", "GPU-b"])  # torch finds none of that name
+    monkeypatch.setattr(
+        local, "devices", lambda chosen=None: ["GPU-a", "GPU-b"]
+    )  # torch finds none of that name
     ended = world.run("sees", "none", "stub", "--plugin", plugin, "--jobs", 2, controls=False, seeds=4)
     assert ended.code == 0, ended.err
     seen = log.read_text().split()

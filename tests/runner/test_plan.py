@@ -291,6 +291,17 @@ def test_a_limit_of_damage_makes_another_protocol(wanted):
     assert not {cell.key for cell in plan.cells} & {cell.key for cell in free.cells}
 
 
+def test_another_optimiser_makes_another_protocol_and_other_savings_of_memory_do_not(wanted, monkeypatch):
+    monkeypatch.setattr(resolve, "check_installed", lambda kind: None)
+    free = plan_of(replace(wanted, benchmarks="stub", data=[]))
+    plan = plan_of(replace(wanted, benchmarks="stub", data=[], optimizer="adamw_8bit"))
+    assert {group.protocol for group in plan.groups} == {f"{harness.store.schema.PROTOCOL}, adamw_8bit"}
+    assert not {cell.key for cell in plan.cells} & {cell.key for cell in free.cells}
+    less = {"offload": True, "checkpointing": True, "deterministic": True, "device": "cpu"}
+    same = plan_of(replace(wanted, benchmarks="stub", data=[], **less))
+    assert [cell.key for cell in same.cells] == [cell.key for cell in free.cells]
+
+
 def test_another_training_makes_other_targets(wanted):
     plan = plan_of(
         replace(wanted, benchmarks="stub,stub-two", data=[], settings=["stub-two.epochs=3"]),
