@@ -26,7 +26,7 @@ PER_WORD = 4 / 3
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class Lengths:
     """The texts of a split, in tokens."""
 
     number: int = 0
@@ -35,7 +35,7 @@ class Texts:
     longest_answer: float = 0.0
 
     @classmethod
-    def of(cls, facts: Iterable[Fact]) -> Texts:
+    def of(cls, facts: Iterable[Fact]) -> Lengths:
         """How many facts there are, and how long their texts."""
         whole, answers = [], []
         for fact in facts:
@@ -51,7 +51,7 @@ class Texts:
         return self.number * self.mean
 
 
-NO_TEXTS = Texts()
+NO_TEXTS = Lengths()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Workload:
     """Tokens of scoring at all looks."""
     once: float = 0.0
     """Tokens of the evaluation of all facts."""
-    batch: tuple[int, Texts] = (0, NO_TEXTS)
-    """Texts that are differentiated together, and of which; none where nothing trains."""
+    batch: tuple[int, Lengths] = (0, NO_TEXTS)
+    """Lengths that are differentiated together, and of which; none where nothing trains."""
 
     def after(self, steps: float, trained: float | None = None) -> Workload:
         """The same where it took fewer steps than it may, and so many tokens of training if that is known."""
@@ -90,14 +90,14 @@ def tokens(text: str) -> float:
 
 
 @lru_cache(maxsize=8)
-def texts_of(benchmark: Spec, registry: Registry) -> Mapping[str, Texts]:
+def texts_of(benchmark: Spec, registry: Registry) -> Mapping[str, Lengths]:
     """The texts of each split of a benchmark."""
     return texts_in(loaded(benchmark, registry)[1])
 
 
-def texts_in(splits: Splits) -> dict[str, Texts]:
+def texts_in(splits: Splits) -> dict[str, Lengths]:
     """The texts of each split."""
-    return {name: Texts.of(facts) for name, facts in splits.items()}
+    return {name: Lengths.of(facts) for name, facts in splits.items()}
 
 
 def plugin_of(spec: Spec, registry: Registry) -> tuple[Any, Any]:
@@ -106,7 +106,9 @@ def plugin_of(spec: Spec, registry: Registry) -> tuple[Any, Any]:
     return cls, cls.Config.model_validate_json(spec.config)
 
 
-def of_unlearning(config: Any, texts: Mapping[str, Texts], protocol: Protocol, micro: int | None) -> Workload:
+def of_unlearning(
+    config: Any, texts: Mapping[str, Lengths], protocol: Protocol, micro: int | None
+) -> Workload:
     """The workload of unlearning and the evaluation after it, by a method's settings."""
     forget, retain = texts["forget"], texts.get("retain", NO_TEXTS)
     whole = sum(each.tokens for each in texts.values())
@@ -127,7 +129,7 @@ def of_unlearning(config: Any, texts: Mapping[str, Texts], protocol: Protocol, m
     )
 
 
-def of_attack(cls: type[Attack], config: Any, texts: Mapping[str, Texts], micro: int | None) -> Workload:
+def of_attack(cls: type[Attack], config: Any, texts: Mapping[str, Lengths], micro: int | None) -> Workload:
     """The workload of an attack, by its settings. One that trains by itself counts as one look."""
     forget = texts["forget"]
     if not isinstance(config, TrainingConfig):

@@ -15,7 +15,7 @@ from harness.errors import ConfigError
 from harness.plugins.registry import Registry
 from harness.runner.keeping import GIB
 from harness.runner.memory import Memory, Need, Shape, bytes_of, check, of_method, trained
-from harness.runner.workload import Texts, Workload, of_attack, of_unlearning, texts_in
+from harness.runner.workload import Lengths, Workload, of_attack, of_unlearning, texts_in
 from harness.store.packed import opened
 from support.paths import ROOT
 
@@ -63,14 +63,14 @@ def test_committed_cells_took_what_is_estimated(peaks):
 @pytest.mark.parametrize(("buffers", "measured"), [(0, 23.7), (2, 28.1)], ids=["gd", "ssiuu"])
 def test_a_model_of_a_billion_parameters_takes_what_was_measured(buffers, measured):
     """In bfloat16, of which docs/performance.md has the figures."""
-    load = Workload(batch=(32, Texts(32, 20, 25, 8)))
+    load = Workload(batch=(32, Lengths(32, 20, 25, 8)))
     need = Need(1, LLAMA_1B.parameters, buffers, load)
     found = bytes_of(LLAMA_1B, need, "bfloat16", MemorySavings()) / GIB
     assert measured / 1.25 < found < measured * 1.25
 
 
 def test_each_saving_takes_what_it_says_away():
-    load = Workload(batch=(32, Texts(32, 200, 400, 100)))
+    load = Workload(batch=(32, Lengths(32, 200, 400, 100)))
     need = Need(1, LLAMA_1B.parameters, 0, load)
     whole = bytes_of(LLAMA_1B, need, "bfloat16", MemorySavings())
     less = {
