@@ -156,7 +156,7 @@ def fitted(measured: Sequence[Measured]) -> tuple[float, ...]:
     from scipy.optimize import least_squares
 
     rows = np.array([[x / each.seconds for x in each.features] for each in measured])
-    single, coarse = rows[:, -2:].any(axis=0)
+    single, coarse = bool(rows[:, -2].any()), bool(rows[:, -1].any())
     # Each begins as if it were all that takes time; what is never done has no say.
     begin = np.array([-np.log(np.mean(column[column > 0])) if column.any() else -np.inf for column in rows.T])
     done = np.isfinite(begin)

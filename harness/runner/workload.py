@@ -69,7 +69,7 @@ class Workload:
     once: float = 0.0
     """Tokens of the evaluation of all facts."""
     batch: tuple[int, Lengths] = (0, NO_TEXTS)
-    """Lengths that are differentiated together, and of which; none where nothing trains."""
+    """Texts that are differentiated together, and of which; none where nothing trains."""
 
     def after(self, steps: float, trained: float | None = None) -> Workload:
         """The same where it took fewer steps than it may, and so many tokens of training if that is known."""
