@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.names import UTILITY
 from ..errors import StoreError
-from ..store.decided import DIGITS, identity_of, without_digests
+from ..store.decided import DIGITS, identity_of, without_versions
 
 ON = ("benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint", "model", "dtype")
 """Columns that are the same for all cells one may want to compare; the target's key follows the engine."""
@@ -21,6 +21,13 @@ OF = {
     "attack_source": (*ON, "stage", "attack", "variant", "attack_plugin", "attack_config"),
 }
 """By column that holds a digest of code, those in which cells must agree for the code to be one."""
+
+RELEASES = {
+    "benchmark_plugin": ON,
+    "method_plugin": OF["method_source"],
+    "attack_plugin": OF["attack_source"],
+}
+"""The same, by column with the release that a plugin came with."""
 
 ANY = "any"
 """In place of the beginning of a digest: the newest of each cell, whichever version of a code made it."""
@@ -51,7 +58,7 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
     for column, same in OF.items():
         versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for row in kept:
-            versions[without_digests(row, same)][row[column]].append(row)
+            versions[without_versions(row, same)][row[column]].append(row)
         kept = [row for found in versions.values() for row in _one(column, found, tuple(sources))]
     return kept
 
@@ -61,20 +68,22 @@ def together(rows: Sequence[Row]) -> list[Row]:
 
     Where cells that one may want to compare are of several versions of a code, the column of its digest holds
     the beginnings of all of them: a board says so, and what was made by one version never passes for another.
+    Several releases are named together in the same way.
     """
     newest: dict[tuple, Row] = {}
     for row in sorted(rows, key=lambda row: (row["status"] == "ok", started_at(row), row["key"])):
         newest[identity_of(row)] = dict(row)
     kept = list(newest.values())
-    for column, same in OF.items():
+    for column, same in (OF | RELEASES).items():
         versions: dict[tuple, list[Row]] = defaultdict(list)
         for row in kept:
-            versions[without_digests(row, same)].append(row)
+            versions[without_versions(row, same)].append(row)
         for found in versions.values():
-            digests = sorted({row[column] for row in found})
-            joint = digests[0] if len(digests) == 1 else "+".join(each[:DIGITS] for each in digests)
-            for row in found:
-                row[column] = joint
+            names = sorted({row[column] for row in found})
+            if len(names) > 1:
+                joint = "+".join(name[:DIGITS] if column in OF else name for name in names)
+                for row in found:
+                    row[column] = joint
     return sorted(kept, key=lambda row: row["key"])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.keys import key
 from ..core.names import ANALYSIS, ATTACK, EVALUATION, NO_ATTACK, UTILITY
+from .provenance import DISTRIBUTION
 
 NOTHING = {"name": NO_ATTACK, "owner": "", "source": "", "config": "{}", "variant": ""}
 """An attack, in the row of a cell before any."""
@@ -28,11 +29,14 @@ IDENTITY = (
 
 def identity_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a cell with these columns is of: the same for whatever version of the code."""
-    return without_digests(row, IDENTITY)
+    return without_versions(row, IDENTITY)
 
 
-def without_digests(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:
-    """The values of columns; of a plugin from a file or class, whose version is a digest, the name alone."""
+def without_versions(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:
+    """The values of columns, without the versions that only say which code it was, as digests say better.
+
+    These are the version of a plugin from a file or class, a digest itself, and the release of this package.
+    """
     values = (row[name] for name in columns)
     return tuple(_named(value) if isinstance(value, str) else value for value in values)
 
@@ -40,12 +44,15 @@ def without_digests(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any
 DIGITS = 12
 """Digits of a digest in a sentence, and in the version of a plugin from a file."""
 
-DIGEST = re.compile(rf" [0-9a-f]{{{DIGITS}}}(?=$| \+ )")
+VERSION = re.compile(
+    rf"(?: [0-9a-f]{{{DIGITS}}}|(?:(?<=^{DISTRIBUTION})|(?<= \+ {DISTRIBUTION})) \S+)(?=$| \+ )"
+)
+"""A version that says which code it was, in the names of plugins' owners (``harness 1.0 + mine.py 0a1b...``)."""
 
 
 @lru_cache(1 << 12)
 def _named(text: str) -> str:
-    return DIGEST.sub("", text)
+    return VERSION.sub("", text)
 
 
 def key_of(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("unlearning-harness", "torch", "transformers", "accelerate", "pyarrow", "lm_eval")
+DISTRIBUTION = "unlearning-harness"
+"""This package, in tables."""
+
+PACKAGES = (DISTRIBUTION, "torch", "transformers", "accelerate", "pyarrow", "lm_eval")
 
 
 @dataclass(frozen=True, slots=True)

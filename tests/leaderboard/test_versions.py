@@ -124,6 +124,18 @@ def test_of_a_cell_that_two_versions_measured_any_source_takes_the_newer(tmp_pat
     assert row["forget_before"] == pytest.approx(4 / 20)
 
 
+def test_any_source_takes_releases_of_this_package_together_and_no_others(tmp_path):
+    """What differs between releases is in the digests; a stranger's version may say what no digest does."""
+    for plugin, rows in (("unlearning-harness", 1), ("unlearning-wga", 2)):
+        cells = [
+            cell("gd", seed=seed, known=4 + seed, engine=engine, method_plugin=f"{plugin} {release}")
+            for seed, (engine, release) in enumerate([(OLD, "0.1.0"), (NEW, "0.2.0rc1")])
+        ]
+        built = board(tmp_path / plugin, cells, sources=["any"])
+        assert built["seeds"].to_pylist() == [2 // rows] * rows
+        assert len(set(built["signature"].to_pylist())) == rows
+
+
 def test_where_nothing_competes_any_source_changes_nothing(tmp_path):
     cells = mixed("method_source")[:3]
     assert board(tmp_path, cells, sources=["any"]).equals(board(tmp_path, []))
