@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run leaderboard leaderboard-real regenerate docs test browser style types cluster
+.PHONY: run leaderboard leaderboard-real regenerate docs package test browser style types cluster
 
 # Three methods under three attacks on both embedded worlds: some ten minutes on two quiet cores.
 run: .venv/installed
@@ -42,9 +42,14 @@ leaderboard-real: .venv/installed
 regenerate: .venv/installed
 	$(BIN)/harness leaderboard regenerate --minutes 2 $(if $(HARNESS_TEST_CACHE),--cache $(HARNESS_TEST_CACHE))
 
-# The documentation, in site/: its pages as Markdown in build/docs, then the site; warnings are errors.
+# The documentation, in site/: its pages as Markdown in build/docs, then the site; warnings are errors. PUBLISHED=DIR puts it
+# beside those of other versions as well.
 docs: .venv/installed
-	$(BIN)/python docs/make.py
+	$(BIN)/python docs/make.py $(if $(PUBLISHED),--publish $(PUBLISHED))
+
+# A release, in dist/: source archive and wheel, tried in a new environment. HARNESS_URL is where the project lives.
+package: .venv/installed
+	$(BIN)/python tests/system/installed.py
 
 # What needs one core goes side by side. Models that tests train are those that `regenerate` begins with.
 test: export HARNESS_TEST_CACHE := $(CURDIR)/build/targets

@@ -1,7 +1,10 @@
 """Settings of Sphinx. Nothing is fetched from elsewhere, neither to build the site nor to read it."""
 
+from importlib import metadata
+
 project = "unlearning-harness"
-html_title = project
+release = metadata.version(project)
+html_title = f"{project} {release}"
 extensions = ["myst_parser", "sphinx_copybutton"]
 exclude_patterns = [".doctrees"]
 
@@ -14,6 +17,7 @@ maximum_signature_line_length = 80
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
+html_js_files = ["published.js", "versions.js"]
 html_extra_path = ["_extra"]
 html_copy_source = False
 html_show_sourcelink = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from docgen import versions
 from docgen.site import build, write
 from docgen.text import DocsError
 
@@ -16,10 +17,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=Path, default=ROOT / "build" / "docs", help="where the Markdown goes")
     parser.add_argument("--site", type=Path, default=ROOT / "site", help="where the site goes")
+    parser.add_argument(
+        "--publish", type=Path, metavar="DIR", help="copy the site to DIR, beside other versions"
+    )
     given = parser.parse_args()
     try:
         write(given.pages)
-        raise SystemExit(build(given.pages, given.site))
+        if code := build(given.pages, given.site):
+            raise SystemExit(code)
+        if given.publish:
+            versions.publish(given.site, given.publish, versions.version())
     except DocsError as error:
         raise SystemExit(str(error)) from None
 

@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/gpu",
         "howto/cluster",
         "howto/offline",
+        "howto/container",
         "howto/parquet",
         "howto/paper",
         "howto/publish",

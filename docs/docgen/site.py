@@ -12,7 +12,7 @@ from harness.plugins.registry import Registry
 from harness.report import files
 from harness.report.documented import Documented
 
-from . import complete, markdown, navigation, pages, reference
+from . import complete, markdown, navigation, pages, reference, versions
 from .documented import PYTHON
 from .notebook import notebook
 from .pages import DOCS, ROOT
@@ -53,7 +53,9 @@ def write(out: Path) -> None:
         )
     shutil.copyfile(DOCS / "conf.py", out / "conf.py")
     (out / "_static").mkdir()
-    shutil.copyfile(DOCS / "style.css", out / "_static" / "style.css")
+    for name in ("style.css", "versions.js"):
+        shutil.copyfile(DOCS / name, out / "_static" / name)
+    versions.alone(out)
     unread = shutil.ignore_patterns("*.md")  # a page already
     shutil.copytree(ROOT / "leaderboard", out / "_extra" / "leaderboard", ignore=unread)
     for picture in (ROOT / "leaderboard").rglob("*.svg"):  # where the pages of the boards look for them
@@ -76,7 +78,7 @@ def build(source: Path, site: Path) -> int:
     """Make the site anew; every warning is an error. Returns Sphinx's exit code."""
     from sphinx.cmd.build import main
 
-    _clear(site, "searchindex.js")
+    _clear(site, versions.MARK)
     doctrees = str(source / ".doctrees")
     options = ["--quiet", "--fail-on-warning", "--fresh-env", "--jobs=auto", "--doctree-dir", doctrees]
     return main([*options, str(source), str(site)])

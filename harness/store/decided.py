@@ -47,7 +47,7 @@ DIGITS = 12
 VERSION = re.compile(
     rf"(?: [0-9a-f]{{{DIGITS}}}|(?:(?<=^{DISTRIBUTION})|(?<= \+ {DISTRIBUTION})) \S+)(?=$| \+ )"
 )
-"""A version that says which code it was, in the names of plugins' owners (``harness 1.0 + mine.py 0a1b...``)."""
+"""A version that says which code it was, in names of plugins' owners (``this 1.0 + mine.py 0a1b...``)."""
 
 
 @lru_cache(1 << 12)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.metadata import Metadata
 
 import harness
+from support.paths import PACKAGES as TESTED
+from support.saved import save_model
+from support.site import install_package
 
 ROOT = Path(harness.__file__).parents[1]
 PACKAGES = {
@@ -30,9 +36,10 @@ PACKAGES = {
 """Folders of the checkout with the packages, and where they lie in the wheel."""
 TOP = (
     *("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md"),
-    *("MANIFEST.in", "Makefile"),
+    *("MANIFEST.in", "Makefile", "Dockerfile", ".dockerignore"),
 )
-MORE = (*TOP, "pyproject.toml", "constraints.txt")
+MORE = (*TOP, "pyproject.toml", "setup.py", "constraints.txt")
+URL = "https://git.example/group/unlearning-harness"
 FOLDERS = ("docs", "examples", "leaderboard", "tests")
 """What the source archive holds beside the packages."""
 
@@ -71,7 +78,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / folder, source / folder, ignore=left_out)
     for name in MORE:
         shutil.copy(ROOT / name, source)
-    python("-m", "build", "--no-isolation", "--outdir", base / "dist", source)
+    environment = os.environ | {"HARNESS_URL": f"{URL}/"}
+    python("-m", "build", "--no-isolation", "--outdir", base / "dist", source, env=environment)
     return base / "dist"
 
 
@@ -92,8 +100,12 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def installed(site, tmp_path):
     """Run Python with the installed package before the checkout's, in an empty folder."""
-    environment = {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "80"}
-    return lambda *arguments: python(*arguments, cwd=tmp_path, env=environment)
+
+    def run(*arguments: object) -> str:
+        path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return python(*arguments, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path, "COLUMNS": "80"})
+
+    return run
 
 
 def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(wheel):
@@ -122,15 +134,46 @@ def test_the_source_archive_holds_what_tests_and_documentation_need(built):
     assert not [name for name in names if "__pycache__" in name]
 
 
+def test_the_metadata_is_valid_and_leads_to_the_files_of_this_release(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        told = Metadata.from_email(archive.read(name), validate=True)
+    assert told.license_expression == "MIT"
+    assert {"Typing :: Typed", "Programming Language :: Python :: 3.11"} <= {*told.classifiers}
+    assert len(told.keywords) > 3
+    assert told.project_urls["Homepage"] == URL
+    linked = re.findall(r"""(?:\]\(|(?:src|srcset)=")([^)"#]+)""", told.description)
+    linked += told.project_urls.values()
+    ours = [link.removeprefix(URL) for link in linked if link.startswith(URL)]
+    files = [re.fullmatch(rf"/(?:blob|raw)/v{told.version}/(.+)", link) for link in ours]
+    assert len(linked) > len(ours) > 50
+    assert [file[1] for file in files if file and not (ROOT / file[1]).exists()] == []
+    assert {link for link, file in zip(ours, files, strict=True) if not file} == {"", "/issues"}
+    assert [link for link in linked if not link.startswith("https://")] == []
+
+
+def test_no_file_says_where_the_project_lives():
+    """The address is the environment's, so that a fork's wheel does not lead elsewhere."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "urls" in project["dynamic"]
+    assert "https://" not in (ROOT / "setup.py").read_text().replace("https://git.example/", "")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("check_jsonschema") is None, reason="no check-jsonschema")
 def test_the_citation_file_follows_the_schema():
     schema = "vendor.citation-file-format"
     python("-m", "check_jsonschema", "--builtin-schema", schema, ROOT / "CITATION.cff")
 
 
+def version() -> str:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
 def test_the_version_is_the_same_everywhere():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == version()
+    heading = f"## [{version()}] - {cited['date-released']}"
+    assert heading in (ROOT / "CHANGELOG.md").read_text().splitlines()
 
 
 def test_the_installed_package_is_the_one_that_runs(installed, site):
@@ -151,6 +194,41 @@ def test_the_command_lists_every_plugin_and_none_is_broken(installed, site):
         assert f" {name} " in printed
     assert "unreadable" not in printed
     assert "no module" not in printed
+
+
+def test_both_commands_and_the_module_are_the_same_command(installed, site):
+    for command in ((site / "bin" / "harness",), (site / "bin" / "unlearning-harness",), ("-m", "harness")):
+        assert installed(*command, "--version") == f"harness {version()}\n"
+
+
+def test_the_installed_package_runs(installed, tmp_path, monkeypatch):
+    """From a model in a directory to a board, by what the wheel holds."""
+    stub = install_package(tmp_path / "stub", TESTED / "stub")
+    monkeypatch.setenv("PYTHONPATH", str(stub))
+    model = save_model(tmp_path / "model")
+    installed(
+        *("-m", "harness", "run", "--methods", "gd", "--attacks", "nudge", "--benchmarks", "stub"),
+        *("--model", model, "--cache", "cache", "--seeds", "1", "--jobs", "1", "--no-controls"),
+        *("--set", "gd.epochs=3", "--set", "gd.batch_size=4", "--set", "gd.learning_rates=1e-2"),
+    )
+    installed("-m", "harness", "leaderboard", "build")
+    board = tmp_path / "results" / "leaderboard"
+    assert "gd" in (board / "README.md").read_text()
+    assert {"index.html", "leaderboard.parquet"} <= {path.name for path in board.iterdir()}
+
+
+def test_an_image_is_made_of_wheels_alone():
+    """What its arguments default to is what .dockerignore lets through and what the project has."""
+    text = (ROOT / "Dockerfile").read_text()
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+    assert set((ROOT / ".dockerignore").read_text().split()[-2:]) == {"*", f"!{arguments['WHEELS']}*"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {*arguments["EXTRAS"].split(",")} <= project["optional-dependencies"].keys()
+    copied = re.findall(r"^COPY (\S+)", text, re.MULTILINE)
+    assert copied == ["${WHEELS}", "--from=installed"]
+    assert text.count("pip install") == text.count("--no-index") == 2
+    [entry] = re.findall(r"^ENTRYPOINT (.+)$", text, re.MULTILINE)
+    assert {*json.loads(entry)} <= project["scripts"].keys()
 
 
 def test_the_installed_command_writes_a_package(installed, site, tmp_path):
