@@ -30,6 +30,7 @@ METHODS = {
     "mudman": "harness.methods.mudman:MUDMAN",
     "icu": "harness.methods.icu:ICU",
     "altpo": "harness.methods.altpo:AltPO",
+    "elm": "harness.methods.elm:ELM",
     "direct-token": "harness.methods.direct_token:DirectToken",
     "marginal-information": "harness.methods.marginal_information:MarginalInformation",
 }

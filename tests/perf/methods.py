@@ -138,6 +138,6 @@ if __name__ == "__main__":
             or [
                 *("ga", "npo", "dpo", "simnpo", "refusal", "bst", "bss", "rmu", "klue", "simu", "ssiuu"),
                 *("wga", "tnpo", "satimp", "undial", "jensun", "rmu-lat", "repselect", "mudman", "icu"),
-                *("altpo", "direct-token", "marginal-information"),
+                *("altpo", "elm", "direct-token", "marginal-information"),
             ]
         )
