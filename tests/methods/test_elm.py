@@ -1,4 +1,4 @@
-"""ELM teaches the original as a novice would speak; without a contrast it is the divergence from the original."""
+"""ELM teaches what a novice would say; without a contrast it is the divergence from the original."""
 
 from __future__ import annotations
 
