@@ -80,17 +80,17 @@ def test_elm_is_its_equation(eta, tau, u, r, c, job, batch, data):
     assert_loss_and_gradient(now, loss_of(method, now, batch), expected)
 
 
-def test_the_target_leaves_what_the_expert_would_rather_say(job, batch):
-    method = prepared(method_of(), job)
-    assert method.target(job.model, batch.forget).sum(dim=1) == pytest.approx(torch.ones(8), abs=1e-9)
-    weak, strong = (
-        prepared(method_of(eta=eta, temperature=1.0), job).target(job.model, batch.forget)
-        for eta in (1.0, 50.0)
-    )
-    swapped = method_of(eta=50.0, temperature=1.0, expert=WORDS["novice"], novice=WORDS["expert"])
-    opposite = prepared(swapped, job).target(job.model, batch.forget)
-    mean = [(each.log() * (strong - opposite)).sum().item() for each in (opposite, weak, strong)]
-    assert mean == sorted(mean)
+def test_the_stronger_the_contrast_the_more_the_target_says_what_a_novice_would(job):
+    x, y = job.encode(job.forget)[0]
+    told = ids(job, "Where does Ada"), ids(job, f"What {job.forget[0].question}")
+    novice, expert = (logits_at(job.model, words, x, y).log_softmax(1) for words in told)
+    text = job.tokens.collate([(x, y)], [0], 1, 1)
+    targets = [
+        prepared(method_of(eta=eta, temperature=1.0), job).target(job.model, text) for eta in (1.0, 5.0, 50.0)
+    ]
+    assert all(target.sum(dim=1).sub(1).abs().max() < 1e-9 for target in targets)
+    said = [(target * (novice - expert)).sum().item() for target in targets]
+    assert said[0] < said[1] < said[2]
 
 
 def test_words_about_a_fact_are_of_its_question_or_of_the_concept(job):
