@@ -31,7 +31,7 @@ TABLES = {
     "metrics": store.METRICS,
     "samples": store.SAMPLES,
     "analyses": store.ANALYSES,
-    "leaderboard.parquet": leaderboard.SCHEMA,
+    "leaderboard.parquet": leaderboard.schema({**leaderboard.COLUMNS, **leaderboard.OPTIONAL}),
     "curves.parquet": curves.SCHEMA,
     "facts.parquet": facts.SCHEMA,
     "analyses.parquet": analyses.SCHEMA,

@@ -17,7 +17,6 @@ from ..errors import StoreError
 from ..report.console import say
 
 if TYPE_CHECKING:
-    from ..leaderboard.again import Number
     from ..leaderboard.subset import Subset
 
 SAME = 1e-4
@@ -33,7 +32,7 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
     Raises StoreError for a cell that a plain run of this version does not make.
     """
     from .. import api
-    from ..leaderboard.again import numbers, sample
+    from ..leaderboard.again import sample
     from ..leaderboard.versions import together
     from ..runner.mirrors import stores
     from ..runner.options import RunOptions
@@ -61,7 +60,7 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
             table.filter(pc.is_in(table["key"], pa.array(keys))).to_pylist()
             for table, keys in ((metrics, [row["key"]]), (made.metrics, again))
         )
-        fine = _said(numbers(kept, values)) and fine
+        fine = agreeing(kept, values) and fine
     if fine:
         shutil.rmtree(folder)
     else:
@@ -69,8 +68,12 @@ def agree(results: Sequence[Path], count: int, seed: int, cache: Path | None) ->
     return fine
 
 
-def _said(compared: Sequence[Number]) -> bool:
-    """Say how many numbers came out as they are kept, and which did not; whether none left its interval."""
+def agreeing(kept: Sequence[Mapping[str, Any]], made: Sequence[Mapping[str, Any]]) -> bool:
+    """Say how many numbers of a cell came out as they are kept, and which did not; whether none left its
+    interval."""
+    from ..leaderboard.again import numbers
+
+    compared = numbers(kept, made)
     moved = sorted((number for number in compared if number.moved > SAME), key=lambda number: -number.moved)
     outside = [number for number in compared if not number.agrees]
     same = len(compared) - len(moved)

@@ -14,7 +14,21 @@ import typer
 from ..errors import HarnessError
 from ..plugins.discovery import DISTRIBUTION
 from ..report.console import Level, say, telling
-from . import figures, leaderboard, models, plan, planted, plugins, prepare, publish, report, results, run
+from . import (
+    figures,
+    leaderboard,
+    models,
+    plan,
+    planted,
+    plugins,
+    prepare,
+    publish,
+    report,
+    results,
+    run,
+    submissions,
+    submit,
+)
 from .process import Commands, open_streams, stop, stop_for_system
 
 EXIT_CODES = (
@@ -35,6 +49,7 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("figures")(figures.figures)
 app.command("report")(report.report)
+app.command("submit")(submit.submit)
 app.command("prepare")(prepare.prepare)
 app.command("check-benchmark")(run.check_benchmark)
 app.command("check-analysis")(planted.check_analysis)
@@ -42,6 +57,7 @@ app.command("new")(plugins.new)
 app.command("check")(plugins.check)
 app.add_typer(results.app, name="results")
 app.add_typer(models.app, name="models")
+leaderboard.app.command("submissions")(submissions.submissions)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(publish.app, name="publish")
 

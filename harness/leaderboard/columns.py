@@ -182,6 +182,15 @@ COLUMNS: Columns = {
     "signature": (TEXT, "everything that identifies the row, to quote beside its numbers"),
 }
 
+OPTIONAL: Columns = {
+    "badge": (
+        TEXT,
+        "who vouches for the row: self-reported is a claim of a submission, reproduced one of which "
+        "maintainers made a part again, maintainer what they made themselves",
+    ),
+}
+"""Columns that only some leaderboards have: those that hold submissions."""
+
 
 def schema(columns: Columns) -> pa.Schema:
     """A schema that explains itself."""

@@ -194,7 +194,7 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
     rows = one_code(known, sources)
     invariants.check(rows, metrics)
     groups = Groups()
-    for cell in sorted(_read(rows, metrics, samples), key=lambda cell: cell.row["key"]):
+    for cell in sorted(read(rows, metrics, samples), key=lambda cell: cell.row["key"]):
         groups.setdefault(GroupId.of(cell.row), Seeds())[cell.row["seed"]] = cell
     return groups
 
@@ -222,7 +222,7 @@ def _named(row: dict[str, Any]) -> tuple[str, ...]:
     return row["model"], row["target_family"]
 
 
-def _read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
+def read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
     """Each cell with its final values, its curve, and the values of its facts."""
     by_key = {}
     for row in rows:

@@ -12,23 +12,31 @@ import pyarrow as pa
 from ..core.keys import key
 from ..core.names import EVALUATION, UTILITY
 from . import board
-from .groups import Groups
+from .groups import Cell, Groups
 
 METADATA, DIGITS = b"cells", 8
 """Where the marks stand, and how many hexadecimal digits each has."""
 
 
-def marked(table: pa.Table, groups: Groups) -> pa.Table:
-    """A leaderboard with the marks of the cells that it was built from."""
-    marks = {}
+def cells_of_rows(groups: Groups) -> dict[str, list[Cell]]:
+    """By signature of each row, the cells that its numbers are from."""
+    rows = {}
     for which, seeds in groups.items():
         cells = list(seeds.values())
         if which.stage == EVALUATION:  # lm-eval's score stands in this row, too
             scored = groups.of_stage(which.target, which.method, UTILITY)
             cells += [cell for found in scored.values() for cell in found.values()]
         if which.stage != UTILITY:
-            contents = sorted((cell.row["key"], cell.row["content"]) for cell in cells)
-            marks[board.signature(which, seeds)] = key(contents)[:DIGITS]
+            rows[board.signature(which, seeds)] = cells
+    return rows
+
+
+def marked(table: pa.Table, groups: Groups) -> pa.Table:
+    """A leaderboard with the marks of the cells that it was built from."""
+    marks = {
+        signature: key(sorted((cell.row["key"], cell.row["content"]) for cell in cells))[:DIGITS]
+        for signature, cells in cells_of_rows(groups).items()
+    }
     text = "".join(marks[signature] for signature in table["signature"].to_pylist())
     return table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA: text})
 

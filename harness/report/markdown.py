@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..core.names import CONTROLS, NO_ATTACK
-from ..leaderboard.columns import EXACT, Estimate
+from ..leaderboard.badges import COLUMN, shown_in
+from ..leaderboard.columns import EXACT, OPTIONAL, Estimate
 from ..leaderboard.findings import explained, findings, overall, resolution
 from ..leaderboard.format import DASH, NOT_APPLICABLE, interval, number, percent
 from ..leaderboard.labels import (
@@ -77,6 +78,7 @@ def _target(rows: Rows, picture: Picture | None) -> dict[str, Any]:
         "picture": picture,
         "before": _before(rows),
         "not_ranked": _not_ranked(rows),
+        "badges": f"Badge: {OPTIONAL[COLUMN][1]}." if shown_in(rows) else "",
         "explained": [escape.markdown(sentence) for sentence in explained(rows)],
         "compared": [escape.markdown(sentence) for sentence in compared(rows)],
         "ranked_over": escape.markdown(", ".join(rows[0]["ranked_over"] or ())),
@@ -112,9 +114,11 @@ def _code(digest: str) -> str:
 
 def _verdicts(rows: Rows) -> Table:
     """A line for each method: the verdict, what came back, the least it kept, its worst score, its cost."""
+    badges = shown_in(rows)
     lines = [
         [
             escape.markdown(method),
+            *[escape.markdown(row.get(COLUMN) or "")] * badges,
             *_verdict(row),
             interval(Estimate.of(row, "worst"), 2) + " (few facts)" * bool(row["few_facts"]),
             number(row["rank"]),
@@ -122,7 +126,7 @@ def _verdicts(rows: Rows) -> Table:
         ]
         for method, row in by_method(rows).items()
     ]
-    return [*VERDICTS], lines
+    return [VERDICTS[0], *[COLUMN] * badges, *VERDICTS[1:]], lines
 
 
 def _before(rows: Rows) -> Table:

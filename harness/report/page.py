@@ -50,6 +50,7 @@ WORST, ATTACK = "worst over attacks", "under that attack"
 BEFORE, COST = "before any attack", "cost of unlearning"
 COLUMNS = (
     Column("method", "method", "", "text"),
+    Column("badge", "badge", "", "text"),
     Column("verdict", "verdict", "", "text"),
     Column("recovered", "recovered", RECOVERY, "interval", "recovered", LOWER, RECOVERED),
     Column("recovered_attack", "under", RECOVERY, "text", "recovered"),
@@ -73,7 +74,7 @@ COLUMNS = (
 )
 ROW = (
     *("attack", "targets", "seeds", "failed", "forget_metric", "guard", "rank", "worst_attack", "few_facts"),
-    *("verdict", "verdict_why", "recovered_attack", "baseline", "kept_of", "ranked_over"),
+    *("badge", "verdict", "verdict_why", "recovered_attack", "baseline", "kept_of", "ranked_over"),
     *("threshold", "threshold_high", "threshold_rule", "forgotten", "n_scored"),
     *(name for of in columns.ESTIMATES for name in columns.estimate(of, "")),
     *("learning_rates", "attack_learning_rates", "seconds", "steps", "peak_memory_mib", "signature"),
@@ -108,6 +109,7 @@ def data(
     everything = board.to_pylist()
     targets, overall = labels.by_target(everything), findings.overall(everything)
     shown: Rows = []
+    absent = columns.OPTIONAL.keys() - {*board.column_names}
     for index, rows in enumerate(targets.values()):
         metric = labels.target_metric(rows)
         original = next((r for r in rows if (r["method"], r["attack"]) == (ORIGINAL, "none")), {})
@@ -125,11 +127,11 @@ def data(
                 **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in GUARDED},
                 **{name: row[name] and row[name][:DIGITS] for name in VERSIONS},
             }
-            shown.append({name: row[name] for name in ROW} | made)
+            shown.append({name: row[name] for name in ROW if name not in absent} | made)
     places = {row["signature"]: place for place, row in enumerate(shown)}
     of_target = [row["target"] for row in shown]
     return {
-        "columns": [asdict(column) for column in COLUMNS],
+        "columns": [asdict(column) for column in COLUMNS if column.name not in absent],
         "verdicts": VERDICTS,
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
         "kept": ranking.LEAST_KEPT,

@@ -83,13 +83,23 @@ def read(path: Path) -> RunOptions:
 
 def keep(config: Mapping[str, Any], results: Path, classes: Sequence[str] = ()) -> Path:
     """Write a configuration into a results directory, unless it is there already. Raises StoreError."""
-    path = results / FOLDER / f"{key(config)[:16]}.yaml"
+    path = results / FOLDER / file_name(config)
     if not path.exists():
-        head = HEAD.format(version=metadata.version(DISTRIBUTION))
-        head += CLASSES.format(", ".join(classes)) if classes else ""
-        body = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=110)
-        write_atomically(path, f"{head}\n{body}".encode())
+        write_atomically(path, text(config, classes))
     return path
+
+
+def file_name(config: Mapping[str, Any]) -> str:
+    """The name of the file of a configuration: the same for the same options."""
+    return f"{key(config)[:16]}.yaml"
+
+
+def text(config: Mapping[str, Any], classes: Sequence[str] = ()) -> bytes:
+    """A configuration as the content of a file."""
+    head = HEAD.format(version=metadata.version(DISTRIBUTION))
+    head += CLASSES.format(", ".join(classes)) if classes else ""
+    body = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=110)
+    return f"{head}\n{body}".encode()
 
 
 def copy(sources: Sequence[Path], results: Path) -> None:

@@ -9,7 +9,7 @@ by a run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,10 @@ class Pack:
     failed: int
 
 
-def pack(out: Path, sources: Sequence[Store]) -> Pack:
-    """Bring the cells of ``sources`` that worked into ``out``, which may hold some already.
+def pack(
+    out: Path, sources: Sequence[Store], chosen_by: Callable[[Mapping[str, Any]], bool] = lambda row: True
+) -> Pack:
+    """Bring the cells of ``sources`` that worked, and whose row is chosen, into ``out``, which may hold some.
 
     A cell that is there stays as it is. Raises StoreError where a file cannot be written or is damaged.
     """
@@ -82,6 +84,8 @@ def pack(out: Path, sources: Sequence[Store]) -> Pack:
     before, failed = len(chosen), set()
     for store in sources:
         for key, cell in store.stored().items():
+            if not chosen_by(cell.row.to_pylist()[0]):
+                continue
             if cell.status == "ok":
                 chosen.setdefault(key, store)
             else:
@@ -91,6 +95,9 @@ def pack(out: Path, sources: Sequence[Store]) -> Pack:
         row = _packed(chosen[key], key)
         files[f"{row['benchmark']}-{row['method']}.parquet"].append(row)
     for name, rows in files.items():
+        # Names may be a stranger's, and none of them leads out of the directory.
+        if Path(name).name != name or not name.isprintable():
+            raise StoreError(f"No pack of these cells: {name!r:.200} is no name of a file.")
         write_atomically(out / name, parquet_bytes(table_of(rows), LEVEL))
     return Pack(len(chosen), len(chosen) - before, len(failed - chosen.keys()))
 

@@ -1,6 +1,7 @@
 // The first table, to be read in ten seconds: what each method did, what came back, what it kept and cost.
 
 const BRIEF = [
+  ...(D.columns.some((c) => c.name === "badge") ? [["badge", "badge"]] : []),
   ["verdict", "verdict"],
   ["recovered", "came back"],
   ["recovered_attack", "most under"],

@@ -1,0 +1,215 @@
+"""What others submit is written, looked at as data, and shown with a badge; what is forged is found."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from support.command import harness_cli
+from support.submitted import committed, forge, renew, results
+
+
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory):
+    """A directory with one submission, and the cells of maintainers beside it."""
+    folder = tmp_path_factory.mktemp("submitted")
+    cells = committed(folder / "theirs")
+    ended = harness_cli(
+        *("submit", "--results", results(folder / "results")),
+        *("--out", folder / "submissions" / "mine", "--cells", cells),
+    )
+    assert ended.code == 0, ended.err
+    return folder
+
+
+@pytest.fixture
+def place(submitted, tmp_path):
+    """A copy that a test may change."""
+    shutil.copytree(submitted, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def check(place, *more):
+    return harness_cli("leaderboard", "submissions", place / "submissions", "--cells", place / "theirs/cells", *more)
+
+
+def test_what_was_submitted_keeps_the_rules_and_says_what_it_is(submitted):
+    ended = check(submitted)
+    assert (ended.code, ended.err) == (0, "")
+    assert "mine: 16 cells keep the rules; badge: self-reported." in ended.out
+    manifest = json.loads((submitted / "submissions/mine/submission.json").read_text())
+    assert manifest["methods"] == ["mine", "none", "refusal", "retrain"]
+    assert manifest["plugins"] == {"strange": ["0.1"], "unlearning-harness": ["0.1.0"]}
+    assert set(manifest["files"]) == {
+        str(path.relative_to(submitted / "submissions/mine"))
+        for path in (submitted / "submissions/mine").rglob("*.*")
+        if path.name != "submission.json"
+    }
+
+
+def test_the_board_shows_its_rows_with_a_badge_and_those_of_maintainers(place):
+    out = place / "board"
+    ended = check(place, "--out", out)
+    assert ended.code == 0, ended.err
+    rows = pq.read_table(out / "leaderboard.parquet").to_pylist()
+    assert {(row["method"], row["badge"]) for row in rows} == {
+        ("mine", "self-reported"),
+        *((name, "maintainer") for name in ("none", "retrain", "refusal", "gd")),
+    }
+    assert "| mine | self-reported |" in (out / "README.md").read_text()
+    [data] = re.findall(r'id="data">(.*?)</script>', (out / "index.html").read_text(), re.DOTALL)
+    assert "badge" in [column["name"] for column in json.loads(data)["columns"]]
+    assert harness_cli("leaderboard", "pages", "--out", out).code == 0
+    assert "| mine | self-reported |" in (out / "README.md").read_text()
+
+
+def test_rows_of_maintainers_are_the_same_with_and_without_submissions(place):
+    check(place, "--out", place / "with")
+    shutil.rmtree(place / "submissions/mine")
+    assert check(place, "--out", place / "without").code == 0
+    before, after = (pq.read_table(place / name / "leaderboard.parquet") for name in ("without", "with"))
+    assert "badge" not in before.column_names
+    numbers = ("signature", "score", "recovery", "forget_before", "worst", "verdict")
+    theirs = [tuple(row[name] for name in numbers) for row in after.to_pylist() if row["method"] != "mine"]
+    assert theirs == [tuple(row[name] for name in numbers) for row in before.to_pylist()]
+
+
+def test_a_badge_holds_for_the_content_that_it_was_given_for(place):
+    from harness.store.submission import opened
+
+    content = opened(place / "submissions/mine").content
+    badges = place / "submissions/badges.json"
+    badges.write_text(json.dumps({"mine": {"badge": "reproduced", "content": content}}))
+    assert "badge: reproduced." in check(place).out
+    badges.write_text(json.dumps({"mine": {"badge": "reproduced", "content": "0" * 64}}))
+    ended = check(place, "--out", place / "board")
+    assert (ended.code, "was given for another content" in ended.err) == (1, True)
+    assert "| mine | self-reported |" in (place / "board/README.md").read_text()
+    badges.write_text(json.dumps({"mine": {"badge": "trusted", "content": content}}))
+    assert (check(place).code, "must be reproduced or maintainer" in check(place).err) == (2, True)
+
+
+def of(method, attack):
+    return lambda row: (row["method"], row["attack"]) == (method, attack)
+
+
+def scored(row, known):
+    """Have the cell answer so many facts, and all that follows from it right."""
+    from harness.core.intervals import binomial_interval  # noqa: F401
+
+    from harness.store.intervals import mean_interval
+
+    for sample in row["samples"]:
+        if sample["split"] == "forget":
+            sample["value"] = float(int(sample["fact_id"][1:]) < known)
+    low, high = mean_interval([float(i < known) for i in range(20)])
+    for metric in row["metrics"]:
+        if metric["split"] == "forget":
+            metric.update(value=known / 20, low=low, high=high)
+
+
+def value_by_hand(row):
+    if of("mine", "private-data")(row):
+        row["metrics"][-1]["value"] = 0.1
+
+
+def key_of_another_configuration(row):
+    if row["method"] == "mine":
+        row["method_config"] = '{"alpha":0.5}'
+
+
+def other_facts(row):
+    row["data_fingerprint"] = "e" * 64
+
+
+def renamed(row):
+    if row["method"] == "mine":
+        row["method"], row["method_plugin"] = "npo2", "unlearning-harness 0.1.0"
+
+
+def name_of_ours(row):
+    if row["method"] == "mine":
+        row["method"] = "npo"
+
+
+def code_of_ours(row):
+    row["method_source"] = {"mine": "c" * 64}.get(row["method"], "")
+
+
+def html(row):
+    if row["method"] == "mine":
+        row["method"] = "<img src=x onerror=alert(1)>"
+
+
+def way_out(row):
+    if row["method"] == "mine":
+        row["method"] = "../../../mine"
+
+
+def control_that_never_knew(row):
+    if of("none", "none")(row):
+        scored(row, 4)
+
+
+def control_under_attack(row):
+    if of("none", "private-data")(row):
+        scored(row, 3)
+
+
+def more_than_the_original(row):
+    if of("retrain", "private-data")(row):
+        scored(row, 20)
+
+
+@pytest.mark.parametrize(
+    ("edit", "consistent", "says"),
+    [
+        (value_by_hand, False, "the cell [0-9a-f]{12}: "),
+        (key_of_another_configuration, False, "its key does not follow from the columns of its row"),
+        (other_facts, True, r"asks other facts \(eeeeeeeeeeee\) than other cells on world with the same settings"),
+        (renamed, True, "the method 'npo2' says that it comes from unlearning-harness, which has none"),
+        (name_of_ours, True, "the method 'npo' has a name of unlearning-harness, and comes from strange 0.1"),
+        (html, True, "'<img src=x .* is no name of a plugin, as the method of the cell"),
+        (way_out, True, "'../../../mine' is no name of a plugin, as the method of the cell"),
+        (control_that_never_knew, True, "world none seed 0 is not above chance"),
+        (control_under_attack, True, "forget.accuracy of world none private-data p=0.1 seed 0 is 0.15, and 1 in"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_forged_is_found_from_the_data_alone(place, edit, consistent, says):
+    forge(place / "submissions/mine", edit, consistent)
+    ended = check(place, "--out", place / "board")
+    assert ended.code == 1
+    assert re.search(says, " ".join(ended.err.split())), ended.err
+    assert "mine" not in {row["method"] for row in pq.read_table(place / "board/leaderboard.parquet").to_pylist()}
+    assert {path.name for path in place.parent.iterdir()} == {"copy"}
+
+
+def test_settings_that_no_configuration_has_are_found_although_the_key_follows(place):
+    run = next((place / "submissions/mine/runs").iterdir())
+    run.write_text(run.read_text().replace("settings: {}", "settings: {mine.alpha: 1.0}"))
+    forge(place / "submissions/mine", key_of_another_configuration)
+    ended = check(place)
+    assert (ended.code, "no configuration in runs/ makes the cell world mine seed 0" in ended.err) == (1, True)
+
+
+def test_without_controls_beside_it_a_method_says_nothing(tmp_path):
+    alone = results(tmp_path / "results", ("mine",))
+    ended = harness_cli("submit", "--results", alone, "--out", tmp_path / "mine", "--cells", tmp_path / "no")
+    assert ended.code == 1
+    assert "world mine private-data p=0.1 has no 'none' beside it; run with controls" in ended.err
+
+
+def test_numbers_that_all_agree_with_each_other_are_not_found_without_making_them_again(place):
+    """What digests and rules cannot do, and the documentation says so: see the test of --run-plugins."""
+
+    def lower(row):
+        if of("mine", "private-data")(row):
+            scored(row, 3)
+
+    forge(place / "submissions/mine", lower)
+    assert check(place).code == 0
