@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run leaderboard leaderboard-real regenerate docs package test browser style types cluster
+.PHONY: run leaderboard leaderboard-real submissions regenerate docs package test browser style types cluster
 
 # Three methods under three attacks on both embedded worlds: some ten minutes on two quiet cores.
 run: .venv/installed
@@ -36,7 +36,11 @@ leaderboard-real: .venv/installed
 	$(BIN)/harness leaderboard merge leaderboard/cells --out build/real
 	$(BIN)/harness run $(REAL) --methods $(METHODS) --attacks $(ATTACKS) --yes
 	$(BIN)/harness leaderboard pack build/real --out leaderboard/cells
-	$(BIN)/harness leaderboard build --results leaderboard/cells --source any --out leaderboard/real --docs docs --force
+	$(BIN)/harness leaderboard submissions --out leaderboard/real --docs docs
+
+# What others have submitted: each is looked at as data, and the board with their rows is in build/submissions.
+submissions: .venv/installed
+	$(BIN)/harness leaderboard submissions --out build/submissions
 
 # A freshly drawn part of it, from nothing, held against the committed rows.
 regenerate: .venv/installed

@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/track",
         "howto/resume",
         "howto/compare",
+        "howto/submit",
         "howto/not-ranked",
         "cli",
     ),

@@ -77,16 +77,16 @@ def _again(reviewed: Reviewed, made: Submission, model: str, seed: int, folder: 
 
 def _check_installed(row: Mapping[str, Any]) -> None:
     """Raise PluginError where a distribution of the cell's plugins is not here, or in another version."""
-    from ..store.submission import FILE_PLUGIN, owners
+    from ..store.submission import DIGEST, owners
 
     for name, version in owners([row]):
-        if FILE_PLUGIN.fullmatch(f"{name} {version}"):
-            continue  # in the submission itself
+        if name == DISTRIBUTION or DIGEST.fullmatch(version):
+            continue  # it is this version that it is held against, and a file is in the submission itself
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             installed = "not"
-        if installed != version and name != DISTRIBUTION:
+        if installed != version:
             raise PluginError(
                 f"{name} {version} is needed, and {installed} installed: pip install {name}=={version}"
             )

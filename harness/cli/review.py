@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pyarrow as pa
 import typer
 
-from ..core.names import NO_ATTACK, SMOLLM2, TINY, UTILITY
+from ..core.names import CONTROLS, NO_ATTACK, SMOLLM2, TINY, UTILITY
 from ..errors import HarnessError
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _plan(run: RunOptions, rows: Sequence[Row], planned: dict[tuple, set[str]]) 
     own = built_in()
     used = {kind: {row[kind] for row in rows} for kind in ("method", "attack", "benchmark")}
     chosen = {
-        f"{kind}s": tuple(n for n in getattr(run, f"{kind}s") if _is_own(n, own[kind], names))
-        for kind, names in used.items()
+        f"{kind}s": tuple(n for n in getattr(run, f"{kind}s") if _is_own(n, own[kind], there))
+        for kind, there in used.items()
     }
     seeds = 1 + max(row["seed"] for row in rows)
     texts = [value for value in run.settings.values() if isinstance(value, str)]
@@ -159,11 +159,9 @@ def _plan(run: RunOptions, rows: Sequence[Row], planned: dict[tuple, set[str]]) 
         raise HarnessError("its plugins are not the harness's own, and their code is not run here")
     if seeds * (3 + len(chosen["methods"])) * (1 + 10 * len(chosen["attacks"])) > MOST_PLANNED:
         raise HarnessError("it has too many cells")
-    settings = {
-        name: value
-        for name, value in run.settings.items()
-        if name.partition(".")[0] in {part for kind in chosen.values() for n in kind for part in _parts(n)}
-    }
+    names = {part for kind in chosen.values() for name in kind for part in _parts(name)}
+    names |= {*CONTROLS} if run.controls else set()
+    settings = {name: value for name, value in run.settings.items() if name.partition(".")[0] in names}
     plain = {"plugins": (), "utility": (), "utility_tasks": None, "analyses": ("none",), "seeds": seeds}
     plain |= {"trust_remote_code": False, "trust_code": False, "settings": settings}
     chosen["attacks"] = chosen["attacks"] or ("none",)

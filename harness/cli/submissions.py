@@ -12,6 +12,7 @@ import typer
 
 from ..core.names import ANALYSIS, TINY
 from ..errors import ConfigError, StoreError, unknown
+from ..plugins.discovery import DISTRIBUTION
 from ..plugins.selection import split
 from ..report.console import note, say
 from .leaderboard import Docs, fresh
@@ -34,6 +35,9 @@ def submissions(
         Path | None, typer.Option(help="Build the board of --cells and of the submissions here.")
     ] = None,
     docs: Docs = None,
+    requirements: Annotated[
+        Path | None, typer.Option(help="Write here what pip needs to install for --run-plugins.")
+    ] = None,
     run_plugins: Annotated[
         bool,
         typer.Option(
@@ -51,11 +55,14 @@ def submissions(
     from ..leaderboard import badges
 
     committed = stored_in(cells)
-    known = cells_of(committed)
     given = badges.read(folder)
-    found = [reviewed(path, known) for path in _folders(folder, split(only))]
+    folders = [*_folders(folder, split(only))]
+    known = cells_of(committed) if folders else []
+    found = [reviewed(path, known) for path in folders]
     fine = [_said(each, given) for each in found]
     sound = [each for each in found if not each.problems]
+    if requirements is not None:
+        _require(requirements, sound)
     if run_plugins:
         from .rerun import reproduced
 
@@ -65,6 +72,17 @@ def submissions(
         _build(out, docs, committed, sound, given)
     if not all(fine):
         raise typer.Exit(1)
+
+
+def _require(path: Path, sound: Sequence[Reviewed]) -> None:
+    """Write the distributions of plugins of submissions as pip reads them."""
+    from ..store.atomic import write_atomically
+    from ..store.submission import requirements
+
+    lines = {
+        line for each in sound if each.submission for line in requirements(each.submission, DISTRIBUTION)
+    }
+    write_atomically(path, "".join(f"{line}\n" for line in sorted(lines)).encode())
 
 
 def _folders(folder: Path, only: Sequence[str]) -> Iterator[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,9 +19,6 @@ from .review import COMMITTED, Committed
 
 if TYPE_CHECKING:
     from ..runner.options import RunOptions
-
-DIGEST = re.compile(r"[0-9a-f]{12}")
-"""The version of a plugin that is in no distribution."""
 
 
 def submit(
@@ -99,6 +95,8 @@ def _named(value: Any) -> Any:
 def _plugin_files(owners: Iterable[tuple[str, str]], runs: Sequence[RunOptions]) -> dict[str, bytes]:
     """The plugin files of the cells, as they were then. Raises PluginError where one is not there."""
     there = {path.name: path.read_bytes() for run in runs for path in run.plugins if path.is_file()}
+    from ..store.submission import DIGEST
+
     found = {}
     for name, version in owners:
         if not DIGEST.fullmatch(version):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.names import ANALYSIS, CONTROLS, EVALUATION, NO_ATTACK, ORIGINAL, RETRAIN, UTILITY
+from ..core.names import ANALYSIS, CONTROLS, EVALUATION, NO_ATTACK, ORIGINAL, RETRAIN
 from ..store.schema import cell_name
 from .groups import FORGET, Cell
 
@@ -28,10 +28,11 @@ SAME = ("protocol", "benchmark", "benchmark_config", "data_fingerprint", "model"
 UNDER = ("stage", "attack", "variant", "attack_config")
 
 PLUGIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\+[a-z0-9][a-z0-9_-]*)*")
-TEXT = re.compile(r"[\w .,:;=+/@()\[\]%-]{0,200}")
-"""What may stand for a variant, a model or a distribution: nothing that a page or a terminal could act on."""
+OWNER = re.compile(r"[A-Za-z0-9][\w.-]{0,99} [A-Za-z0-9][\w.+!-]{0,99}|", re.ASCII)
+"""A distribution and its version, or nothing."""
 
-TEXTS = ("variant", "model", "benchmark_plugin", "method_plugin", "attack_plugin", "analysis_plugin", "dtype")
+TEXT = re.compile(r"[\w .,:;=+/@()\[\]%-]{0,200}")
+"""What may stand for a variant or a model: nothing that a page or a terminal could act on."""
 
 GAP = 0.05
 """How far two 95 % intervals of one number may lie beside each other before it counts as another number."""
@@ -87,9 +88,9 @@ def _named(submitted: Submitted) -> Iterator[str]:
         row = cell.row
         for kind in ("benchmark", "method", "attack", "analysis"):
             name, owner = row[kind], row[f"{kind}_plugin"]
-            if (kind == "attack" and row["stage"] == UTILITY) or (
-                name in ("", NO_ATTACK) and kind != "method"
-            ):
+            if not all(OWNER.fullmatch(part) for part in owner.split(" + ")):
+                yield f"{owner!r:.80} is no distribution with its version, in the column '{kind}_plugin'"
+            if kind != "method" and name in ("", NO_ATTACK):
                 continue
             if not PLUGIN_NAME.fullmatch(name):
                 yield f"{name!r:.80} is no name of a plugin, as the {kind} of the cell {row['key'][:12]}"
@@ -100,11 +101,9 @@ def _named(submitted: Submitted) -> Iterator[str]:
                 yield f"the {kind} '{name}' says that it comes from {OURS}, which has none of that name"
             if not ours and len(parts) == 1 and name in built_in:
                 yield f"the {kind} '{name}' has a name of {OURS}, and comes from {owner or 'nowhere'}"
-        yield from (
-            f"{row[column]!r:.80} cannot stand in the column '{column}' of a cell that is published"
-            for column in TEXTS
-            if not TEXT.fullmatch(row[column])
-        )
+        for column in ("variant", "model"):
+            if not TEXT.fullmatch(row[column]):
+                yield f"{row[column]!r:.80} is no {column} to publish: use plain words, at most 200 letters"
 
 
 def _renamed(submitted: Submitted) -> Iterator[str]:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.keys import file_digest, key
+from ..core.names import UTILITY
 from ..errors import StoreError, one_line
 from .atomic import write_atomically
 from .packed import Packed, pack
@@ -48,8 +49,8 @@ MOST_FILES, MOST_BYTES, MOST_IN_ALL = 500, 20 * 2**20, 64 * 2**20
 MOST_CELLS, MOST_UNPACKED = 20_000, 512 * 2**20
 """Cells of a submission, and bytes that a file of them says it takes in memory."""
 
-FILE_PLUGIN = re.compile(r"(\S+\.py) ([0-9a-f]{12})")
-"""The owner of a plugin from a file: the file's name, and the beginning of its digest."""
+DIGEST = re.compile(r"[0-9a-f]{12}")
+"""The version of a plugin that is in no distribution, but in a file, whose name stands for one."""
 
 Row = Mapping[str, Any]
 
@@ -169,9 +170,17 @@ def disagreements(submission: Submission, rows: Sequence[Row]) -> Iterator[str]:
         if says.get(name) != value:
             yield f"{MANIFEST} says of '{name}' something else than its cells; write it with `harness submit`"
     files = {(path.name, file_digest(path)[:12]) for path in submission.of_kind(PLUGINS)}
-    for owner in owners(rows):
-        if FILE_PLUGIN.fullmatch(" ".join(owner)) and owner not in files:
-            yield f"its cells are of the plugin file {owner[0]} ({owner[1]}), which is not in {PLUGINS}/"
+    for name, version in owners(rows):
+        if DIGEST.fullmatch(version) and (name, version) not in files:
+            yield f"its cells are of the plugin file {name!r:.120} ({version}), which is not in {PLUGINS}/"
+
+
+def requirements(submission: Submission, own: str) -> list[str]:
+    """What pip needs to have the plugins of a submission here, but for those of the distribution ``own``."""
+    rows = [row for cell in submission.cells().stored().values() for row in cell.row.to_pylist()]
+    # Where lm-eval measured, its name stands for a plugin's.
+    named = owners(row for row in rows if row["stage"] != UTILITY)
+    return [f"{name}=={version}" for name, version in named if name != own and not DIGEST.fullmatch(version)]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from harness.core.keys import file_digest
 from harness.runner import config
 from harness.runner.options import RunOptions
 from harness.runner.resolve import PLACES
-from harness.store.atomic import write_atomically
+from harness.store.atomic import parquet_bytes, write_atomically
 from harness.store.decided import key_of
 from harness.store.integrity import digest
 from harness.store.many import INNER, as_one_row, table_of
@@ -62,9 +62,6 @@ def forge(folder: Path, edit, consistent=True):
         rows.append(signed(row) if consistent else row)
     for path in (folder / CELLS).iterdir():
         path.unlink()
-    (folder / CELLS / "forged.parquet").write_bytes(b"")
-    from harness.store.atomic import parquet_bytes
-
     write_atomically(folder / CELLS / "forged.parquet", parquet_bytes(table_of(rows)))
     renew(folder, [{name: value for name, value in row.items() if name not in INNER} for row in rows])
 
@@ -74,7 +71,10 @@ def signed(row):
     plain = {name: value for name, value in row.items() if name not in INNER}
     plain["key"] = key_of(plain)
     numbers = [
-        {name: [plain["key"] if name == "key" else each[name] for each in row[table]] for name in schema.names}
+        {
+            name: [plain["key"] if name == "key" else each[name] for each in row[table]]
+            for name in schema.names
+        }
         for table, schema in INNER.items()
     ]
     plain["content"] = digest(plain, *numbers)

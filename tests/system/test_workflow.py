@@ -57,10 +57,10 @@ def test_jobs_may_only_read_and_end(workflow):
 
 def test_jobs_run_what_a_person_runs(workflow):
     ran = [step["run"] for step in steps(workflow) if "run" in step]
-    assert ran == [".ci/run", "make cluster", "make package", "make leaderboard"]
+    assert ran == [".ci/run", ".ci/submissions", "make cluster", "make package", "make leaderboard"]
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert {"test", "cluster", "leaderboard", "package", "regenerate"} <= set(targets)
+    assert {"test", "submissions", "cluster", "leaderboard", "package", "regenerate"} <= set(targets)
 
 
 def test_what_was_made_is_kept_when_the_job_fails(workflow):
@@ -68,3 +68,19 @@ def test_what_was_made_is_kept_when_the_job_fails(workflow):
     [upload] = [s for s in job["steps"] if s.get("uses", "").startswith("actions/upload-artifact@")]
     assert upload["if"] == "always()"
     assert {"leaderboard", "results"} <= set(upload["with"]["path"].split())
+
+
+def test_code_of_strangers_meets_no_secret(workflow):
+    """Neither in a job that has any, nor with a cache that later jobs would take."""
+    assert set(workflow[True]) == {"push", "pull_request", "schedule", "workflow_dispatch"}
+    assert "secrets." not in WORKFLOW.read_text()
+    jobs = workflow["jobs"].values()
+    [job] = [job for job in jobs if any(step.get("run") == ".ci/submissions" for step in job["steps"])]
+    assert job["if"] == "github.event_name == 'pull_request'"
+    words = {
+        word for step in job["steps"] for word in (*step.get("with", {}), *step.get("uses", "").split("/"))
+    }
+    assert "checkout@" in " ".join(words)
+    assert not [word for word in words if word.startswith("cache")]
+    others = (ROOT / name for name in ("Makefile", ".ci/run"))
+    assert not any("--run-plugins" in file.read_text() for file in others)
