@@ -45,7 +45,9 @@ class Reviewed:
 
 def reviewed(folder: Path, committed: Sequence[Cell]) -> Reviewed:
     """Look at the submission in a folder. Nothing of it is imported, and no link in it is followed."""
+    from ..leaderboard import groups
     from ..leaderboard.submissions import Submitted, problems
+    from ..leaderboard.versions import ANY
     from ..runner import config
     from ..store import submission
 
@@ -66,6 +68,10 @@ def reviewed(folder: Path, committed: Sequence[Cell]) -> Reviewed:
     notes: list[str] = []
     if not wrong:
         wrong += other_keys(rows, runs, notes)
+        try:
+            groups.grouped(*tables_of(stored), (ANY,))
+        except HarnessError as error:  # what would stop the board of all
+            wrong.append(str(error))
     return Reviewed(folder.name, wrong, notes, made, runs, cells, stored)
 
 

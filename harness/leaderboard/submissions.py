@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.names import ANALYSIS, CONTROLS, EVALUATION, NO_ATTACK, ORIGINAL, RETRAIN
-from ..store.schema import cell_name
+from ..store.schema import PROTOCOL, cell_name
 from .groups import FORGET, Cell
 
 Row = Mapping[str, Any]
@@ -104,6 +104,12 @@ def _named(submitted: Submitted) -> Iterator[str]:
         for column in ("variant", "model"):
             if not TEXT.fullmatch(row[column]):
                 yield f"{row[column]!r:.80} is no {column} to publish: use plain words, at most 200 letters"
+
+
+def _of_this_protocol(submitted: Submitted) -> Iterator[str]:
+    """All is measured as on the board: one protocol, and no limit of damage."""
+    for protocol in sorted({cell.row["protocol"] for cell in submitted.cells} - {PROTOCOL}):
+        yield f"cells are of protocol {protocol!r:.80}, and the board is of {PROTOCOL!r}"
 
 
 def _renamed(submitted: Submitted) -> Iterator[str]:
@@ -242,7 +248,7 @@ def _copied(submitted: Submitted) -> Iterator[str]:
 
 Rule = Callable[[Submitted], Iterator[str]]
 RULES: tuple[Rule, ...] = (
-    *(_named, _renamed, _configured, _on_known_data, _controlled),
+    *(_named, _of_this_protocol, _renamed, _configured, _on_known_data, _controlled),
     *(_original_knows, _no_more_than_original, _as_committed, _copied),
 )
 
