@@ -9,6 +9,8 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from harness.leaderboard import again as drawing
+from harness.leaderboard import submissions as rules
 from harness.store.intervals import mean_interval
 from harness.store.submission import opened
 from support.command import harness_cli
@@ -210,45 +212,59 @@ def test_numbers_that_all_agree_with_each_other_are_not_found_without_making_the
     assert check(place).code == 0
 
 
-STUB = ("gd,sick", "nudge", "stub")
-
-
 @pytest.fixture
-def run_by_stranger(world):
-    """A real run of a stranger's method, submitted; ``check`` runs its code only when it is told to."""
-    ended = world.run(*STUB)
+def run_by_stranger(world, monkeypatch):
+    """A real run of a stranger's method, submitted. The model knows nothing, and the rule that says so is off."""
+    kept = [rule for rule in rules.RULES if rule.__name__ != "_original_knows"]
+    monkeypatch.setattr(rules, "RULES", kept)
+    ended = world.run("sick", "nudge", "stub")
     assert ended.code == 0, ended.err
-    folder = world.folder / "submissions"
     ended = harness_cli(
         *("submit", "--results", world.path(), "--methods", "sick"),
-        *("--out", folder / "sick", "--cells", world.folder / "none"),
+        *("--out", world.folder / "submissions/sick", "--cells", world.folder / "none"),
     )
     assert ended.code == 0, ended.err
-    return folder
+    return world.folder / "submissions"
 
 
-def test_a_drawn_cell_is_made_again_only_when_it_is_asked_for(run_by_stranger, world, monkeypatch):
+def all_retained(row):
+    """A forgery that agrees with itself: all facts to be kept are known."""
+    if of("sick", "none")(row):
+        for sample in row["samples"]:
+            if sample["split"] == "retain":
+                sample["value"] = 1.0
+        for metric in row["metrics"]:
+            if metric["split"] == "retain":
+                low, high = mean_interval([1.0] * metric["n"])
+                metric.update(value=1.0, low=low, high=high)
+
+
+def test_code_runs_and_a_drawn_cell_is_made_again_only_when_that_is_asked_for(run_by_stranger, world):
+    rows = [
+        row
+        for cell in opened(run_by_stranger / "sick").cells().stored().values()
+        for row in cell.row.to_pylist()
+    ]
+    seed = next(seed for seed in range(99) if drawing.sample(rows, 1, seed)[0]["stage"] == "evaluation")
     arguments = ("leaderboard", "submissions", run_by_stranger, "--cells", world.folder / "none")
-    again = ("--run-plugins", "--model", world.model, "--cache", world.cache, "--seed", 1)
+    again = ("--run-plugins", "--model", world.model, "--cache", world.cache, "--seed", seed)
     ended = harness_cli(*arguments, *again)
     assert ended.code == 0, ended.err
-    assert "are as they are kept, 0 disagree" in ended.out
-    [entry] = re.findall(r"for badges.json: (\{.*\})", ended.out)
+    assert "its code runs now, with your rights" in ended.out.lower()
+    assert ", 0 disagree" in ended.out
+    [entry] = re.findall(r"for badges.json: (\{.*\})", " ".join(ended.out.split()))
     (run_by_stranger / "badges.json").write_text(entry)
-    assert "badge: reproduced" in harness_cli(*arguments).out
 
-    def lower(row):
-        if row["method"] == "sick":
-            for sample in row["samples"]:
-                if sample["split"] == "forget":
-                    sample["value"] = 0.0
-            low, high = mean_interval([0.0] * len({sample["fact_id"] for sample in row["samples"]}))
-            for metric in row["metrics"]:
-                if metric["split"] == "forget":
-                    metric.update(value=0.0, low=low, high=high)
+    world.switch("sick")  # from here on the code of the submission fails where it runs
+    ended = harness_cli(*arguments, "--requirements", world.folder / "pip.txt")
+    assert (ended.code, "badge: reproduced" in ended.out) == (0, True)
+    assert (world.folder / "pip.txt").read_text() == "stub_plugin==1.0\n"
+    ended = harness_cli(*arguments, *again)
+    assert (ended.code, "not reproduced" in ended.err) == (1, True)
+    (world.faults / "sick").unlink()
 
     (run_by_stranger / "badges.json").unlink()
-    forge(run_by_stranger / "sick", lower)
-    assert harness_cli(*arguments).code == 0  # it agrees with itself
+    forge(run_by_stranger / "sick", all_retained)
+    assert harness_cli(*arguments).code == 0  # no rule finds it
     ended = harness_cli(*arguments, *again)
     assert (ended.code, "not reproduced" in ended.err) == (1, True)

@@ -28,11 +28,11 @@ def test_every_cell_is_sound_and_of_the_pretrained_model():
     assert len({row["target_weights"] for row in rows}) == 1
 
 
-def test_the_board_is_built_from_its_cells_to_the_byte(tmp_path):
+def test_the_board_is_built_from_its_cells_and_those_of_submissions_to_the_byte(tmp_path):
     shutil.copytree(DOCS, tmp_path / "docs")
     board = tmp_path / "board" / "real"
     ended = harness_cli(
-        *("leaderboard", "build", "--results", CELLS, "--source", "any"),
+        *("leaderboard", "submissions", ROOT / "leaderboard" / "submissions", "--cells", CELLS),
         *("--out", board, "--docs", tmp_path / "docs"),
     )
     assert ended.code == 0, ended.err
