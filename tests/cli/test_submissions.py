@@ -214,7 +214,7 @@ def test_numbers_that_all_agree_with_each_other_are_not_found_without_making_the
 
 @pytest.fixture
 def run_by_stranger(world, monkeypatch):
-    """A real run of a stranger's method, submitted. The model knows nothing, and the rule that says so is off."""
+    """A real run of a stranger, submitted. Its model knows nothing, and the rule that says so is off."""
     kept = [rule for rule in rules.RULES if rule.__name__ != "_original_knows"]
     monkeypatch.setattr(rules, "RULES", kept)
     ended = world.run("sick", "nudge", "stub")
