@@ -36,7 +36,7 @@ leaderboard-real: .venv/installed
 	$(BIN)/harness leaderboard merge leaderboard/cells --out build/real
 	$(BIN)/harness run $(REAL) --methods $(METHODS) --attacks $(ATTACKS) --yes
 	$(BIN)/harness leaderboard pack build/real --out leaderboard/cells
-	$(BIN)/harness leaderboard submissions --out leaderboard/real --docs docs
+	$(BIN)/harness leaderboard submissions --cells leaderboard/cells --out leaderboard/real --docs docs
 
 # What others have submitted: each is looked at as data, and the board with their rows is in build/submissions.
 submissions: .venv/installed

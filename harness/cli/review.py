@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from ..store.store import Stored, Tables
     from ..store.submission import Submission
 
-COMMITTED = Path("leaderboard/cells")
-Committed = Annotated[Path, typer.Option("--cells", help="Cells of maintainers to hold it against.")]
+COMMITTED = (Path("leaderboard/cells"), Path("leaderboard/cells-tiny"))
+"""Where the cells of the committed boards are."""
+
+Committed = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--cells",
+        help="Cells of maintainers to hold it against, repeatable. [default: those of the committed boards]",
+    ),
+]
 
 MOST_PLANNED = 100_000
 """Cells of a plan that is made to look at keys."""
@@ -75,11 +83,12 @@ def reviewed(folder: Path, committed: Sequence[Cell]) -> Reviewed:
     return Reviewed(folder.name, wrong, notes, made, runs, cells, stored)
 
 
-def stored_in(directory: Path) -> Mapping[str, Stored]:
-    """The cells in a results directory or a pack; none where there is no such directory."""
+def stored_in(directories: Sequence[Path]) -> dict[str, Stored]:
+    """The cells in results directories or packs; none where there is no such directory."""
     from ..store.packed import opened
 
-    return opened(directory).stored() if directory.is_dir() else {}
+    there = [opened(directory) for directory in directories if directory.is_dir()]
+    return {key: cell for store in there for key, cell in store.stored().items()}
 
 
 def cells_of(stored: Mapping[str, Stored]) -> list[Cell]:

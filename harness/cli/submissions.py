@@ -30,7 +30,7 @@ BESIDE = ("README.md", "badges.json")
 def submissions(
     folder: Annotated[Path, typer.Argument(help="Where the submissions are.")] = FOLDER,
     only: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "all",
-    cells: Committed = COMMITTED,
+    cells: Committed = None,
     out: Annotated[
         Path | None, typer.Option(help="Build the board of --cells and of the submissions here.")
     ] = None,
@@ -54,7 +54,7 @@ def submissions(
     """Check every submission as data, running no code of it; exits with 1 where something is wrong."""
     from ..leaderboard import badges
 
-    committed = stored_in(cells)
+    committed = stored_in(cells or COMMITTED)
     given = badges.read(folder)
     folders = [*_folders(folder, split(only))]
     known = cells_of(committed) if folders else []

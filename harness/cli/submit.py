@@ -29,7 +29,7 @@ def submit(
     methods: Annotated[
         str, typer.Option(help="Only these methods and the controls, separated by commas.")
     ] = "all",
-    cells: Committed = COMMITTED,
+    cells: Committed = None,
 ) -> None:
     """Write a folder for a pull request: cells, resolved options, plugins, environment; then look at it."""
     from ..runner import config
@@ -48,7 +48,7 @@ def submit(
         out, stores, wanted, {config.file_name(each): config.text(each) for each in configs}, plugins
     )
     note(f"{len(made.files)} files in {out}: {len(rows)} cells of {', '.join(sorted(wanted))}.")
-    if problems := reviewed(out, cells_of(stored_in(cells))).problems:
+    if problems := reviewed(out, cells_of(stored_in(cells or COMMITTED))).problems:
         for problem in problems:
             say(f"{out.name}: {problem}", stderr=True)
         say(f"It would be refused; mend that, take {out} away, and write it again.", stderr=True)
