@@ -14,6 +14,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,19 +160,19 @@ def session(tracker: str, project: str, identity: str, row: Row) -> Iterator[Cal
     """A run of the tracker, begun or resumed; ``log(values, step)`` in it, where None is what is final."""
     module = importlib.import_module(tracker)
     name = f"{row['benchmark']} {row['method']} seed {row['seed']}"
-    common = {
-        "project": project,
-        "group": f"{row['benchmark']} {row['method']}",
-        "config": {c: row[c] for c in CONFIG} | {c: json.loads(row[c]) for c in SETTINGS},
-        "resume": "allow",
-    }
+    begin = partial(
+        module.init,
+        project=project,
+        group=f"{row['benchmark']} {row['method']}",
+        config={c: row[c] for c in CONFIG} | {c: json.loads(row[c]) for c in SETTINGS},
+        resume="allow",
+    )
     if tracker == "wandb":
         quiet = {"silent": True, "console": "off", "login_timeout": 60}
-        run = module.init(id=identity, name=name, settings=quiet, **common)
+        run = begin(id=identity, name=name, settings=quiet)
         run.define_metric("*", step_metric=STEP)
     else:  # it resumes by name, and watches the machine unless told otherwise
-        still = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
-        run = module.init(name=f"{name} {identity}", **still, **common)
+        run = begin(name=f"{name} {identity}", embed=False, auto_log_gpu=False, auto_log_cpu=False)
 
     def log(values: Values, step: int | None) -> None:
         if tracker != "wandb":
