@@ -353,6 +353,20 @@ def test_the_plan_is_printed_before_the_work_starts(world, monkeypatch):
     ]
 
 
+def test_what_saves_memory_or_repeats_itself_changes_no_number(world):
+    less = ("--checkpointing", "--offload", "--deterministic", "--device", "cpu")
+    values = []
+    for results, more in (("plain", ()), ("less", less)):
+        ended = world.run(
+            "npo", "private-data:p=0.1", "stub", *more, results=results, controls=False, seeds=1
+        )
+        assert ended.code == 0, ended.err
+        table = harness.load(world.path(results)).metrics
+        values.append(table.select(["key", "split", "metric", "step", "value"]).to_pylist())
+    assert len(values[0]) > 5
+    assert values[0] == values[1]
+
+
 def test_the_plan_says_how_long_the_rest_takes(world, there):
     [said] = re.findall(r"^time: (.*)$", world.run("none", "nudge", "stub", "--dry-run").out, re.MULTILINE)
     assert re.fullmatch(
