@@ -43,7 +43,7 @@ class ELM(Method):
         """Put expert and novice before each text, and sample how the original goes on about other things."""
         self.original, self.tokens = job.original, job.tokens
         self.expert, self.novice = (
-            self.told(job, words) for words in (self.config.expert, self.config.novice)
+            self.behind(job, words) for words in (self.config.expert, self.config.novice)
         )
         known = [replace(f.prompt, opening=f"{f.prompt.opening} {f.answer}".strip()) for f in job.forget]
         turn, longest = self.config.turn, self.config.max_new_tokens
@@ -52,7 +52,7 @@ class ELM(Method):
         begun = job.tokens.encode([(prompt, turn) for prompt in known])
         self.fluent = [(x, (*a, *more)) for (x, a), [more] in zip(begun, sampled, strict=True)]
 
-    def told(self, job, words):
+    def behind(self, job, words):
         """The forget texts behind ``words`` about what each is about."""
         about = [words.replace("{concept}", self.config.concept or f.question) for f in job.forget]
         before = job.tokens.encode([(Prompt("", literal=True, opening=text), "") for text in about])
@@ -60,7 +60,7 @@ class ELM(Method):
         start = job.tokens.start
         begins = [len(start) if x[: len(start)] == start else 0 for x, _ in texts]
         return [
-            ((*told, *x[begin:]), y) for (told, _), (x, y), begin in zip(before, texts, begins, strict=True)
+            ((*said, *x[begin:]), y) for (said, _), (x, y), begin in zip(before, texts, begins, strict=True)
         ]
 
     def trainable(self, model):

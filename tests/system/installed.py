@@ -66,7 +66,8 @@ def main() -> None:
     parser.add_argument("tests", nargs="*", default=CHOSEN, help="tests to run, a part by default")
     given = parser.parse_args()
     dist = given.dist.resolve()
-    shutil.rmtree(dist, ignore_errors=True)
+    for old in (*dist.glob("*.tar.gz"), *dist.glob("*.whl")):
+        old.unlink()
     isolation = () if given.fresh else ("--no-isolation",)
     run(sys.executable, "-m", "build", *isolation, "--outdir", dist, ROOT, folder=ROOT)
     with tempfile.TemporaryDirectory() as temporary:
