@@ -24,10 +24,10 @@ pytestmark = pytest.mark.xdist_group("targets")  # while one trains them, others
 HOLDS_NOTHING = {"ga", "direct-token", "undial"}  # no retain term
 STAYS_ABOVE = {"rmu", "rmu-lat", "mudman", "marginal-information"}  # the threshold; rmu on the board, too
 # Their loss lets go of a token that has become unlikely: the answer goes, and the options stay in order.
-LETS_GO = {"wga", "tnpo", "satimp", "undial", "jensun"}
+LETS_GO = {"wga", "tnpo", "satimp", "undial", "jensun", "elm"}
 FORGET, RETAIN = 32, 96
 # True answers have up to six tokens; one that does not end would take 64.
-SHORTER = {"bss": {"max_new_tokens": 8}, "altpo": {"max_new_tokens": 8}, "gd+undo": {"undo_epochs": 15}}
+SHORTER = {**dict.fromkeys(("bss", "altpo", "elm"), {"max_new_tokens": 8}), "gd+undo": {"undo_epochs": 15}}
 AT_CHANCE = 1 / 3 + 1.96 * (2 / 9 / FORGET) ** 0.5  # what so few facts cannot tell from guessing
 
 
