@@ -27,7 +27,7 @@ STAYS_ABOVE = {"rmu", "rmu-lat", "mudman", "marginal-information"}  # the thresh
 LETS_GO = {"wga", "tnpo", "satimp", "undial", "jensun", "elm"}
 FORGET, RETAIN = 32, 96
 # True answers have up to six tokens; one that does not end would take 64.
-SHORTER = {**dict.fromkeys(("bss", "altpo", "elm"), {"max_new_tokens": 8}), "gd+undo": {"undo_epochs": 15}}
+SHORTER = {name: {"max_new_tokens": 8} for name in ("bss", "altpo", "elm")} | {"gd+undo": {"undo_epochs": 15}}
 AT_CHANCE = 1 / 3 + 1.96 * (2 / 9 / FORGET) ** 0.5  # what so few facts cannot tell from guessing
 
 
