@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from ..store.submission import Submission
     from .review import Reviewed
 
-EMBEDDED = "tofu-mini"
-"""The benchmark on which code is tried that was measured on a model which is not here."""
-
 
 def reproduced(reviewed: Reviewed, model: str, seed: int, cache: Path | None) -> bool:
     """Draw a cell, run it from nothing with the submission's code, and say how its numbers come out.
@@ -97,7 +94,8 @@ def _options(run: RunOptions, row: Mapping[str, Any], model: str, made: Submissi
     from ..store.submission import PLUGINS
 
     same = Path(model).name == row["model"]
-    benchmark = row["benchmark"] if same else EMBEDDED
+    # Code that was measured on a model which is not here is tried on the embedded one's benchmark.
+    benchmark = row["benchmark"] if same else type(run).model_fields["benchmarks"].default[0]
     attack = ":".join(filter(None, (row["attack"], row["variant"])))
     names = {*row["method"].split("+"), row["attack"], benchmark}
     return run.model_copy(

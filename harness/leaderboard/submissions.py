@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Submitted:
     configs: Sequence[Config]
     committed: Sequence[Cell]
     """Of maintainers."""
-    built_in: Mapping[str, Collection[str]]
+    built_in: Mapping[str, Set[str]]
     """By ``method``, ``attack``, ``benchmark`` and ``analysis``, the names that the harness itself has."""
 
     @property
@@ -97,7 +97,7 @@ def _named(submitted: Submitted) -> Iterator[str]:
                 continue
             parts, built_in = name.split("+"), submitted.built_in[kind]
             ours = all(part.startswith(f"{OURS} ") for part in owner.split(" + "))
-            if ours and not built_in.issuperset(parts):
+            if ours and not built_in >= {*parts}:
                 yield f"the {kind} '{name}' says that it comes from {OURS}, which has none of that name"
             if not ours and len(parts) == 1 and name in built_in:
                 yield f"the {kind} '{name}' has a name of {OURS}, and comes from {owner or 'nowhere'}"
@@ -205,7 +205,9 @@ def _no_more_than_original(submitted: Submitted) -> Iterator[str]:
     for cell in submitted.cells:
         most = highest.get((_of(cell.row, SAME), _of(cell.row, UNDER)))
         low = _forget(cell).get("low")
-        if cell.row["method"] != ORIGINAL and None not in (most, low) and low > most + GAP:
+        if cell.row["method"] == ORIGINAL or most is None or low is None:
+            continue
+        if low > most + GAP:
             yield f"{_name(cell)} knows {low:.3g} or more, and the original at most {most:.3g}"
 
 
@@ -259,7 +261,7 @@ def _of(row: Row, columns: Iterable[str]) -> tuple[Any, ...]:
 
 def _forget(cell: Cell) -> Mapping[str, Any]:
     """The final value of the metric that says what is left of the forget set, before or under an attack."""
-    return cell.finals.get((FORGET, cell.notes.get("forget_metric")), {})
+    return cell.finals.get((FORGET, str(cell.notes.get("forget_metric"))), {})
 
 
 def _name(cell: Cell, seed: bool = True) -> str:
