@@ -79,11 +79,11 @@ def agreeing(kept: Sequence[Mapping[str, Any]], made: Sequence[Mapping[str, Any]
     same = len(compared) - len(moved)
     say(f"{len(compared)} numbers: {same} are as they are kept, {len(outside)} disagree.")
     for number in dict.fromkeys([*outside, *moved[:MOST]]):
-        made = "not measured" if number.made is None else f"{number.made:.4g}"
+        again = "not measured" if number.made is None else f"{number.made:.4g}"
         interval = (
             "" if number.low is None or number.high is None else f" [{number.low:.4g}, {number.high:.4g}]"
         )
-        say(f"  {number.name}: {number.kept:.4g}{interval}, and {made} again")
+        say(f"  {number.name}: {number.kept:.4g}{interval}, and {again} again")
     return not outside
 
 

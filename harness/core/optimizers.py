@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import HarnessError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FUSED = 10_000_000
 """Parameters from which on a step goes over all of them in one kernel: the memory's pace is what it costs."""
 
-ADAMW = "adamw"
+ADAMW: Final = "adamw"
 KINDS = {
     "adamw_8bit": "AdamW8bit",
     "paged_adamw_32bit": "PagedAdamW32bit",

@@ -33,7 +33,10 @@ def repeats(trial: AttackTrial) -> str:
             same = repr((one.outcome.samples, one.notes)) == repr((other.outcome.samples, other.notes))
             return "" if same else what
 
-        check_repeats(run, lambda seed, label=label: trial.run(label, global_seed=seed), differ)
+        def again(seed: int, label: str = label) -> AttackRun:
+            return trial.run(label, global_seed=seed)
+
+        check_repeats(run, again, differ)
     return "the same samples, whatever the global random numbers"
 
 
