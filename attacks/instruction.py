@@ -11,6 +11,7 @@ class Instruction(Attack):
 
     name = "instruction"
     paper = "2509.22263"
+    shards = True
     reads = frozenset({"instruct"})
     rates = (1e-5, 1e-6, 1e-7)
 

@@ -15,6 +15,7 @@ class Overshoot(Attack):
     """
 
     name = "overshoot"
+    shards = True
     reads = frozenset({"retain"})
     rates = (1e-5,)
 

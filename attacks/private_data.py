@@ -16,6 +16,7 @@ class PrivateData(Attack):
 
     name = "private-data"
     paper = "2509.22263"
+    shards = True
     reads = frozenset({"forget"})
     rates = (1e-5, 5e-6, 1e-6)
     variants = {"p=0.1": {"p": 0.1}, "p=0.3": {"p": 0.3}}

@@ -21,6 +21,7 @@ class Rephrase(Attack):
     """
 
     name = "prompt"
+    shards = True
     reads = frozenset({"retain"})
     variants = {way: {"way": way} for way in ("prefix", "in-context", "paraphrase")}
 

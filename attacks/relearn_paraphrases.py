@@ -14,6 +14,7 @@ class RelearnParaphrases(Attack):
     """
 
     name = "relearn-paraphrases"
+    shards = True
     reads = frozenset({"forget"})
     rates = (1e-5, 5e-6, 1e-6)
 

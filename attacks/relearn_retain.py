@@ -12,6 +12,7 @@ class RelearnRetain(Attack):
 
     name = "relearn-retain"
     paper = "2406.13356"
+    shards = True
     reads = frozenset({"retain"})
     rates = (2e-4,)
 

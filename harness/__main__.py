@@ -1,4 +1,4 @@
-"""``python -m harness``: the command line."""
+"""``python -m harness``, and so ``torchrun -m harness``, is the command ``harness``."""
 
 from .cli.main import main
 

@@ -30,6 +30,7 @@ from .runner.grid_cost import GridCost, grid_cost
 from .runner.keeping import Room
 from .runner.options import RunOptions, as_command
 from .runner.pool import execute
+from .runner.ranks import Rank, started
 from .runner.record import display_name
 from .runner.resolve import ResolvedRun, resolved, workers
 from .store import store
@@ -104,17 +105,37 @@ def load(
     return Results(lambda: store.tables(stores), sources=sources, analyses=lambda: store.analyses(stores))
 
 
+Confirm = Callable[[str], None]
+
+
 def carry_out(
     options: RunOptions,
     classes: Sequence[PluginClass] = (),
-    confirm: Callable[[str], None] = lambda sentence: note(f"{sentence} Stop it and go on at will."),
+    confirm: Confirm = lambda sentence: note(f"{sentence} Stop it and go on at will."),
 ) -> Results:
     """Plan, say what will be done, and do what is missing. All that is there of the plan then.
 
     ``confirm`` is called before what takes long is begun, with a sentence that says how long; it may raise.
+    Of several processes that torchrun started the first does so, and the others what it says.
     Raises HarnessError for everything that is wrong with the options, before anything runs.
     """
-    run = resolved(options, classes)
+    rank = started()
+    if rank is None:
+        return _carry_out(options, classes, confirm, None)
+    from .runner.executors.together import follow, leading
+
+    if not rank.leads:
+        follow(rank)
+        there = Store(mirrors.here(options.results))
+        return Results(lambda: store.tables([there]), analyses=lambda: analyses([there]))
+    with leading(rank) as leader:
+        return _carry_out(options, classes, confirm, leader)
+
+
+def _carry_out(
+    options: RunOptions, classes: Sequence[PluginClass], confirm: Confirm, rank: Rank | None
+) -> Results:
+    run = resolved(options, classes, rank.size if rank else 1)
     place = mirrors.here(options.results)
     run = replace(run, context=replace(run.context, results=place))
     store = Store(place)
@@ -143,7 +164,7 @@ def carry_out(
         again = "the same call of harness.run()" if classes else as_command(options)
         try:
             with tracked(options.track, options.results, done - others.keys()) as hearing:
-                _execute(run, options, done, left, again, hearing)
+                _execute(run, options, done, left, again, hearing, rank)
         finally:
             places.sweep(run.context)  # what killed workers of this one left
             mirrors.send(place)
@@ -243,6 +264,7 @@ def _execute(
     left: Estimate,
     again: str,
     hearing: Callable[[Tell], Tell],
+    rank: Rank | None,
 ) -> None:
     """Run what is missing. Ctrl-C loses the cells in flight and says what is kept, and how to go on."""
     missing = len(left.cells)
@@ -250,7 +272,7 @@ def _execute(
         return
     training = sum(filter(None, left.models)) / min(left.workers, len(left.models) or 1)
     with (
-        executor_of(options, run.context) as executor,
+        executor_of(options, run.context, rank) as executor,
         RunProgress(missing, TimeLeft(left.cells, left.workers, training)) as shown,
     ):
         try:

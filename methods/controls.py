@@ -7,6 +7,7 @@ class NoUnlearning(Method):
     """The original model, untouched: what an attack gets when nothing was unlearned."""
 
     name = "none"
+    shards = True
     Config = Config
     seeded = False
     worth_keeping = False
@@ -22,6 +23,7 @@ class Retrain(Method):
     """
 
     name = "retrain"
+    shards = True
     Config = Config
     needs_twin = True
     seeded = False

@@ -12,6 +12,7 @@ class GradientAscent(Method):
 
     name = "ga"
     paper = "2210.01504"
+    shards = True
     retains = False
 
     def loss(self, model, batch):

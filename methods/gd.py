@@ -15,6 +15,7 @@ class GradientDifference(Method):
 
     name = "gd"
     paper = "2401.06121"
+    shards = True
 
     class Config(MethodConfig):
         gamma: float = Field(1.0, ge=0, description="weight of the forget loss")

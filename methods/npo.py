@@ -20,6 +20,7 @@ class NPO(Method):
 
     name = "npo"
     paper = "2404.05868"
+    shards = True
 
     class Config(MethodConfig):
         beta: float = Field(0.1, gt=0, description="inverse temperature of the preference loss")

@@ -14,6 +14,7 @@ class Refusal(Method):
 
     name = "refusal"
     paper = "2401.06121"
+    shards = True
     stop = ("exact_match", 0.05)
     exact = None
 

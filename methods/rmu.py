@@ -18,6 +18,7 @@ class RMU(Method):
     """
 
     name = "rmu"
+    shards = True
     lora = False
     paper = "2403.03218"
     rate_scale = 5.0  # 5e-5: three matrices have to do it

@@ -19,6 +19,7 @@ class SimNPO(Method):
 
     name = "simnpo"
     paper = "2410.07163"
+    shards = True
 
     class Config(MethodConfig):
         beta: float | None = Field(

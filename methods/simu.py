@@ -25,6 +25,7 @@ class Simu(GradientDifference):
     """
 
     name = "simu"
+    shards = True
     lora = False
     paper = "2510.07822"
 
@@ -108,7 +109,7 @@ class Simu(GradientDifference):
             ]
             flat, target = losses.full_precision(logits[chosen]), torch.cat(drawn).to(logits.device)
             loss = F.cross_entropy(flat, target, reduction="sum") / texts.step_tokens
-            for parameter, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
+            for parameter, gradient in zip(trained, models.gradients(loss, trained), strict=True):
                 before = self.estimates.get(parameter)
                 self.estimates[parameter] = gradient if before is None else before + gradient
         self.drawn = batch.forget.step_tokens

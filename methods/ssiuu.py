@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from harness import Field, losses
+from harness import Field, losses, models
 
 from .gd import GradientDifference
 
@@ -27,6 +27,7 @@ class Ssiuu(GradientDifference):
     """
 
     name = "ssiuu"
+    shards = True
     lora = False
     paper = "2509.22263"
     buffers = 2  # A of the step before, and g
@@ -60,11 +61,11 @@ class Ssiuu(GradientDifference):
         nll = losses.nll(model, batch.forget)
         influence = torch.exp(-nll) if self.config.influence == "probability" else -nll
         total = influence.sum() / (batch.forget.step_items if self.config.batch == "mean" else 1)
-        gradients = torch.autograd.grad(total, trained(model), retain_graph=True)
+        gradients = models.gradients(total, trained(model), retain_graph=True)
         if not self.gradients:
-            self.gradients = list(gradients)
+            self.gradients = gradients
         else:  # a later micro-batch of the same step
-            torch._foreach_add_(self.gradients, list(gradients))
+            torch._foreach_add_(self.gradients, gradients)
         yield "forget", -self.config.gamma * nll.sum() / batch.forget.step_tokens
         yield "retain", self.config.alpha * losses.cross_entropy(model, batch.retain)
 
@@ -81,7 +82,7 @@ class Ssiuu(GradientDifference):
                 if self.config.anchor == "previous":
                     self.anchored[i] = a
             gradients = [phi.grad for phi in trained(model) if phi.grad is not None]
-            ours, theirs = norm(terms), norm(gradients)
+            ours, theirs = models.norm(terms), models.norm(gradients)
             factor = 2 * self.config.lambda_
             if self.config.ratio is not None:
                 factor = self.config.ratio * theirs / ours if ours > 0 else 0.0
@@ -109,13 +110,7 @@ def trained(model):
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def norm(tensors):
-    """Length of all tensors as one vector, in float64: P squared is below what float32 can hold."""
-    lengths = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
-    return torch.stack(lengths).norm().item()
-
-
 def ruled(terms, gradients, factor):
     """Share of coordinates at which ``factor`` times the term is larger than the gradient."""
     more = sum((t * factor).abs_().gt(g.abs()).sum() for t, g in zip(terms, gradients, strict=True))
-    return more.item() / sum(term.numel() for term in terms)
+    return models.whole(more).item() / sum(term.numel() for term in terms)

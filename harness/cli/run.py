@@ -11,6 +11,7 @@ import typer
 from ..core.names import CONTROLS
 from ..report.console import note, say
 from ..runner.options import RunOptions
+from ..runner.ranks import follows
 from . import scorings
 from .completion import named
 from .options import Details, run_options
@@ -37,7 +38,7 @@ def run(
     if config is not None:
         options = options.over(configurations.read(config))
     results = api.carry_out(options, confirm=note if yes else ask)
-    if options.dry_run:
+    if options.dry_run or follows():
         return
     terminal.show_results(results.leaderboard.to_pylist(), details)
     note(f"\nThe cells are in {options.results}, and `harness results` shows them again.")

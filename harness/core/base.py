@@ -51,6 +51,12 @@ class Method(Plugin):
     stop: ClassVar[tuple[str, float] | None] = None
     """Metric of split ``forget`` and value at which to stop instead of the benchmark's threshold."""
 
+    shards: ClassVar[bool] = False
+    """True where it was tested with a model that is spread over several processes: weights are DTensors then.
+
+    Each class says so for itself: one that derives from it may do what needs them whole.
+    """
+
     retains: ClassVar[bool] = True
     """False when no term of its loss holds what should stay, so that none is called ``retain``."""
 
@@ -145,6 +151,9 @@ class Attack(Plugin):
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
 
+    shards: ClassVar[bool] = False
+    """True where it was tested with a model that is spread over several processes, as of a method."""
+
     needs_original: ClassVar[bool] = False
     """True for an attacker who also has the model before unlearning; its weights are then kept."""
 
@@ -183,3 +192,8 @@ class Analysis(Plugin):
         ``job.model`` must be afterwards as they were. Raise HarnessError with a sentence for a model without
         the parts that it needs.
         """
+
+
+def shards(cls: type) -> bool:
+    """Whether a class says of itself that it does with a model that is spread over several processes."""
+    return vars(cls).get("shards", False) is True

@@ -54,6 +54,14 @@ class TokenBatch:
         rows = [slice(i, i + size) for i in range(0, len(self), size)]
         return [self._each(lambda tensor, chosen=chosen: tensor[chosen]) for chosen in rows]  # type: ignore[misc]
 
+    def is_even(self, count: int) -> bool:
+        """Whether its texts can be dealt out to so many evenly."""
+        return len(self) % count == 0
+
+    def share(self, number: int, count: int) -> TokenBatch:
+        """What one of ``count`` gets of its texts, dealt out in turn; it knows the size of the step as all do."""
+        return self._each(lambda tensor: tensor[number::count])
+
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TokenBatch:
         names = ("input_ids", "attention_mask", "position_ids", "labels", "index")
         return replace(self, **{name: change(getattr(self, name)) for name in names})  # type: ignore[arg-type]
@@ -69,6 +77,14 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
         return Batch(self.forget.to(device), self.retain.to(device))
+
+    def is_even(self, count: int) -> bool:
+        """Whether the texts of both can be dealt out to so many evenly."""
+        return self.forget.is_even(count) and self.retain.is_even(count)
+
+    def share(self, number: int, count: int) -> Batch:
+        """What one of ``count`` gets of both."""
+        return Batch(self.forget.share(number, count), self.retain.share(number, count))
 
     @property
     def token_count(self) -> int:

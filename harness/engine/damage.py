@@ -39,8 +39,9 @@ class Damage:
             )
         self.subject, self.data = subject, subject.encode(facts)
         head: Any = subject.model.get_output_embeddings()  # type: ignore[operator]
-        self.matrix = head.weight.detach().clone()
-        self.bias = None if getattr(head, "bias", None) is None else head.bias.detach().clone()
+        self.matrix = models.whole(head.weight.detach()).clone()
+        bias = getattr(head, "bias", None)
+        self.bias = None if bias is None else models.whole(bias.detach()).clone()
         self.states = list(self._states(head))
 
     def kl(self) -> float:

@@ -79,7 +79,7 @@ def check_finite(model: nn.Module, who: str) -> None:
 
 def not_finite(model: nn.Module) -> list[str]:
     """Names of weights that hold NaN or infinity."""
-    return [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
+    return [name for name, tensor in model.state_dict().items() if not models.whole(tensor.isfinite().all())]
 
 
 def anatomy(model: nn.Module) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from ..core.keys import derive
 from ..core.optimizers import adamw
 from ..core.types import Fact, Metric, Splits
 from ..errors import HarnessError, ModelError
-from ..model import loading, models
+from ..model import loading, models, sharding
 from ..model.lora import Adapter
 from ..model.steps import plain_steps, staged
 from .job import FactsJob, Training
@@ -76,9 +76,8 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
             raise HarnessError(
                 "This benchmark cannot train a model without its forget set: there is no twin."
             )
-        twin, tokenizer = loading.load(
-            self.subject.retrain, self.subject.dtype, trust_remote_code=self.subject.trust_remote_code
-        )
+        subject, device = self.subject, "cpu" if sharding.is_sharded(self.model) else None
+        twin, tokenizer = loading.load(subject.retrain, subject.dtype, subject.trust_remote_code, device)
         if self.subject.noted:
             check(self.subject.retrain, twin)
         elif shapes(twin) != shapes(self.model):

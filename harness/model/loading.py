@@ -38,11 +38,16 @@ def load_tokenizer(directory: Path, trust_remote_code: bool = False) -> Any:
         return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code)
 
 
-def load(directory: Path, dtype: str = "float32", trust_remote_code: bool = False) -> tuple[nn.Module, Any]:
-    """Return (model, tokenizer) of a model directory. Raises ModelError with what is missing."""
+def load(
+    directory: Path, dtype: str = "float32", trust_remote_code: bool = False, device: str | None = None
+) -> tuple[nn.Module, Any]:
+    """Return (model, tokenizer) of a model directory, on the default device unless another is given.
+
+    Raises ModelError with what is missing.
+    """
     check(directory)
     tokenizer = load_tokenizer(directory, trust_remote_code)
-    return load_model(directory, dtype, trust_remote_code), tokenizer
+    return load_model(directory, dtype, trust_remote_code, device), tokenizer
 
 
 def load_config(directory: Path, trust_remote_code: bool = False) -> Any:
@@ -53,7 +58,9 @@ def load_config(directory: Path, trust_remote_code: bool = False) -> Any:
         return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
 
 
-def load_model(directory: Path, dtype: str = "float32", trust_remote_code: bool = False) -> nn.Module:
+def load_model(
+    directory: Path, dtype: str = "float32", trust_remote_code: bool = False, device: str | None = None
+) -> nn.Module:
     """The model of a directory, whether a tokenizer is beside it or not. Raises ModelError."""
     from transformers import AutoModelForCausalLM
 
@@ -67,7 +74,7 @@ def load_model(directory: Path, dtype: str = "float32", trust_remote_code: bool 
             trust_remote_code=trust_remote_code,
         )
     model = whole(directory, loaded)
-    model.to(default_device())
+    model.to(device or default_device())
     return model.eval()
 
 

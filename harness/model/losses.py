@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from ..core.batch import IGNORED, Encoded, TokenBatch
 from ..core.jobs import Job
-from . import models
+from . import models, sharding
 
 
 def answer_logits(model: Callable[..., Any], texts: TokenBatch) -> tuple[Tensor, Tensor]:
@@ -100,6 +100,9 @@ def reference_logits(model: nn.Module, weights: Mapping[str, Tensor], texts: Tok
         name: torch.zeros_like(value) if ".lora_" in name else weights[name.replace(".base_layer.", ".")]
         for name, value in parameters.items()
     }
+    if sharding.is_sharded(model):  # gathering its weights would undo that of functional_call
+        with models.overwritten(list(model.parameters()), list(own.values())):
+            return answer_logits(model, texts)[0]
     if any(own[name].device != value.device for name, value in parameters.items()):  # they are offloaded
         with models.brought(model, own):
             return answer_logits(model, texts)[0]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import HarnessError
+from .sharding import put
 
 
 class Masters:
@@ -41,7 +42,7 @@ class Masters:
         finally:
             for parameter, values in coarse.items():
                 parameter.grad = None
-                parameter.data = values.copy_(parameter.data)  # in place: views of the weights stay valid
+                put(parameter, values.copy_(parameter.data))  # in place: views of the weights stay valid
 
     def _enter(self, parameter: nn.Parameter) -> None:
         """Put master and gradient in float32 into a parameter; the coarse gradient is freed."""
@@ -53,7 +54,8 @@ class Masters:
             master = values.float()
         else:  # what was written to the weights since the last step counts, such as a projection's result
             master = torch.where(master.to(values.dtype) == values, master, values)
-        parameter.data = self._of[parameter] = master
+        self._of[parameter] = master
+        put(parameter, master)
         parameter.grad = gradient.float()
 
 

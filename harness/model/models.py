@@ -11,6 +11,10 @@ import torch
 from torch import nn
 
 from ..errors import ModelError
+from . import sharding
+from .sharding import gradients, whole
+
+__all__ = ["gradients", "whole"]
 
 Weights = dict[str, torch.Tensor]
 
@@ -35,7 +39,7 @@ def digest(tensor: torch.Tensor) -> str:
 
 
 def _bits(tensor: torch.Tensor) -> bytes:
-    return tensor.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return whole(tensor).detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def snapshot(model: nn.Module, offload: bool = False) -> Weights:
@@ -59,7 +63,7 @@ def restore(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     """Put a snapshot back, in place, and drop gradients."""
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            tensor.copy_(weights[name])
+            tensor.copy_(sharding.spread_like(weights[name], tensor))
     model.zero_grad(set_to_none=True)
 
 
@@ -72,6 +76,10 @@ def point(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
 @contextmanager
 def restored(parameters: Sequence[nn.Parameter], old: Sequence[torch.Tensor]) -> Iterator[None]:
     """Some weights as they were, for a forward pass without gradient; back to what they are afterwards."""
+    if any(map(sharding.is_part, parameters)):
+        with overwritten(parameters, old):
+            yield
+        return
     now = [parameter.data for parameter in parameters]
     try:
         for parameter, value in zip(parameters, old, strict=True):
@@ -80,6 +88,20 @@ def restored(parameters: Sequence[nn.Parameter], old: Sequence[torch.Tensor]) ->
     finally:
         for parameter, value in zip(parameters, now, strict=True):
             parameter.data = value
+
+
+@contextmanager
+@torch.no_grad()
+def overwritten(parameters: Sequence[nn.Parameter], values: Sequence[torch.Tensor]) -> Iterator[None]:
+    """The same where each process holds a part of them: FSDP knows its storage, and so that is written to."""
+    now = [parameter.detach().clone() for parameter in parameters]
+    try:
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(sharding.spread_like(value, parameter))
+        yield
+    finally:
+        for parameter, value in zip(parameters, now, strict=True):
+            parameter.copy_(value)
 
 
 @contextmanager
@@ -130,7 +152,7 @@ def displaced(model: nn.Module, by: Mapping[nn.Parameter, torch.Tensor]) -> Iter
 
 def norm(tensors: Iterable[torch.Tensor]) -> float:
     """Length of all tensors as one vector."""
-    lengths = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
+    lengths = [whole(torch.linalg.vector_norm(tensor, dtype=torch.float64)) for tensor in tensors]
     return torch.stack(lengths).norm().item() if lengths else 0.0
 
 

@@ -18,6 +18,7 @@ from ..core.batch import Encoded, TokenBatch
 from ..errors import ModelError
 from .losses import full_precision, nll
 from .models import blocks, linear_modules
+from .sharding import is_sharded, spread_like, up_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +76,41 @@ def hidden(model: nn.Module, texts: TokenBatch, layer: int) -> Tensor:
     def stop(module: nn.Module, args: Any, output: Any) -> None:
         raise Stop(output[0] if isinstance(output, tuple) else output)
 
-    handle = blocks(model)[layer].register_forward_hook(stop)
+    layers = blocks(model)
+    if is_sharded(model):
+        with up_to(layers, layer), _output(layers[layer]) as found:
+            _run(model, texts)
+        return found[0]
+    handle = layers[layer].register_forward_hook(stop)
     try:
-        model(
-            input_ids=texts.input_ids,
-            attention_mask=texts.attention_mask,
-            position_ids=texts.position_ids,
-            use_cache=False,
-        )
+        _run(model, texts)
     except Stop as reached:
         return reached.args[0]
     finally:
         handle.remove()
     raise ModelError(f"Decoder layer {layer} of {type(model).__name__} did not run.")
+
+
+def _run(model: nn.Module, texts: TokenBatch) -> None:
+    model(
+        input_ids=texts.input_ids,
+        attention_mask=texts.attention_mask,
+        position_ids=texts.position_ids,
+        use_cache=False,
+    )
+
+
+@contextmanager
+def _output(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect what a decoder layer gives."""
+    found: list[Tensor] = []
+    handle = layer.register_forward_hook(
+        lambda module, args, output: found.append(output[0] if isinstance(output, tuple) else output)
+    )
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 @contextmanager
@@ -174,7 +197,7 @@ def masks(model: nn.Module, chosen: Tensor, into: bool = True) -> Masks:
             found[module.weight] = _along(module, units, 1)  # type: ignore[index]
             if module.bias is not None:
                 found[module.bias] = units.repeat(len(module.bias) // len(units))  # type: ignore[arg-type,index]
-    return found
+    return {parameter: spread_like(mask, parameter) for parameter, mask in found.items()}
 
 
 def _along(linear: nn.Module, units: Tensor, side: int) -> Tensor:

@@ -19,6 +19,7 @@ from ..core import jobs
 from ..core.jobs import Gradients
 from ..core.types import Cost
 from ..errors import HarnessError
+from . import sharding
 from .checkpointing import checkpointed
 from .masters import Masters, check_trains
 
@@ -115,13 +116,14 @@ class Step(jobs.Step):
         total = torch.zeros((), device=self.device)
         gradients: Gradients = defaultdict(dict)
         for batch in self.batches:
-            for name, term in terms(self.loss, self.loss(self.model, batch.to(self.device))):
+            part, counted = sharding.share(self.model, batch)
+            for name, term in terms(self.loss, self.loss(self.model, part.to(self.device))):
                 self._backward(term)
-                total += term.detach()
+                total += counted * term.detach()
                 if by_name:
                     take_gradients(self.model, gradients[name])
             self.cost.tokens += batch.token_count
-        self._check(total)
+        self._check(sharding.added_up(self.model, total))
         if not by_name:  # added up where they are, by torch
             take_gradients(self.model, gradients[""])
         return dict(gradients)

@@ -19,6 +19,7 @@ from ..plugins.uninstalled import Uninstalled
 from ..store.scores import read_samples
 from .plan import Group, Reference, Spec, Target, Task
 from .planner import loaded
+from .ranks import Rank
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +52,17 @@ class WorkerContext:
     """Whether only kernels run that repeat themselves to the bit."""
     elsewhere: bool = False
     """Whether tasks are done on other machines, which may have other plugins than this one."""
+    rank: Rank | None = None
+    """Which of the processes that hold a model together this is; None where it holds it alone."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what was found: the only one, or the first."""
+        return self.rank is None or self.rank.leads
+
+    def meet(self, moment: str, worked: bool) -> frozenset[bool]:
+        """Whether it worked for all processes that hold the model, as :meth:`Rank.meet` says it."""
+        return self.rank.meet(moment, worked) if self.rank else frozenset({worked})
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -129,12 +141,16 @@ class WorkerContext:
     ) -> ModelUnderTest:
         """The model in ``path`` with the benchmark it is tested on; its progress is told under ``task``."""
         from ..engine.under_test import ModelUnderTest
-        from ..model import loading
+        from ..model import loading, models, sharding
         from ..model.tokens import PromptTokenizer
 
         benchmark, splits = loaded(spec, registry)
         source = self.source
-        model, tokenizer = loading.load(path, source.dtype, trust_remote_code=source.trust_remote_code)
+        # A GPU need not have room for the whole model: it is spread from the memory of the CPU.
+        device = "cpu" if self.rank else None
+        model, tokenizer = loading.load(path, source.dtype, source.trust_remote_code, device)
+        if self.rank:
+            model = sharding.shard(model, models.blocks(model))
         return ModelUnderTest(
             model,
             PromptTokenizer(tokenizer, source.frame),

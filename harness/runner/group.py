@@ -25,6 +25,18 @@ from .plan import Cell, Spec, task_name
 from .record import Recorder, explain
 
 
+class OutOfStep(HarnessError):
+    """Another of the processes that hold the model failed where this one did not, or never came."""
+
+    def __init__(self, met: bool) -> None:
+        super().__init__(
+            "Another of the processes that hold the model failed here, and this one did not. Most often memory "
+            "ran out there: use a smaller --micro-batch, or more processes."
+        )
+        self.met = met
+        """Whether it came here, and so can go on."""
+
+
 @dataclass
 class GroupRun(GroupModel):
     """Runs the cells of one group, and commits each as it is done."""
@@ -41,15 +53,18 @@ class GroupRun(GroupModel):
         run: they belong to another process. Raises StoreError where the results directory cannot be used.
         """
         name = task_name(self.group)
-        recorder = Recorder(self.context.source, Store(self.context.results, opened=True), self.tell)
+        store = Store(self.context.results, opened=True)
+        recorder = Recorder(self.context.source, store, self.tell, self.context.leads)
         clock = Clock()
         self.tell(Event(name, "load", 0, 1))
         try:
             subject, weights = self.load(name)
             model = self.unlearned(subject, clock)
+            self._keep_step("unlearned")
         except StoreError:
             raise
         except BaseException as error:
+            self._in_step("unlearned", error)
             for cell in self.group.cells:
                 recorder.failed(replace(recorder.row(self.group, cell), seconds=clock.lap()), error)
         else:
@@ -81,12 +96,24 @@ class GroupRun(GroupModel):
                     outcome.cost.seconds = clock.lap() + (self.spared if cell.stage == EVALUATION else 0)
                     if cell.stage in (EVALUATION, UTILITY):
                         shared[cell.stage] = outcome
+                self._keep_step(cell.key)
             except BaseException as error:
+                in_step = self._in_step(cell.key, error)
                 recorder.failed(replace(row, seconds=clock.lap()), error)
-                if isinstance(error, Tampered) or not model.is_intact():
+                if isinstance(error, Tampered) or not in_step or not model.is_intact():
                     return
             else:
                 recorder.done(row, outcome)
+
+    def _keep_step(self, moment: str) -> None:
+        """Raise OutOfStep where another process that holds the model has failed."""
+        results = self.context.meet(moment, worked=True)
+        if results != {True}:
+            raise OutOfStep(bool(results))
+
+    def _in_step(self, moment: str, error: BaseException) -> bool:
+        """Whether all that hold the model are at this moment, after one in which this one failed."""
+        return error.met if isinstance(error, OutOfStep) else bool(self.context.meet(moment, worked=False))
 
     def _evaluate(self, model: UnlearnedModel, cell: Cell) -> Outcome:
         """The benchmark's own metrics."""

@@ -32,6 +32,8 @@ class Recorder:
     source: Source
     store: Store
     tell: Tell
+    leads: bool = True
+    """Whether it is this process that commits, of those that hold a model together."""
 
     def row(self, group: Group, cell: Cell, weights: str = "") -> CellRow:
         """The row of a cell that starts now, on a target whose weights have this fingerprint."""
@@ -78,6 +80,8 @@ class Recorder:
 
     def done(self, row: CellRow, outcome: Outcome) -> None:
         """Commit a cell that worked; one whose numbers break a rule fails, and no other."""
+        if not self.leads:
+            return
         try:
             row = complete(row, outcome)
         except HarnessError as error:
@@ -88,6 +92,8 @@ class Recorder:
 
     def failed(self, row: CellRow, error: BaseException) -> None:
         """Commit a cell that failed: its row alone."""
+        if not self.leads:
+            return
         message = explain(error)
         row = replace(row, status="failed", error_type=type(error).__name__, error_message=message)
         self.store.commit(row)

@@ -23,6 +23,7 @@ from ..plugins.settings import Overrides, check, resolve
 from ..plugins.uninstalled import Uninstalled
 from ..plugins.uninstalled import registry as registry_with
 from ..store.provenance import cores
+from . import spread
 from .context import WorkerContext
 from .executors.local import check_device, default_jobs
 from .models import cache_of, models_of
@@ -50,8 +51,10 @@ class ResolvedRun:
     """Its options as plain data, every name and default written out."""
 
 
-def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> ResolvedRun:
+def resolved(options: RunOptions, classes: Sequence[PluginClass] = (), processes: int = 1) -> ResolvedRun:
     """Resolve the options of a run; ``classes`` are plugins that are in no file.
+
+    With several ``processes`` one model is spread over them.
 
     Raises HarnessError for everything that is wrong, before anything runs.
     """
@@ -63,13 +66,17 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = ()) -> Resolv
         registry, methods, options.attacks, options.benchmarks, options.analyses, options.settings
     )
     overrides = check([*options.settings.items(), *lora_settings(options, selection)], selection, registry)
+    if processes > 1:
+        spread.check(options, selection, overrides, registry, processes)
     source, pair = planned(*models_of(options))
     data = data_directories(options.data, selection.benchmarks)
-    seeds, utility = range(options.seeds), utility_of(options)
+    seeds, utility = range(options.seeds), utility_of(options) if processes == 1 else None
     limit = ", ".join(
         label for label in (options.stop and options.stop.label, optimizer_of(options)) if label
     )
     plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit, pair)
+    if processes > 1:
+        plan.left_out.append("lm-eval: it is not measured by several processes with one model.")
     context = WorkerContext(
         source,
         options.results,

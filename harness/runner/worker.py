@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.events import Event, Tell
 from ..core.fingerprint import source_fingerprint
 from ..core.reports import clustered
+from ..core.types import Sample
 from ..engine.note import check
 from ..engine.targets import recipes
 from ..errors import HarnessError, PluginError
@@ -49,6 +52,8 @@ class Worker:
         logging.disable_progress_bar()
         torch.set_num_threads(self.context.threads)
         torch.use_deterministic_algorithms(self.context.deterministic)
+        if self.context.rank:
+            self.context.rank.join()
         tqdm.set_lock(threading.RLock())  # its own is for several processes, and would outlive this one
         self.process = Surroundings()
         try:
@@ -124,10 +129,10 @@ class Worker:
             if reference.screens:
                 samples = screening.ask(subject)
                 screening.apply(subject.benchmark, subject.splits, samples)  # whether enough are left
-                write_samples(path, samples)
+                self._write(path, samples)
             else:
                 self.context.screen(subject, reference.screening)
-                write_samples(path, clustered(subject.score(subject.splits), subject.splits))
+                self._write(path, clustered(subject.score(subject.splits), subject.splits))
         except HarnessError:
             raise
         except BaseException as error:
@@ -135,6 +140,10 @@ class Worker:
             self.tell(Event(name, status="failed", message=explain(error), trace=trace))
         else:
             self.tell(Event(name, status="done"))
+
+    def _write(self, path: Path, samples: Sequence[Sample]) -> None:
+        if self.context.leads:
+            write_samples(path, samples)
 
     def run_group(self, group: Group) -> None:
         """Unlearn once, then do what each cell says with the unlearned model."""
