@@ -59,7 +59,7 @@ class TokenBatch:
         return len(self) % count == 0
 
     def share(self, number: int, count: int) -> TokenBatch:
-        """What one of ``count`` gets of its texts, dealt out in turn; it knows the size of the step as all do."""
+        """What one of ``count`` gets of its texts, dealt out in turn; the step is as large as before."""
         return self._each(lambda tensor: tensor[number::count])
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TokenBatch:

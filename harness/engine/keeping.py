@@ -29,7 +29,7 @@ from . import note
 from .targets import Recipe
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from .unlearning import UnlearningJob
 
@@ -92,9 +92,19 @@ def is_kept(cache: Path, unlearned: str) -> bool:
     return (kept_path(cache, unlearned) / note.DONE).is_file()
 
 
-def keep(job: UnlearningJob, path: Path, account: KeptModel) -> None:
+def full_weights(model: nn.Module) -> Mapping[str, Tensor] | None:
+    """All weights of a model that is spread over processes, in the first of them; None of a plain one."""
+    from ..model import sharding
+
+    return sharding.full_weights(model) if sharding.is_sharded(model) else None
+
+
+def keep(
+    job: UnlearningJob, path: Path, account: KeptModel, weights: Mapping[str, Tensor] | None = None
+) -> None:
     """Keep the model of a job as it is now, by its adapter where it is the original with that merged in.
 
+    ``weights`` are those of :func:`full_weights`.
     Raises HarnessError where it cannot be written.
     """
     from ..model.models import weights_fingerprint
@@ -104,7 +114,8 @@ def keep(job: UnlearningJob, path: Path, account: KeptModel) -> None:
         adapter = None  # the method went on, or the limit of damage chose an earlier model
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = {ACCOUNT: json.dumps(asdict(account), indent=1) + "\n"}
-    note.keep(job.model, job.tokens.tokenizer, path, "unlearned", account.cost, beside, adapter)
+    tokenizer = job.tokens.tokenizer
+    note.keep(job.model, tokenizer, path, "unlearned", account.cost, beside, adapter, weights)
 
 
 def restore(job: UnlearningJob, path: Path) -> KeptModel:
@@ -112,16 +123,17 @@ def restore(job: UnlearningJob, path: Path) -> KeptModel:
 
     Raises ModelError where that is not what was kept: the job's model is the original then, as before.
     """
-    from ..model import loading, lora, models
+    from ..model import loading, lora, models, sharding
 
     subject = job.subject
+    device = "cpu" if sharding.is_sharded(job.model) else None
     try:
         account = read(path)
         if (path / ADAPTER).is_file():
             lora.merge(job.model, path)
             note.check(path, job.model)
         else:
-            model, _ = loading.load(path, subject.dtype, subject.trust_remote_code)
+            model, _ = loading.load(path, subject.dtype, subject.trust_remote_code, device)
             note.check(path, model)
             models.restore(job.model, model.state_dict())
     except Exception as error:

@@ -16,7 +16,7 @@ from ..errors import HarnessError, ModelError
 from ..model.files import WEIGHTS, files_of
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ..model.lora import Adapter
 
@@ -24,12 +24,20 @@ DONE = "harness.json"
 """Its name. It is written last: without it there is no model."""
 
 
-def note(directory: Path, key: str, role: str, model: nn.Module, cost: Cost) -> str:
+def note(
+    directory: Path,
+    key: str,
+    role: str,
+    model: nn.Module,
+    cost: Cost,
+    weights: Mapping[str, Tensor] | None = None,
+) -> str:
     """The note of the model with this ``key``, whose files are in ``directory``, and what it cost."""
     from ..model import models
 
     made = {"key": key, "role": role, "cost": asdict(cost)}
-    return json.dumps({**made, "weights": models.weights_fingerprint(model), "files": _digests(directory)})
+    fingerprint = models.weights_fingerprint(model) if weights is None else models.fingerprint(weights)
+    return json.dumps({**made, "weights": fingerprint, "files": _digests(directory)})
 
 
 def keep(
@@ -40,21 +48,23 @@ def keep(
     cost: Cost,
     beside: Mapping[str, str] = MappingProxyType({}),
     adapter: Adapter | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Save a model with its note, in one step: both are there, or nothing. The directory's name is its key.
 
     The texts in files ``beside`` it are noted with it. Of a model that is another one with an ``adapter``
-    merged in, that alone is saved. Raises HarnessError where it cannot be written.
+    merged in, that alone is saved. ``weights`` are all of one that is spread over processes.
+    Raises HarnessError where it cannot be written.
     """
     from ..model import loading
 
-    noted = partial(note, key=directory.name, role=role, model=model, cost=cost)
+    noted = partial(note, key=directory.name, role=role, model=model, cost=cost, weights=weights)
     notes = {**{name: partial(_text, text) for name, text in beside.items()}, DONE: noted}
     try:
         if adapter:
             loading.in_one_step(directory, adapter.save, notes)
         else:
-            loading.save(model, tokenizer, directory, notes)
+            loading.save(model, tokenizer, directory, notes, weights)
     except OSError as error:
         raise HarnessError(
             f"{directory} could not be written ({error.strerror or error}); make room or use another "

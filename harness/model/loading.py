@@ -138,15 +138,21 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 
 
 def save(
-    model: nn.Module, tokenizer: Any, directory: Path, notes: Mapping[str, Callable[[Path], str]]
+    model: nn.Module,
+    tokenizer: Any,
+    directory: Path,
+    notes: Mapping[str, Callable[[Path], str]],
+    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write model, tokenizer and notes to a directory in one step: it is whole or absent.
 
+    ``weights`` are all of a model of which each process holds a part.
     A note is text about the files that are saved already, in the directory that it is called with.
     """
 
     def write(part: Path) -> None:
-        model.save_pretrained(part)  # type: ignore[operator]
+        own = None if weights is None else dict(weights)  # transformers takes some out
+        model.save_pretrained(part, state_dict=own)  # type: ignore[operator]
         tokenizer.save_pretrained(part)
 
     in_one_step(directory, write, notes)

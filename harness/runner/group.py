@@ -30,8 +30,8 @@ class OutOfStep(HarnessError):
 
     def __init__(self, met: bool) -> None:
         super().__init__(
-            "Another of the processes that hold the model failed here, and this one did not. Most often memory "
-            "ran out there: use a smaller --micro-batch, or more processes."
+            "Another of the processes that hold the model failed here, and this one did not. Most often "
+            "memory ran out there: use a smaller --micro-batch, or more processes."
         )
         self.met = met
         """Whether it came here, and so can go on."""

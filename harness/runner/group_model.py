@@ -58,7 +58,7 @@ class GroupModel:
         group, context = self.group, self.context
         method: Method = group.method.make(self.registry)
         compared = any(cell.stage == ANALYSIS or self._has_original(cell) for cell in group.cells)
-        if keeping.is_kept(context.cache, group.key):
+        if context.meet("kept", keeping.is_kept(context.cache, group.key)) == {True}:
             path = keeping.kept_path(context.cache, group.key)
             try:
                 model, account = UnlearnedModel.restore(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..engine.keeping import (
     bytes_of,
     discard,
     expected_bytes,
+    full_weights,
     is_kept,
     keep,
     kept,
@@ -33,6 +34,8 @@ from .planner import loaded
 from .record import display_name
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..engine.cell import UnlearnedModel
 
 GIB = 2**30
@@ -46,15 +49,19 @@ def keep_of(model: UnlearnedModel, group: Group, context: WorkerContext, seconds
     """
     if context.keep == "none" or not group.worth_keeping:
         return
+    weights = full_weights(model.job.model)
+    retained = model.retained() if context.keep == "best" else None
+    if not context.leads:  # it had its part in both
+        return
     try:
         if context.keep == "all":
-            _keep(model, group, context, seconds)
+            _keep(model, group, context, seconds, weights)
             return
-        standing = Standing(model.job.notes.get("forgotten") is True, model.retained(), group.seed)
+        standing = Standing(model.job.notes.get("forgotten") is True, retained, group.seed)
         with claims.held(context.cache / "claims" / f"best-{group.siblings}"):
             others = list(_siblings(group, context.cache))
             if all(standing.order > other.order for _, other in others):
-                _keep(model, group, context, seconds, standing)
+                _keep(model, group, context, seconds, weights, standing)
                 for path, _ in others:
                     discard(path)
     except (HarnessError, OSError, TypeError, ValueError) as error:
@@ -68,6 +75,7 @@ def _keep(
     group: Group,
     context: WorkerContext,
     seconds: float,
+    weights: Mapping[str, Tensor] | None,
     standing: Standing | None = None,
 ) -> None:
     account = KeptModel(
@@ -88,7 +96,7 @@ def _keep(
     path = kept_path(context.cache, group.key)
     if path.exists():  # what was there could not be used
         discard(path)
-    keep(model.job, path, account)
+    keep(model.job, path, account, weights)
 
 
 def _siblings(group: Group, cache: Path) -> Iterator[tuple[Path, Standing]]:

@@ -18,6 +18,9 @@ PATIENCE = timedelta(minutes=5)
 STARTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun and `accelerate launch` tell each process."""
 
+SETTINGS = ("ACCELERATE_", "FSDP_")
+"""Beginnings of what `accelerate launch` tells besides, of how accelerate is to train: it does not here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rank:
@@ -83,6 +86,8 @@ def started() -> Rank | None:
     """
     if all(name in os.environ for name in STARTED):
         _told.append(_rank(*(os.environ.pop(name) for name in STARTED)))
+        for name in [name for name in os.environ if name.startswith(SETTINGS)]:
+            del os.environ[name]
     return _told[-1] if _told else None
 
 

@@ -1,4 +1,4 @@
-"""What a run cannot do with one model that is spread over several processes, said before anything is loaded."""
+"""What a run cannot do with one model over several processes: it is said before anything is loaded."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ from ..plugins.selection import Selection
 from ..plugins.settings import Overrides, overrides_of, resolve
 from .options import RunOptions
 
-ONLY = {"executor": "local", "keep": "none"}
-"""Options that must have this value."""
-
 
 def check(
     options: RunOptions, selection: Selection, overrides: Overrides, registry: Registry, processes: int
 ) -> None:
     """Raise ConfigError with everything that several processes cannot do with one model, a line for each."""
     begun = f"{processes} processes were started for one model (torchrun, accelerate launch)"
-    lines = [
-        f"{begun}: --{name} must be {value} then."
-        for name, value in ONLY.items()
-        if getattr(options, name) != value
-    ]
+    lines = []
+    if options.executor != "local":
+        lines.append(f"{begun}: leave out --executor {options.executor}.")
     if (options.jobs or 1) > 1:
         lines.append(f"{begun}, which do one task at a time: leave out --jobs {options.jobs}.")
     if options.utility or options.utility_tasks:

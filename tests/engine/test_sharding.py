@@ -47,9 +47,10 @@ from harness.testing import sandbox
 from harness.testing.facts import Toy, splits_with
 from support.ranks import in_ranks
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="groups of forked processes are tried on Linux"
-)
+pytestmark = [
+    pytest.mark.xdist_group("sharding"),
+    pytest.mark.skipif(sys.platform != "linux", reason="groups of forked processes are tried on Linux"),
+]
 
 METHODS = {
     "gd": (GradientDifference, {}),
@@ -120,7 +121,6 @@ def attacked(size, name):
     """Curve and samples of an attack on a model that was not unlearned."""
     cls, settings = ATTACKS[name]
     under_test = subject(size)
-    under_test.splits = SPLITS
     outcome = run_attack(under_test, cls(quick(cls, settings)), 0, models.snapshot(under_test.model))
     return [m.value for m in outcome.metrics] + [s.value for s in outcome.samples]
 
@@ -302,11 +302,14 @@ def test_traps(found, size):
     for process in found[size]:
         got = process["traps"]
         # Tied embeddings stay one weight, through steps and restoring.
-        assert got["tied"] and got["equal"] and one["tied"]
+        assert got["tied"]
+        assert got["equal"]
+        assert one["tied"]
         # A hook on a weight never fires: whoever needs its gradient has to ask models.gradients.
         assert one["hook fired"] == 2
         assert got["hook fired"] == 0
-        assert got["grad untouched"] and got["twice"]
+        assert got["grad untouched"]
+        assert got["twice"]
         # A number of the own part is not that of the whole.
         assert got["number"] == one["number"] == one["own number"]
         assert got["norm"] == pytest.approx(one["norm"], rel=1e-12)
@@ -328,7 +331,8 @@ def test_masked_neurons_stay_exactly_as_they_are(found):
     for process in found[2]:
         after = process["methods"]["simu"]["weights"]
         trained = {name for name in before if not torch.equal(before[name], after[name])}
-        assert trained and all("self_attn" in name or "down_proj" in name for name in trained)
+        assert trained
+        assert all("self_attn" in name or "down_proj" in name for name in trained)
         for name in (name for name in before if "down_proj" in name):
             moved = before[name] != after[name]
             assert torch.equal(moved, before[name] != found[1][0]["methods"]["simu"]["weights"][name])

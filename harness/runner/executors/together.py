@@ -10,8 +10,9 @@ import pickle
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from multiprocessing import connection
 from typing import Any
@@ -32,6 +33,9 @@ same whatever the number of processes, and so does its key."""
 
 LOOK = 0.1
 """Seconds between two looks at what the others have told."""
+
+FAREWELL = timedelta(seconds=10)
+"""How long the first waits until the others know of its end: the place where they meet may be its own."""
 
 _runs = count()
 
@@ -117,7 +121,10 @@ def leading(rank: Rank) -> Iterator[Rank]:
     try:
         yield rank
     finally:
-        rank.store().set("over", b"")
+        store = rank.store()
+        store.set("over", b"")
+        with suppress(RuntimeError):  # those that have ended already
+            store.wait([f"left/{number}" for number in range(1, rank.size)], FAREWELL)
 
 
 def follow(rank: Rank) -> None:
@@ -128,6 +135,7 @@ def follow(rank: Rank) -> None:
         for number in count(1):
             while not store.check([f"order/{number}"]):
                 if store.check(["over"]):
+                    store.set(f"left/{rank.number}", b"")
                     return
                 time.sleep(LOOK)
             context, order = pickle.loads(store.get(f"order/{number}"))
