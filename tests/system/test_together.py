@@ -59,7 +59,7 @@ def test_rows_are_those_of_one_process(world, monkeypatch):
     assert (silent.code, silent.out, silent.err) == (0, "", "")
     assert "left out: lm-eval" in ended.out
     one, two = numbers(world.path("one")), numbers(world.path("two"))
-    assert {row["status"] for row in two["cells"]} == {"done"}
+    assert {row["status"] for row in two["cells"]} == {"ok"}
     for table, rows_of_one in one.items():
         near(rows_of_one, two[table])
     monkeypatch.setattr(harness.engine.cell, "unlearn", None)
@@ -93,4 +93,4 @@ def test_a_process_that_dies_costs_one_try(world, monkeypatch):
     assert ended.code == 0, ended.err
     assert "process 1 of 2 ended with exit code -9" in ended.err
     assert second.wait().code == 0
-    assert [row["status"] for row in rows(world.path())] == ["done"]
+    assert [row["status"] for row in rows(world.path())] == ["ok"]
