@@ -78,5 +78,6 @@ from .model import losses as losses
 from .model import models as models
 from .model import neurons as neurons
 from .model import outputs as outputs
+from .model import sharding as sharding
 from .scoring import metrics as metrics
 from .scoring import membership as membership

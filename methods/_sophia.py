@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness import models
+from harness import sharding
 
 
 class Sophia(torch.optim.Optimizer):
@@ -52,8 +52,8 @@ class Sophia(torch.optim.Optimizer):
                 state = self._of(parameter)
                 state["m"].lerp_(parameter.grad.to(state["m"]), 1 - group["betas"][0])
                 ratio = state["m"] / (group["rho"] * state["H"]).clamp(min=group["eps"])
-                self.clipped += int(models.whole((ratio.abs() > 1).sum()))
-                self.seen += int(models.whole((ratio != 0).sum()))
+                self.clipped += int(sharding.whole((ratio.abs() > 1).sum()))
+                self.seen += int(sharding.whole((ratio != 0).sum()))
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(ratio.clamp(-1, 1), alpha=-group["lr"])
 

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch.nn import functional as F
 
-from harness import IGNORED, Field, losses, models, neurons
+from harness import IGNORED, Field, losses, models, neurons, sharding
 
 from ._sophia import Sophia
 from .gd import GradientDifference
@@ -109,7 +109,7 @@ class Simu(GradientDifference):
             ]
             flat, target = losses.full_precision(logits[chosen]), torch.cat(drawn).to(logits.device)
             loss = F.cross_entropy(flat, target, reduction="sum") / texts.step_tokens
-            for parameter, gradient in zip(trained, models.gradients(loss, trained), strict=True):
+            for parameter, gradient in zip(trained, sharding.gradients(loss, trained), strict=True):
                 before = self.estimates.get(parameter)
                 self.estimates[parameter] = gradient if before is None else before + gradient
         self.drawn = batch.forget.step_tokens

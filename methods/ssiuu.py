@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from harness import Field, losses, models
+from harness import Field, losses, models, sharding
 
 from .gd import GradientDifference
 
@@ -61,7 +61,7 @@ class Ssiuu(GradientDifference):
         nll = losses.nll(model, batch.forget)
         influence = torch.exp(-nll) if self.config.influence == "probability" else -nll
         total = influence.sum() / (batch.forget.step_items if self.config.batch == "mean" else 1)
-        gradients = models.gradients(total, trained(model), retain_graph=True)
+        gradients = sharding.gradients(total, trained(model), retain_graph=True)
         if not self.gradients:
             self.gradients = gradients
         else:  # a later micro-batch of the same step
@@ -113,4 +113,4 @@ def trained(model):
 def ruled(terms, gradients, factor):
     """Share of coordinates at which ``factor`` times the term is larger than the gradient."""
     more = sum((t * factor).abs_().gt(g.abs()).sum() for t, g in zip(terms, gradients, strict=True))
-    return models.whole(more).item() / sum(term.numel() for term in terms)
+    return sharding.whole(more).item() / sum(term.numel() for term in terms)

@@ -54,6 +54,7 @@ from harness import (
     neurons,
     outputs,
     run,
+    sharding,
 )
 from harness.core import formulas
 from harness.core.benchmark import Plugin
@@ -94,6 +95,7 @@ PYTHON: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "Fixed random numbers": (fixed_random,),
         "Losses": (losses,),
         "Models": (models,),
+        "Models over several processes": (sharding,),
         "Neurons": (neurons,),
         "What units do to answers": (outputs, attribution),
         "The logit lens": (lens,),

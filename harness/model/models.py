@@ -12,9 +12,7 @@ from torch import nn
 
 from ..errors import ModelError
 from . import sharding
-from .sharding import gradients, whole
-
-__all__ = ["gradients", "whole"]
+from .sharding import whole
 
 Weights = dict[str, torch.Tensor]
 

@@ -99,7 +99,7 @@ def subject(size, micro=None, dtype=torch.float64):
 
 
 def full(weights):
-    return {name: models.whole(tensor.detach()).clone() for name, tensor in weights.items()}
+    return {name: sharding.whole(tensor.detach()).clone() for name, tensor in weights.items()}
 
 
 def quick(cls, settings):
@@ -164,15 +164,15 @@ def traps(size):
     handle = part.register_hook(lambda gradient: fired.append(gradient))
     ids = torch.arange(12).view(2, 6)
     total = model(ids, use_cache=False).logits.pow(2).sum()
-    again = models.gradients(total, [part], retain_graph=True)
+    again = sharding.gradients(total, [part], retain_graph=True)
     kept = part.grad
     total.backward()
     handle.remove()
     found["hook fired"] = len(fired)
     found["grad untouched"] = kept is None
-    found["twice"] = bool(torch.equal(models.whole(again[0]), models.whole(part.grad)))
+    found["twice"] = bool(torch.equal(sharding.whole(again[0]), sharding.whole(part.grad)))
     positive = (part.detach() > 0).sum()
-    found["own number"], found["number"] = positive.item(), models.whole(positive).item()
+    found["own number"], found["number"] = positive.item(), sharding.whole(positive).item()
     found["norm"] = models.norm(model.parameters())
     model.zero_grad(set_to_none=True)
     before = models.snapshot(model)
@@ -193,7 +193,7 @@ def traps(size):
     found["equal"] = bool(torch.equal(weights["model.embed_tokens.weight"], weights["lm_head.weight"]))
     with torch.no_grad():
         last = list(model.parameters())[-2]
-        values = models.whole(last.detach()).clone()
+        values = sharding.whole(last.detach()).clone()
         values[-1] = torch.nan  # only one process has it
         last.copy_(sharding.spread_like(values, last))
     found["not finite"] = not_finite(model)
@@ -305,7 +305,7 @@ def test_traps(found, size):
         assert got["tied"]
         assert got["equal"]
         assert one["tied"]
-        # A hook on a weight never fires: whoever needs its gradient has to ask models.gradients.
+        # A hook on a weight never fires: whoever needs its gradient has to ask sharding.gradients.
         assert one["hook fired"] == 2
         assert got["hook fired"] == 0
         assert got["grad untouched"]
