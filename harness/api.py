@@ -135,7 +135,7 @@ def carry_out(
 def _carry_out(
     options: RunOptions, classes: Sequence[PluginClass], confirm: Confirm, rank: Rank | None
 ) -> Results:
-    run = resolved(options, classes, rank.size if rank else 1)
+    run = resolved(options, classes, rank)
     place = mirrors.here(options.results)
     run = replace(run, context=replace(run.context, results=place))
     store = Store(place)
@@ -164,7 +164,7 @@ def _carry_out(
         again = "the same call of harness.run()" if classes else as_command(options)
         try:
             with tracked(options.track, options.results, done - others.keys()) as hearing:
-                _execute(run, options, done, left, again, hearing, rank)
+                _execute(run, options, done, left, again, hearing)
         finally:
             places.sweep(run.context)  # what killed workers of this one left
             mirrors.send(place)
@@ -207,6 +207,8 @@ def _estimate(run: ResolvedRun, options: RunOptions, store: Store, done: set[str
         known = [estimate.measured(store.columns(*estimate.COLUMNS)), estimate.shipped()]
     # More workers than cores do not do more.
     number = workers(options) if options.executor != "local" else min(workers(options), cores())
+    if run.context.rank:  # all do one task
+        number = 1
     to_train = places.to_train(plan, run.context.cache, done)
     kept = _kept(run, done)
     return estimate.estimate(plan, display_name(plan.source), done, to_train, number, known, kept)
@@ -264,7 +266,6 @@ def _execute(
     left: Estimate,
     again: str,
     hearing: Callable[[Tell], Tell],
-    rank: Rank | None,
 ) -> None:
     """Run what is missing. Ctrl-C loses the cells in flight and says what is kept, and how to go on."""
     missing = len(left.cells)
@@ -272,7 +273,7 @@ def _execute(
         return
     training = sum(filter(None, left.models)) / min(left.workers, len(left.models) or 1)
     with (
-        executor_of(options, run.context, rank) as executor,
+        executor_of(options, run.context) as executor,
         RunProgress(missing, TimeLeft(left.cells, left.workers, training)) as shown,
     ):
         try:

@@ -53,7 +53,7 @@ class WorkerContext:
     elsewhere: bool = False
     """Whether tasks are done on other machines, which may have other plugins than this one."""
     rank: Rank | None = None
-    """Which of the processes that hold a model together this is; None where it holds it alone."""
+    """Which of the processes that hold a model together this is; None where one holds it alone."""
 
     @property
     def leads(self) -> bool:

@@ -30,6 +30,7 @@ from .models import cache_of, models_of
 from .options import RunOptions
 from .plan import Plan, Spec, spec
 from .planner import make
+from .ranks import Rank
 from .tasks import Utility
 
 THREADED = 10_000_000
@@ -51,10 +52,12 @@ class ResolvedRun:
     """Its options as plain data, every name and default written out."""
 
 
-def resolved(options: RunOptions, classes: Sequence[PluginClass] = (), processes: int = 1) -> ResolvedRun:
+def resolved(
+    options: RunOptions, classes: Sequence[PluginClass] = (), rank: Rank | None = None
+) -> ResolvedRun:
     """Resolve the options of a run; ``classes`` are plugins that are in no file.
 
-    With several ``processes`` one model is spread over them.
+    With a ``rank`` one model is spread over several processes, of which this is the first.
 
     Raises HarnessError for everything that is wrong, before anything runs.
     """
@@ -66,22 +69,22 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = (), processes
         registry, methods, options.attacks, options.benchmarks, options.analyses, options.settings
     )
     overrides = check([*options.settings.items(), *lora_settings(options, selection)], selection, registry)
-    if processes > 1:
-        spread.check(options, selection, overrides, registry, processes)
+    if rank:
+        spread.check(options, selection, overrides, registry, rank.size)
     source, pair = planned(*models_of(options))
     data = data_directories(options.data, selection.benchmarks)
-    seeds, utility = range(options.seeds), utility_of(options) if processes == 1 else None
+    seeds, utility = range(options.seeds), None if rank else utility_of(options)
     limit = ", ".join(
         label for label in (options.stop and options.stop.label, optimizer_of(options)) if label
     )
     plan = make(registry, selection, overrides, source, seeds, data, utility, options.targets, limit, pair)
-    if processes > 1:
+    if rank:
         plan.left_out.append("lm-eval: it is not measured by several processes with one model.")
     context = WorkerContext(
         source,
         options.results,
         cache_of(options),
-        options.threads or threads(plan, workers(options)),
+        options.threads or threads(plan, rank.size if rank else workers(options)),
         options.micro_batch,
         options.stop.kl if options.stop else None,
         plugins,
@@ -90,6 +93,7 @@ def resolved(options: RunOptions, classes: Sequence[PluginClass] = (), processes
         savings,
         options.device or "",
         options.deterministic,
+        rank=rank,
     )
     return ResolvedRun(plan, context, registry, configuration(options, registry, selection, overrides, data))
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from ..context import WorkerContext
 from ..executor import Executor
 from ..options import RunOptions
-from ..ranks import Rank
 from .local import LocalExecutor, default_jobs
 
 
-def chosen(options: RunOptions, context: WorkerContext, rank: Rank | None = None) -> Executor:
-    """The back end of a run, ready; with a ``rank`` that of several processes of which this is the first.
-
-    Raises HarnessError where it is not installed or cannot be reached.
-    """
-    if rank:
+def chosen(options: RunOptions, context: WorkerContext) -> Executor:
+    """The back end of a run, ready. Raises HarnessError where it is not installed or cannot be reached."""
+    if context.rank:
         from .together import TogetherExecutor
 
-        return TogetherExecutor(context, rank)
+        return TogetherExecutor(context, context.rank)
     if options.executor == "ray":
         from .ray import RayExecutor
 

@@ -51,7 +51,8 @@ class TogetherExecutor(Executor):
 
     def start(self, order: Order) -> Running:
         if order.what not in SPREAD:
-            return Together(TaskProcess(self.context, order, _device(self.rank)), self.rank, order, "")
+            process = TaskProcess(replace(self.context, rank=None), order, _device(self.rank))
+            return Together(process, self.rank, order, "")
         self.number += 1
         message = pickle.dumps((self.context, order))
         self.rank.store().set(f"order/{self.number}", message)
@@ -118,13 +119,16 @@ class Together(Running):
 def leading(rank: Rank) -> Iterator[Rank]:
     """One run of the first process; the others end theirs with it."""
     rank = _run(rank)
+    store, interrupted = rank.store(), False
     try:
         yield rank
+    except KeyboardInterrupt:  # which the others were, too
+        interrupted = True
+        raise
     finally:
-        store = rank.store()
         store.set("over", b"")
         with suppress(RuntimeError):  # those that have ended already
-            store.wait([f"left/{number}" for number in range(1, rank.size)], FAREWELL)
+            store.wait([] if interrupted else [f"left/{number}" for number in range(1, rank.size)], FAREWELL)
 
 
 def follow(rank: Rank) -> None:
