@@ -72,11 +72,12 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
         models.restore(self.model, weights)
 
     def load_retrained(self) -> None:
-        if self.subject.retrain is None:
+        subject = self.subject
+        if subject.retrain is None:
             raise HarnessError(
                 "This benchmark cannot train a model without its forget set: there is no twin."
             )
-        subject, device = self.subject, "cpu" if sharding.is_sharded(self.model) else None
+        device = "cpu" if sharding.is_sharded(self.model) else None
         twin, tokenizer = loading.load(subject.retrain, subject.dtype, subject.trust_remote_code, device)
         if self.subject.noted:
             check(self.subject.retrain, twin)

@@ -141,7 +141,9 @@ def full_weights(model: nn.Module) -> dict[str, Tensor]:
     """All weights by name on the CPU of the first process; of the others nothing."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights: Any = get_model_state_dict(model, options=options)
+    return weights
 
 
 def _in_group() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from harness.methods.gd import GradientDifference
-from harness.methods.ssiuu import Ssiuu, norm
+from harness.methods.ssiuu import Ssiuu
 
 from harness.model import models
 from harness.model.steps import forget_steps
@@ -162,7 +162,7 @@ def test_ssiuu_starts_every_rate_without_the_attributions_of_the_last(tiny, make
 
 def test_a_regulariser_whose_square_float32_cannot_hold_has_a_length(job):
     terms = [torch.full((4,), 1e-30), torch.zeros(3)]
-    assert norm(terms) == pytest.approx(2e-30)
+    assert models.norm(terms) == pytest.approx(2e-30)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-20], ids=["nothing is left", "less than float32 can scale up"])
