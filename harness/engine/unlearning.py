@@ -72,19 +72,19 @@ class UnlearningJob(FactsJob, jobs.UnlearningJob):
         models.restore(self.model, weights)
 
     def load_retrained(self) -> None:
-        subject = self.subject
-        if subject.retrain is None:
+        subject, path = self.subject, self.subject.retrain
+        if path is None:
             raise HarnessError(
                 "This benchmark cannot train a model without its forget set: there is no twin."
             )
         device = "cpu" if sharding.is_sharded(self.model) else None
-        twin, tokenizer = loading.load(subject.retrain, subject.dtype, subject.trust_remote_code, device)
-        if self.subject.noted:
-            check(self.subject.retrain, twin)
+        twin, tokenizer = loading.load(path, subject.dtype, subject.trust_remote_code, device)
+        if subject.noted:
+            check(path, twin)
         elif shapes(twin) != shapes(self.model):
-            raise _no_twin(self.subject.retrain, "its weights have other names or shapes")
+            raise _no_twin(path, "its weights have other names or shapes")
         elif tokenizer.get_vocab() != self.tokens.tokenizer.get_vocab():
-            raise _no_twin(self.subject.retrain, "its tokenizer has other tokens")
+            raise _no_twin(path, "its tokenizer has other tokens")
         models.restore(self.model, twin.state_dict())
 
     def load_pretrained(self, path: Path) -> str:
