@@ -70,10 +70,10 @@ def added_up(model: nn.Module, number: Tensor) -> Tensor:
 
 
 def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], retain_graph: bool = False) -> list[Tensor]:
-    """The gradient of ``loss`` with respect to each parameter, and no ``.grad`` is changed.
+    """The gradient of ``loss`` with respect to all parameters that train; no ``.grad`` is changed.
 
     ``torch.autograd.grad``, which raises for weights that are spread: the graph knows them as what they are
-    while they are gathered.
+    while they are gathered. Those that are left out and train would get a ``.grad``.
     """
     if not any(is_part(parameter) for parameter in parameters):
         return list(torch.autograd.grad(loss, parameters, retain_graph=retain_graph))
