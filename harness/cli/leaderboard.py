@@ -86,13 +86,13 @@ def build(
     if out is None and len(stores) > 1:
         raise ConfigError("There are several --results: say with --out where their leaderboard goes.")
     beside = (results or RESULTS)[0] / BESIDE
-    out = mirrors.local(beside if out is None else out)
+    out = mirrors.local(out or beside)
     tables = store.tables(stores)
     for cell, sentence in store.unsound(tables[0]):
         say(f"Counted as failed: {cell}: {sentence}", stderr=True)
     groups = grouped(*tables, source or ()).only(split(methods), split(attacks))
-    found = store.analyses(stores, [row["key"] for row in tables[0].to_pylist() if row["analysis"]])
-    made = files.build(groups, tables[0], found)
+    keys = [row["key"] for row in tables[0].to_pylist() if row["analysis"]]
+    made = files.build(groups, tables[0], store.analyses(stores, keys))
     if docs:
         made = made.documented(docs, out)
     if not force:
@@ -201,8 +201,7 @@ def merge(
     from ..runner import config, mirrors
     from ..store import merge
 
-    directories = [store.root for store in mirrors.stores(sources)]
-    place = mirrors.here(out)
+    directories, place = [store.root for store in mirrors.stores(sources)], mirrors.here(out)
     merged = merge.merge(place, directories)
     config.copy(directories, place)
     mirrors.send(place)

@@ -16,29 +16,29 @@ DIGITS = 16
 """Of the digest of a URL in the name of its directory."""
 
 
-def here(place: Path | str) -> Path:
+def here(results: Path | str) -> Path:
     """The directory of a results directory: itself, or that which stands for a URL and holds what is there.
 
     Raises StoreError where what is there cannot be had.
     """
-    if (url := url_of(place)) is None:
-        return Path(place)
+    if (url := url_of(results)) is None:
+        return Path(results)
     root = cache_directory() / "results" / key(url.rstrip("/"))[:DIGITS]
     Remote(url, root).begin()
     return root
 
 
-def send(place: Path) -> None:
+def send(directory: Path) -> None:
     """Bring what a directory holds alone to the URL that it stands for, if it stands for any.
 
     Raises StoreError, with where it is kept, if something could not be brought there.
     """
-    if remote := Remote.of(place):
+    if remote := Remote.of(directory):
         try:
             remote.push()
         except StoreError as error:
             raise StoreError(
-                f"{error} What was computed is kept in {place}; run again to bring it there."
+                f"{error} What was computed is kept in {directory}; run again to bring it there."
             ) from error
 
 
@@ -47,8 +47,8 @@ def stores(places: Iterable[Path | str]) -> list[Store]:
     return packed.stores([here(place) for place in places])
 
 
-def local(place: Path) -> Path:
+def local(path: Path) -> Path:
     """A place to write to. Raises StoreError for a URL: what is no result is written to directories alone."""
-    if url := url_of(place):
+    if url := url_of(path):
         raise StoreError(f"Nothing is written to {url} but cells: name a directory, and copy it there.")
-    return place
+    return path

@@ -49,15 +49,15 @@ class Compacted:
     def _opened(self, path: Path) -> ManyCells:
         return ManyCells(path, self._indexed[path].keys if path in self._indexed else None)
 
-    def sound(self, wanted: Collection[str]) -> Iterator[tuple[frozenset[str], ManyCells, bytes]]:
-        """Of the ``wanted`` cells those that need not be looked at again, with their file and its content.
+    def sound(self, keys: Collection[str]) -> Iterator[tuple[frozenset[str], ManyCells, bytes]]:
+        """Of these cells those that need not be looked at again, with their file and its content.
 
         Nothing was wrong with them when they were compacted, and the file holds what it held then.
         """
         for file in self.files():
             if (told := self._indexed.get(file.path)) is None:
                 continue
-            own = frozenset(key for key in told.sound if key in wanted and self._latest[key] is file)
+            own = frozenset(key for key in told.sound if key in keys and self._latest[key] is file)
             if own and (content := told.content(file.path)) is not None:
                 yield own, file, content
 

@@ -19,8 +19,9 @@ import pyarrow as pa
 from ..core.files import ours
 from ..errors import StoreError
 from .atomic import parquet_bytes, write_atomically
+from .committed import ReadRows
 from .many import NUMBERS, PACK, ManyCells, as_one_row, table_of
-from .store import ReadRows, Store
+from .store import Store
 
 LEVEL = 19
 """Of zstd: a pack is written once and read often."""

@@ -40,9 +40,9 @@ DENIED = ("Credentials", "PermissionError", "Forbidden", "AccessDenied", "TokenR
 ABSENT = ("FileNotFound", "NoSuchBucket")
 
 
-def url_of(place: Path | str) -> str | None:
-    """The URL that a place is, or None for a directory. A path has lost one of the two strokes of a URL."""
-    protocol, colon, rest = str(place).partition(":/")
+def url_of(path: Path | str) -> str | None:
+    """The URL that a path is, or None for a directory. A path has lost one of the two strokes of a URL."""
+    protocol, colon, rest = str(path).partition(":/")
     if not colon or len(protocol) < 2 or not protocol.replace("+", "").isalnum():
         return None
     return f"{protocol}://{'/' if protocol == 'file' else ''}{rest.lstrip('/')}"
@@ -77,9 +77,9 @@ class Remote:
             there = self._listed("cells")
             for table in (*NUMBERS, FOLDER):
                 there = self._listed(table) | there
-            for name, told in there.items():
-                if self._is_news(name, told):
-                    self._fetch(name, told)
+            for name, info in there.items():
+                if self._is_news(name, info):
+                    self._fetch(name, info)
         self._drop(there)
 
     def push(self) -> None:
@@ -90,8 +90,8 @@ class Remote:
             for table in (*NUMBERS, "cells"):
                 there = self._listed(table)
                 for path in sorted(ours((self.root / table).glob("*.parquet"))):
-                    told = there.get(f"{table}/{path.name}")
-                    if told is None or told["size"] != path.stat().st_size:
+                    info = there.get(f"{table}/{path.name}")
+                    if info is None or info["size"] != path.stat().st_size:
                         self.put(path, path.read_bytes())
 
     def put(self, path: Path, content: bytes) -> None:
@@ -102,24 +102,24 @@ class Remote:
     def _listed(self, table: str) -> dict[str, Mapping[str, Any]]:
         """The objects of a table, by their name below the URL."""
         found = self._fs.find(f"{self._base}/{table}", detail=True)
-        return {f"{table}/{Path(at).name}": told for at, told in found.items() if at.endswith(".parquet")}
+        return {f"{table}/{Path(at).name}": info for at, info in found.items() if at.endswith(".parquet")}
 
-    def _is_news(self, name: str, told: Mapping[str, Any]) -> bool:
+    def _is_news(self, name: str, info: Mapping[str, Any]) -> bool:
         path = self.root / name
         if not path.is_file():
             return True
         # What is newer here could not be brought there when it was committed.
-        here, there = path.stat(), _written(told)
-        return there > here.st_mtime + CLOCKS or (there > here.st_mtime and told["size"] != here.st_size)
+        here, there = path.stat(), _written(info)
+        return there > here.st_mtime + CLOCKS or (there > here.st_mtime and info["size"] != here.st_size)
 
-    def _fetch(self, name: str, told: Mapping[str, Any]) -> None:
+    def _fetch(self, name: str, info: Mapping[str, Any]) -> None:
         try:
             content = self._fs.cat_file(f"{self._base}/{name}")
         except FileNotFoundError:
             return  # it was compacted at this moment
         write_atomically(self.root / name, content)
-        if _written(told):
-            os.utime(self.root / name, (_written(told),) * 2)
+        if _written(info):
+            os.utime(self.root / name, (_written(info),) * 2)
 
     def _drop(self, there: Mapping[str, Any]) -> None:
         """Remove files of many that are gone there, and files of single cells that are in files of many."""
@@ -148,10 +148,10 @@ class Remote:
             raise StoreError(f"{self.url} {_reason(error)}") from error
 
 
-def _written(told: Mapping[str, Any]) -> float:
+def _written(info: Mapping[str, Any]) -> float:
     """When an object was written, in seconds; 0 where nobody says."""
     names = ("LastModified", "last_modified", "mtime", "created")
-    found = next((told[name] for name in names if told.get(name)), 0)
+    found = next((info[name] for name in names if info.get(name)), 0)
     return found.timestamp() if isinstance(found, datetime) else float(found)
 
 

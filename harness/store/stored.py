@@ -32,7 +32,7 @@ class Stored:
         """``ok`` or ``failed``; an unsound cell has neither worked nor failed."""
         return "unsound" if self.wrong else str(self.row["status"][0].as_py())
 
-    def found(self) -> pa.Table:
+    def findings(self) -> pa.Table:
         """What an analysis found; of a cell that is not ok nothing."""
         return self.analyses if self.status == "ok" else ANALYSES.empty_table()
 
