@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "howto/own-analysis",
         "howto/gpu",
         "howto/cluster",
+        "howto/sharded",
         "howto/offline",
         "howto/container",
         "howto/parquet",

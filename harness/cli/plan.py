@@ -38,7 +38,7 @@ def plan(
     ] = None,
 ) -> None:
     """Show what `harness run` would do with these options, and what it costs; nothing is run."""
-    from .. import api
+    from .. import api, foreseen
     from ..errors import ConfigError
     from ..runner import config as configurations
 
@@ -51,7 +51,7 @@ def plan(
     if not cost:
         api.carry_out(options.model_copy(update={"dry_run": True}))
         return
-    found = api.cost(options, on, tflops)
+    found = foreseen.cost(options, on, tflops)
     if not found.lines:
         say("Nothing is left to do: all cells are there.")
         return

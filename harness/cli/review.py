@@ -187,9 +187,9 @@ def _plan(run: RunOptions, rows: Sequence[Row], planned: dict[tuple, set[str]]) 
             planned[which].add(cell.key)
 
 
-def _is_own(name: str, own: Collection[str], used: Collection[str]) -> bool:
+def _is_own(name: str, built_in: Collection[str], used: Collection[str]) -> bool:
     """Whether a name in a configuration is one of the harness's own that cells have."""
-    return name.partition(":")[0] in used and {*own}.issuperset(_parts(name))
+    return name.partition(":")[0] in used and {*built_in}.issuperset(_parts(name))
 
 
 def _parts(name: str) -> list[str]:

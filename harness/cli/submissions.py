@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
 import typer
 
 from ..core.names import ANALYSIS, TINY
@@ -121,6 +120,8 @@ def _build(
     given: Given,
 ) -> None:
     """Write the board of the maintainers' cells and those of submissions, each row with its badge."""
+    import pyarrow as pa
+
     from ..leaderboard import badges
     from ..leaderboard.groups import grouped
     from ..leaderboard.submissions import admitted

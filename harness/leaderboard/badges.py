@@ -36,7 +36,7 @@ def marked(table: pa.Table, groups: Groups, of_cell: Mapping[str, str]) -> pa.Ta
     return table.append_column(field, pa.array(badges, kind))
 
 
-def shown_in(rows: Iterable[Mapping[str, object]]) -> bool:
+def any_badge(rows: Iterable[Mapping[str, object]]) -> bool:
     """Whether a leaderboard of these rows has badges."""
     return any(row.get(COLUMN) for row in rows)
 

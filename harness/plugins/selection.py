@@ -115,7 +115,7 @@ def select_attacks(registry: Registry, names: Sequence[str]) -> list[AttackChoic
         choices = [AttackChoice(entry) for entry in registry.attacks.values()]
     whole = {choice.entry for choice in choices if choice.variant is None}
     choices = [choice for choice in choices if choice.variant is None or choice.entry not in whole]
-    return _some(Kind.ATTACK, [left for choice in choices for left in _less(choice, without)])
+    return _some(Kind.ATTACK, [left for choice in choices for left in _less(choice, without)], without)
 
 
 def _less(choice: AttackChoice, without: Sequence[AttackChoice]) -> list[AttackChoice]:
@@ -146,7 +146,7 @@ def _select(registry: Registry, kind: Kind, names: Sequence[str]) -> list[Entry]
     )
     if ALL in names:
         entries = list(registry.kinds[kind].values())
-    return _some(kind, [entry for entry in entries if entry not in without])
+    return _some(kind, [entry for entry in entries if entry not in without], without)
 
 
 def _none(kind: Kind, names: Sequence[str]) -> bool:
@@ -167,8 +167,8 @@ def _named(kind: Kind, names: Sequence[str]) -> tuple[list[str], list[str]]:
     return chosen, left_out
 
 
-def _some(kind: Kind, chosen: list[Any]) -> list[Any]:
+def _some(kind: Kind, chosen: list[Any], without: Sequence[Any]) -> list[Any]:
     """What is chosen. Raises HarnessError where all of it was left out again."""
-    if not chosen:
+    if without and not chosen:
         raise HarnessError(f"No {kind} is left: all that are named are left out as well.")
     return chosen

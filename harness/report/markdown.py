@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..core.names import CONTROLS, NO_ATTACK
-from ..leaderboard.badges import COLUMN, shown_in
+from ..leaderboard.badges import COLUMN, any_badge
 from ..leaderboard.columns import EXACT, OPTIONAL, Estimate
 from ..leaderboard.findings import explained, findings, overall, resolution
 from ..leaderboard.format import DASH, NOT_APPLICABLE, interval, number, percent
@@ -78,7 +78,7 @@ def _target(rows: Rows, picture: Picture | None) -> dict[str, Any]:
         "picture": picture,
         "before": _before(rows),
         "not_ranked": _not_ranked(rows),
-        "badges": f"Badge: {OPTIONAL[COLUMN][1]}." if shown_in(rows) else "",
+        "badges": f"Badge: {OPTIONAL[COLUMN][1]}." if any_badge(rows) else "",
         "explained": [escape.markdown(sentence) for sentence in explained(rows)],
         "compared": [escape.markdown(sentence) for sentence in compared(rows)],
         "ranked_over": escape.markdown(", ".join(rows[0]["ranked_over"] or ())),
@@ -114,7 +114,7 @@ def _code(digest: str) -> str:
 
 def _verdicts(rows: Rows) -> Table:
     """A line for each method: the verdict, what came back, the least it kept, its worst score, its cost."""
-    badges = shown_in(rows)
+    badges = any_badge(rows)
     lines = [
         [
             escape.markdown(method),

@@ -175,12 +175,14 @@ def disagreements(submission: Submission, rows: Sequence[Row]) -> Iterator[str]:
             yield f"its cells are of the plugin file {name!r:.120} ({version}), which is not in {PLUGINS}/"
 
 
-def requirements(submission: Submission, own: str) -> list[str]:
-    """What pip needs to have the plugins of a submission here, but for those of the distribution ``own``."""
+def requirements(submission: Submission, besides: str) -> list[str]:
+    """What pip needs to have the plugins of a submission here, but for those of ``besides``, a distribution."""
     rows = [row for cell in submission.cells().stored().values() for row in cell.row.to_pylist()]
     # Where lm-eval measured, its name stands for a plugin's.
     named = owners(row for row in rows if row["stage"] != UTILITY)
-    return [f"{name}=={version}" for name, version in named if name != own and not DIGEST.fullmatch(version)]
+    return [
+        f"{name}=={version}" for name, version in named if name != besides and not DIGEST.fullmatch(version)
+    ]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
