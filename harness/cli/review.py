@@ -9,7 +9,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pyarrow as pa
 import typer
 
 from ..core.names import CONTROLS, NO_ATTACK, SMOLLM2, TINY, UTILITY
@@ -101,6 +100,8 @@ def cells_of(stored: Mapping[str, Stored]) -> list[Cell]:
 
 def tables_of(stored: Mapping[str, Stored]) -> Tables:
     """The tables of cells that have been read."""
+    import pyarrow as pa
+
     from ..store.schema import CELLS, METRICS, SAMPLES
 
     parts = zip(

@@ -176,7 +176,7 @@ def disagreements(submission: Submission, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def requirements(submission: Submission, besides: str) -> list[str]:
-    """What pip needs to have the plugins of a submission here, but for those of ``besides``, a distribution."""
+    """What pip needs to have the plugins of a submission here, but for those of ``besides``."""
     rows = [row for cell in submission.cells().stored().values() for row in cell.row.to_pylist()]
     # Where lm-eval measured, its name stands for a plugin's.
     named = owners(row for row in rows if row["stage"] != UTILITY)
