@@ -138,7 +138,9 @@ def test_the_table_that_is_shipped_names_what_is_installed_and_lasts_for_the_com
     works = shipped().means
     assert {work.model for work in works} == {TINY, SMOLLM2}
     assert {work.benchmark for work in works} <= {*registry.benchmarks}
-    assert {work.method for work in works} - {""} <= {*registry.methods}
+    composed = [work.method.split("+") for work in works if work.method]
+    assert {method for method, *_ in composed} <= {*registry.methods}
+    assert {modifier for _, *modifiers in composed for modifier in modifiers} <= {*registry.modifiers}
     assert {work.attack for work in works} - {"none"} <= {*registry.attacks}
     for model, benchmark in {(work.model, work.benchmark) for work in works}:
         stages = {work.stage for work in works if (work.model, work.benchmark) == (model, benchmark)}
