@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 # Three methods under three attacks on both embedded worlds: some ten minutes on two quiet cores.
 run: .venv/installed
-	$(BIN)/harness run --methods ssiuu,gd,ga --attacks relearn-retain,prompt:paraphrase,quantize
+	$(BIN)/harness run --methods ssiuu,gd,repselect --attacks relearn-retain,overshoot,quantize
 	$(BIN)/harness leaderboard build
 
 # The committed leaderboard: these methods under these attacks, five seeds (docs/protocol.md says what was left out). Under

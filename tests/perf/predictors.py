@@ -59,9 +59,11 @@ def predictors(looked: pd.DataFrame) -> pd.DataFrame:
         columns[name] = own[own.layer.isna() & own.module.isna()].groupby(MODEL).value.first()
     lens = looked[(looked.analysis == "lens") & (looked.series == "forget unlearned")]
     lens = lens[lens.figure == "accuracy"].set_index([*MODEL, "layer"]).value.unstack()
+    twin = lens.iloc[:, -1].xs("retrain", level="method")
     columns |= {
         "lens, last layer": lens.iloc[:, -1],
         "lens, last but one": lens.iloc[:, -2],
+        "lens, last layer's distance to the twin's": (lens.iloc[:, -1] - twin).abs(),
         "lens, highest layer minus last": lens.max(axis=1) - lens.iloc[:, -1],
     }
     weights = looked[looked.analysis == "weights"]
