@@ -52,7 +52,14 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "reference/tables",
         "reference/errors",
     ),
-    "Inside": ("architecture", "contributing", "performance", "reliability", *SECURITY.values()),
+    "Inside": (
+        "architecture",
+        "contributing",
+        "performance",
+        "predictors",
+        "reliability",
+        *SECURITY.values(),
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Does what analyses see before any attack predict what attacks bring back? (docs/analyses/predictors.md)
+"""Does what analyses see before any attack predict what attacks bring back? (docs/predictors.md)
 
 python tests/perf/predictors.py leaderboard/cells-tiny
 
