@@ -57,6 +57,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "contributing",
         "performance",
         "predictors",
+        "compared",
         "reliability",
         *SECURITY.values(),
     ),
