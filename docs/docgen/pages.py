@@ -218,6 +218,13 @@ def _standing(rows: list[Row]) -> Iterable[str]:
         yield table(head, [(attack_label(row), *_found(row)) for row in attacked])
 
 
+def _linked(row: Row) -> str:
+    """A method, of a composition each part, with a link to its page, and its settings."""
+    base, *modifiers = row["method"].split("+")
+    names = (f"[{base}](../methods/{base}.md)", *(f"[{name}](../modifiers/{name}.md)" for name in modifiers))
+    return "+".join(names) + method_label(row).removeprefix(row["method"])
+
+
 def _attack(name: str, cls: type[Attack]) -> Iterable[str]:
     facts = {
         "reads": ", ".join(sorted(cls.reads)) or "nothing",
@@ -237,7 +244,7 @@ def _attack(name: str, cls: type[Attack]) -> Iterable[str]:
         yield f"### {place}, {label}\n"
         head = ("method", "score", "recovery", "exact match", "facts scored", "steps", "seconds")
         rows = [
-            (f"[{method_label(r)}](../methods/{r['method']}.md)", *_found(r), number(r["steps"], 0),
+            (_linked(r), *_found(r), number(r["steps"], 0),
              number(r["seconds"], 1))
             for r in found
         ]  # fmt: skip

@@ -149,10 +149,13 @@ def memory(plan: Plan, context: WorkerContext, registry: Registry, done: set[str
 def shape_of(group: Group, context: WorkerContext, registry: Registry) -> Shape | None:
     """The sizes of a group's model; None where they are not known before it is converted, or at all."""
     benchmark, splits = loaded(group.benchmark, registry)
-    model = skeleton_of(recipes(benchmark, splits, context.source, group.replicate)["original"])
     try:
+        model = skeleton_of(recipes(benchmark, splits, context.source, group.replicate)["original"])
         return None if model is None else Shape.of(model)
-    except (ModelError, AttributeError):  # of a family that is built otherwise
+    except (
+        ModelError,
+        AttributeError,
+    ):  # a family built otherwise, or damage: its cells say
         return None
 
 

@@ -218,9 +218,15 @@ def test_the_notebook_and_the_leaderboard_are_pages(site, pages):
 
 
 def test_no_sign_of_the_sources_is_left_in_a_page(pages):
-    """Neither a line that includes a file, nor a role of Sphinx, nor TeX between dollars."""
+    """Neither a line that includes a file, nor a role of Sphinx, nor TeX between dollars.
+
+    The pages of leaderboards are made of no sources, and hold what models wrote.
+    """
     left = re.compile(r"--8<--|:(?:func|class|meth|attr|mod):|\$\\?\w[^$\n]*\$")
-    assert {name: left.findall(page.text) for name, page in pages.items() if left.search(page.text)} == {}
+    made = {
+        name: page for name, page in pages.items() if not re.match(r"leaderboard/(real/)?index\.html", name)
+    }
+    assert {name: left.findall(page.text) for name, page in made.items() if left.search(page.text)} == {}
 
 
 def test_the_readme_leads_to_the_documentation():

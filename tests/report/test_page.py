@@ -37,6 +37,9 @@ def unpacked(column):
 def test_every_row_and_number_of_the_table_is_there(tables):
     rows = held(page.html(*tables))["rows"]
     for name in page.ROW:
+        if name not in tables.board.column_names:  # only boards with submissions have badges
+            assert name not in rows
+            continue
         wanted = tables.board[name].to_pylist()
         found = unpacked(rows[name])
         assert found == ([value or None for value in wanted] if name == "peak_memory_mib" else wanted)

@@ -461,6 +461,8 @@ def test_a_number_out_of_sight_is_told_and_seen_when_the_arrows_reach_it(view):
 
 def test_a_header_tells_what_it_means(view):
     header = view(benchmark="world").one("#standing th[data-column=recovery] button")
+    view.js("arguments[0].scrollIntoView({ block: 'center' })", header)
+    view.frame()
     ActionChains(view.driver).move_to_element(header).perform()
     said = view.one("#tip").text
     assert f"{COLUMNS['recovery'][1]}." in said
