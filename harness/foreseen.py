@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from .engine.keeping import is_kept
 from .report import terminal
 from .report.time_left import duration, expected
 from .runner import estimate, keeping, memory, places
 from .runner.estimate import Estimate
-from .runner.grid_cost import GridCost, grid_cost
 from .runner.keeping import Room
 from .runner.options import RunOptions
 from .runner.record import display_name
 from .runner.resolve import ResolvedRun, resolved, workers
 from .store.provenance import cores
 from .store.store import Store
+
+if TYPE_CHECKING:
+    from .runner.grid_cost import GridCost
 
 
 def summary(
@@ -81,6 +84,8 @@ def cost(options: RunOptions, on: str | None = None, tflops: float | None = None
     Raises HarnessError for everything that is wrong with the options, and ConfigError where there is nothing
     to estimate from.
     """
+    from .runner.grid_cost import grid_cost
+
     run = resolved(options)
     store = Store(options.results)
     done = set(store.sound([cell.key for cell in run.plan.cells]))
