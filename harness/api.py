@@ -146,10 +146,7 @@ def _carry_out(
     if left.cells:
         there = {}  # what takes long does not hold them in memory: they are read again after it
     wanted = keeping.room(run.plan, run.context, run.registry, done)
-    told = replace(
-        foreseen.summary(run, options, done, left, wanted), memory=foreseen.memory_needed(run, options, done)
-    )
-    terminal.show_plan(told, requested=options.dry_run)
+    terminal.show_plan(foreseen.summary(run, options, done, left, wanted), requested=options.dry_run)
     keeping.check(wanted, run.context, options.keep_budget)
     if not options.dry_run:
         if left.is_long:

@@ -45,6 +45,7 @@ def summary(
         to_convert=_conversion(run, done),
         to_keep=str(room) if room.models else "",
         kept=len(_kept(run, done)),
+        memory=_memory(run, options, done),
     )
 
 
@@ -62,7 +63,7 @@ def time_left(run: ResolvedRun, options: RunOptions, store: Store, done: set[str
     return estimate.estimate(plan, display_name(plan.source), done, to_train, number, known, kept)
 
 
-def memory_needed(run: ResolvedRun, options: RunOptions, done: set[str]) -> str:
+def _memory(run: ResolvedRun, options: RunOptions, done: set[str]) -> str:
     """What a cell takes at the most, for a dry run, or a warning. Raises ConfigError where none can fit."""
     found = memory.memory(run.plan, run.context, run.registry, done)
     if found is None:

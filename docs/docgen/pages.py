@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from harness.core.base import Analysis, Attack, Method
 from harness.core.benchmark import Benchmark, Plugin
+from harness.core.composition import JOINED
 from harness.core.config import MethodConfig, TrainingConfig
 from harness.core.formulas import described
 from harness.core.modifier import Modifier
@@ -220,7 +221,7 @@ def _standing(rows: list[Row]) -> Iterable[str]:
 
 def _linked(row: Row) -> str:
     """A method, of a composition each part, with a link to its page, and its settings."""
-    base, *modifiers = row["method"].split("+")
+    base, *modifiers = row["method"].split(JOINED)
     names = (f"[{base}](../methods/{base}.md)", *(f"[{name}](../modifiers/{name}.md)" for name in modifiers))
     return "+".join(names) + method_label(row).removeprefix(row["method"])
 

@@ -7,6 +7,7 @@ from textwrap import shorten
 
 from rich.markup import escape
 
+from ..core.composition import JOINED
 from ..plugins.kinds import Kind
 from ..plugins.registry import Registry
 from ..report.escape import plain
@@ -25,7 +26,7 @@ def listed(kind: str) -> Callable[[str], Offers]:
         if kind == Kind.METHOD and "+" in begun:
             method, plus, begun = begun.rpartition("+")
             for name, entry in registry.modifiers.items():
-                if name.startswith(begun) and name not in method.split("+"):
+                if name.startswith(begun) and name not in method.split(JOINED):
                     yield f"{before}{comma}{method}{plus}{name}", _line(entry.summary())
             return
         entries = registry.kinds[kind]

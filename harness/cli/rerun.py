@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.composition import JOINED
 from ..core.names import ANALYSIS, NO_ATTACK
 from ..errors import HarnessError, PluginError
 from ..plugins.discovery import DISTRIBUTION
@@ -97,7 +98,7 @@ def _options(run: RunOptions, row: Mapping[str, Any], model: str, made: Submissi
     # Code that was measured on a model which is not here is tried on the embedded one's benchmark.
     benchmark = row["benchmark"] if same else type(run).model_fields["benchmarks"].default[0]
     attack = ":".join(filter(None, (row["attack"], row["variant"])))
-    names = {*row["method"].split("+"), row["attack"], benchmark}
+    names = {*row["method"].split(JOINED), row["attack"], benchmark}
     return run.model_copy(
         update={
             "methods": (row["method"],),

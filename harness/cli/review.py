@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.composition import JOINED
 from ..core.names import CONTROLS, NO_ATTACK, SMOLLM2, TINY, UTILITY
 from ..errors import HarnessError
 
@@ -194,7 +195,7 @@ def _is_own(name: str, built_in: Collection[str], used: Collection[str]) -> bool
 
 
 def _parts(name: str) -> list[str]:
-    return name.partition(":")[0].split("+")
+    return name.partition(":")[0].split(JOINED)
 
 
 def _which(row: Row) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.composition import JOINED
 from ..core.names import ANALYSIS, CONTROLS, EVALUATION, NO_ATTACK, ORIGINAL, RETRAIN
 from ..store.schema import PROTOCOL, cell_name
 from .groups import FORGET, Cell
@@ -95,7 +96,7 @@ def _named(submitted: Submitted) -> Iterator[str]:
             if not PLUGIN_NAME.fullmatch(name):
                 yield f"{name!r:.80} is no name of a plugin, as the {kind} of the cell {row['key'][:12]}"
                 continue
-            parts, built_in = name.split("+"), submitted.built_in[kind]
+            parts, built_in = name.split(JOINED), submitted.built_in[kind]
             ours = all(part.startswith(f"{OURS} ") for part in owner.split(" + "))
             if ours and not built_in >= {*parts}:
                 yield f"the {kind} '{name}' says that it comes from {OURS}, which has none of that name"
@@ -152,11 +153,11 @@ def _set_alike(row: Row, settings: Mapping[str, Any]) -> bool:
     Those of attacks are left out: a variant sets its own. Text may stand for a file, keyed by its content.
     """
     for kind in ("benchmark", "method"):
-        has, (first, *_) = json.loads(row[f"{kind}_config"]), row[kind].split("+")
+        has, parts = json.loads(row[f"{kind}_config"]), row[kind].split(JOINED)
         for name, value in settings.items():
             owner, _, setting = name.partition(".")
-            own = setting if owner == first else name
-            if owner in row[kind].split("+") and has.get(own, value) != value and not isinstance(value, str):
+            own = setting if owner == parts[0] else name
+            if owner in parts and has.get(own, value) != value and not isinstance(value, str):
                 return False
     return True
 
@@ -243,7 +244,7 @@ def _copied(submitted: Submitted) -> Iterator[str]:
             continue
         facts = ((*at, *pair) for at, own in cell.facts.items() for pair in own.items())
         other = first.setdefault((_of(cell.row, (*SAME, *UNDER)), tuple(sorted(facts))), cell)
-        names = [{*each.row["method"].split("+")} for each in (cell, other)]
+        names = [{*each.row["method"].split(JOINED)} for each in (cell, other)]
         if names[0].isdisjoint(names[1]) and ORIGINAL not in names[0] | names[1]:
             yield f"{_name(cell)} has to the last digit the numbers of {_name(other)}"
 

@@ -15,6 +15,7 @@ from typing import Self
 
 import pyarrow as pa
 
+from ..core.composition import JOINED
 from ..errors import ConfigError, StoreError
 
 METADATA = b"documentation"
@@ -73,7 +74,7 @@ class Documented:
         named = set()
         for folder, column in FOLDERS.items():
             for text in board[column].unique().to_pylist():
-                name, *modifiers = text.split("+")
+                name, *modifiers = text.split(JOINED)
                 named |= {f"{folder}/{name}", *(f"{MODIFIERS}/{modifier}" for modifier in modifiers)}
         pages = tuple(page for page in self.pages if page in named or page.startswith(OTHERS))
         told = json.dumps(asdict(self) | {"pages": pages}, separators=(",", ":"))

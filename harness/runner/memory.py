@@ -152,10 +152,7 @@ def shape_of(group: Group, context: WorkerContext, registry: Registry) -> Shape 
     try:
         model = skeleton_of(recipes(benchmark, splits, context.source, group.replicate)["original"])
         return None if model is None else Shape.of(model)
-    except (
-        ModelError,
-        AttributeError,
-    ):  # a family built otherwise, or damage: its cells say
+    except (ModelError, AttributeError):  # a family built otherwise, or damage: its cells say
         return None
 
 

@@ -28,6 +28,7 @@ from ..core.keys import file_digest, key
 from ..core.names import UTILITY
 from ..errors import StoreError, one_line
 from .atomic import write_atomically
+from .decided import DIGITS
 from .packed import Packed, pack
 from .store import Store
 
@@ -49,7 +50,7 @@ MOST_FILES, MOST_BYTES, MOST_IN_ALL = 500, 20 * 2**20, 64 * 2**20
 MOST_CELLS, MOST_UNPACKED = 20_000, 512 * 2**20
 """Cells of a submission, and bytes that a file of them says it takes in memory."""
 
-DIGEST = re.compile(r"[0-9a-f]{12}")
+DIGEST = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 """The version of a plugin that is in no distribution, but in a file, whose name stands for one."""
 
 Row = Mapping[str, Any]
@@ -169,7 +170,7 @@ def disagreements(submission: Submission, rows: Sequence[Row]) -> Iterator[str]:
     for name, value in described(rows).items():
         if says.get(name) != value:
             yield f"{MANIFEST} says of '{name}' something else than its cells; write it with `harness submit`"
-    files = {(path.name, file_digest(path)[:12]) for path in submission.of_kind(PLUGINS)}
+    files = {(path.name, file_digest(path)[:DIGITS]) for path in submission.of_kind(PLUGINS)}
     for name, version in owners(rows):
         if DIGEST.fullmatch(version) and (name, version) not in files:
             yield f"its cells are of the plugin file {name!r:.120} ({version}), which is not in {PLUGINS}/"
