@@ -5,6 +5,7 @@ Import what is heavy inside the command that needs it: ``harness --help`` and ``
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -64,6 +65,9 @@ app.add_typer(publish.app, name="publish")
 
 def main() -> None:
     """The console script. What the user can mend is printed as ``Error: ...`` and exits with 2."""
+    # Loading libraries and reading cells makes objects by the million, which stay: to look through them each
+    # 700 takes an eighth of a run that has all its cells.
+    gc.set_threshold(100_000, 50, 50)
     open_streams()
     try:
         app(prog_name="harness")

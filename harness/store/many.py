@@ -120,7 +120,7 @@ class ManyCells:
         """The file, once its version and columns were looked at."""
         with _said_of(self.path), pq.ParquetFile(source or self.path) as file:
             version = check_versions(self.path, file.schema_arrow.metadata or {}, MANY.metadata)
-            shape.columns(file, of_version(MANY, version))
+            shape.columns(file.schema_arrow, of_version(MANY, version))
             yield file
 
 

@@ -20,9 +20,12 @@ def read(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.
     """
     try:
         with pq.ParquetFile(path) as file:
-            version = check_versions(path, file.schema_arrow.metadata or {}, schema.metadata)
+            theirs = file.schema_arrow
+            version = check_versions(path, theirs.metadata or {}, schema.metadata)
             written = of_version(schema, version)
-            shape.columns(file, written, rows=1 if schema is CELLS else None)
+            shape.columns(theirs, written)
+            if schema is CELLS:
+                shape.one_row(file.metadata.num_rows)
             there = None if columns is None else [name for name in columns if name in written.names]
             wanted = schema if columns is None else pa.schema(map(schema.field, columns), schema.metadata)
             table = as_of_now(file.read(columns=there, use_threads=False), wanted)

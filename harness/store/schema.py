@@ -213,11 +213,13 @@ def _without(columns: Iterable[pa.Field], lacking: Collection[str]) -> list[pa.F
 
 def as_of_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table of any version that is read, with the columns of ``schema`` and the versions of now."""
+    metadata = {**(table.schema.metadata or {}), **schema.metadata}
+    if table.schema.equals(schema):
+        return table.replace_schema_metadata(metadata)
     columns = [
         table[column.name].cast(column.type)
         if column.name in table.column_names
         else pa.repeat(pa.scalar(LATER[column.name], column.type), table.num_rows)
         for column in schema
     ]
-    metadata = {**(table.schema.metadata or {}), **schema.metadata}
     return pa.Table.from_arrays(columns, schema=schema.with_metadata(metadata))

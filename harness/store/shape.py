@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 MAYBE = frozenset({"error_type", "error_message", "low", "high", "n", "step", "learning_rate"}) | frozenset(
     {"low_bound", "high_bound", "definition", "at_most", "layer", "module", "x", "answer"}
@@ -52,9 +51,8 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 READ = ("notes", "provenance")
 
 
-def columns(file: pq.ParquetFile, schema: pa.Schema, rows: int | None = None) -> None:
-    """Raise ArrowInvalid for a file whose columns are not the schema's, or that has not as many rows."""
-    found = file.schema_arrow
+def columns(found: pa.Schema, schema: pa.Schema) -> None:
+    """Raise ArrowInvalid for a file whose columns are not the schema's."""
     ours = dict(zip(schema.names, schema.types, strict=True))
     theirs = dict(zip(found.names, found.types, strict=True))
     for name, kind in ours.items():
@@ -67,8 +65,12 @@ def columns(file: pq.ParquetFile, schema: pa.Schema, rows: int | None = None) ->
         raise pa.ArrowInvalid(
             f"it has a column '{more[0]}' too many" if more else "its columns are in another order"
         )
-    if rows is not None and file.metadata.num_rows != rows:
-        raise pa.ArrowInvalid(f"it holds {file.metadata.num_rows} rows, and a cell is one")
+
+
+def one_row(rows: int) -> None:
+    """Raise ArrowInvalid for the file of a cell that has not one row."""
+    if rows != 1:
+        raise pa.ArrowInvalid(f"it holds {rows} rows, and a cell is one")
 
 
 def values(table: pa.Table) -> pa.Table:

@@ -23,7 +23,7 @@ from ..core.files import ours
 from ..core.types import Outcome, as_row
 from ..errors import StoreError
 from . import integrity
-from .atomic import parquet_bytes, write_atomically
+from .atomic import parquet_bytes, row_bytes, write_atomically
 from .committed import Committed
 from .many import NUMBERS, PACK, SCHEMAS, Numbers, of_keys, unnested
 from .remote import Remote
@@ -79,7 +79,8 @@ class Store(Committed):
         return Remote.of(self.root)
 
     def _write(self, table: str, key: str, content: pa.Table) -> None:
-        path, written = self.path(table, key), parquet_bytes(content)
+        path = self.path(table, key)
+        written = row_bytes(content) if table == "cells" else parquet_bytes(content)
         write_atomically(path, written)
         with suppress(StoreError):  # it is kept here, and goes there with `Remote.push`
             if self._remote:

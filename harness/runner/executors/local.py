@@ -67,11 +67,13 @@ def default_jobs(device: str | None = None) -> int:
 
 def check_device(device: str | None) -> None:
     """Raise ConfigError where this machine has no such device."""
+    if device in (None, "cpu"):
+        return  # every machine has one, and torch is not loaded to say so
     import torch
 
     if device == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("--device mps: torch sees no GPU of Apple here; leave it out, or use --device cpu.")
-    if device and device.startswith("cuda") and not devices(device):
+    if device.startswith("cuda") and not devices(device):
         raise ConfigError(
             f"--device {device}: torch sees {len(devices()) or 'no'} GPU{'s' * (len(devices()) != 1)} of "
             "CUDA here, numbered from 0; name one of them, leave it out, or use --device cpu."
