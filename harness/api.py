@@ -31,6 +31,7 @@ from .runner.ranks import Rank, started
 from .runner.resolve import ResolvedRun, resolved
 from .store import store
 from .store.store import Store, analyses, chosen
+from .store.urls import as_written
 
 Names = str | type | Sequence[str | type]
 """``"a,b"``, ``["a", "b"]``, or with classes of your own ``["a", Mine]``."""
@@ -157,7 +158,7 @@ def _carry_out(
         places.sweep(run.context)  # what killed runs left, also where nothing is left to do
         again = "the same call of harness.run()" if classes else as_command(options)
         try:
-            with tracked(options.track, options.results, done - others.keys()) as hearing:
+            with tracked(options.track, place, done - others.keys()) as hearing:
                 _execute(run, options, done, left, again, hearing)
         finally:
             places.sweep(run.context)  # what killed workers of this one left
@@ -185,13 +186,15 @@ def _execute(
         RunProgress(missing, TimeLeft(left.cells, left.workers, training)) as shown,
     ):
         try:
-            execute(run.plan, run.context, executor, hearing(shown), done)
+            tell = mirrors.sending(run.context.results, hearing(shown))
+            execute(run.plan, run.context, executor, tell, done)
         except KeyboardInterrupt:
             # Counted where they are: a cell may be committed and its news still on the way.
             there = Store(run.context.results).done()
             kept = sum(cell.key in there for cell in run.plan.cells)
             say(
-                f"\nInterrupted: {kept} of {len(run.plan.cells)} cells are kept in {options.results}; "
+                f"\nInterrupted: {kept} of {len(run.plan.cells)} cells are kept in "
+                f"{as_written(options.results)}; "
                 f"to go on: {again}",
                 stderr=True,
             )

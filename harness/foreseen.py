@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .engine.keeping import is_kept
 from .report import terminal
 from .report.time_left import duration, expected
-from .runner import estimate, keeping, memory, places
+from .runner import estimate, keeping, memory, mirrors, places
 from .runner.estimate import Estimate
 from .runner.keeping import Room
 from .runner.options import RunOptions
@@ -16,6 +16,7 @@ from .runner.record import display_name
 from .runner.resolve import ResolvedRun, resolved, workers
 from .store.provenance import cores
 from .store.store import Store
+from .store.urls import as_written
 
 if TYPE_CHECKING:
     from .runner.grid_cost import GridCost
@@ -38,7 +39,7 @@ def summary(
         utility={measured.engine: json.loads(measured.config)["asked"] for measured in tasks},
         cells=len(plan.cells),
         done=sum(cell.key in done for cell in plan.cells),
-        results=options.results,
+        results=as_written(options.results),
         to_train=[plan.recipes[key].name for key in places.to_train(plan, run.context.cache, done)],
         left_out=plan.left_out,
         time=in_words(left) if left.cells else "",
@@ -88,7 +89,7 @@ def cost(options: RunOptions, on: str | None = None, tflops: float | None = None
     from .runner.grid_cost import grid_cost
 
     run = resolved(options)
-    store = Store(options.results)
+    store = Store(mirrors.here(options.results))
     done = set(store.sound([cell.key for cell in run.plan.cells]))
     return grid_cost(run, store, done, workers(options), on, tflops)
 

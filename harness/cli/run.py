@@ -34,6 +34,7 @@ def run(
     from .. import api
     from ..report import terminal
     from ..runner import config as configurations
+    from ..store.urls import as_written
 
     if config is not None:
         options = options.over(configurations.read(config))
@@ -41,7 +42,7 @@ def run(
     if options.dry_run or follows():
         return
     terminal.show_results(results.leaderboard.to_pylist(), details)
-    note(f"\nThe cells are in {options.results}, and `harness results` shows them again.")
+    note(f"\nThe cells are in {as_written(options.results)}, and `harness results` shows them again.")
     if results.failed.num_rows:
         raise typer.Exit(1)
 

@@ -32,11 +32,11 @@ def submit(
     cells: Committed = None,
 ) -> None:
     """Write a folder for a pull request: cells, resolved options, plugins, environment; then look at it."""
-    from ..runner import config
+    from ..runner import config, mirrors
     from ..store import packed, submission
     from .review import cells_of, reviewed, stored_in
 
-    places = results or RESULTS
+    places = [mirrors.here(place) for place in results or RESULTS]
     stores = packed.stores(places)
     rows = [row for store in stores for cell in store.stored().values() for row in cell.row.to_pylist()]
     wanted = {row["method"] for row in rows} if split(methods) == ("all",) else {*split(methods), *CONTROLS}

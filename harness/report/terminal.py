@@ -31,7 +31,7 @@ class PlanSummary:
     """Tasks, by the engine that measures them."""
     cells: int
     done: int
-    results: Path
+    results: str
     to_train: Sequence[str]
     """Roles of the models that must be trained first."""
     left_out: Sequence[str]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from ..core.events import Event, Tell
 from ..core.keys import key
 from ..engine.cache import cache_directory
 from ..errors import StoreError
 from ..store import packed
-from ..store.remote import Remote, url_of
+from ..store.remote import Remote
 from ..store.store import Store
+from ..store.urls import url_of
 
 DIGITS = 16
 """Of the digest of a URL in the name of its directory."""
@@ -40,6 +43,24 @@ def send(directory: Path) -> None:
             raise StoreError(
                 f"{error} What was computed is kept in {directory}; run again to bring it there."
             ) from error
+
+
+def sending(directory: Path, tell: Tell) -> Tell:
+    """What hears of a cell after ``tell`` has, and brings it to the URL that the directory stands for.
+
+    What cannot be brought there now goes with :func:`send`.
+    """
+    remote = Remote.of(directory)
+    if remote is None:
+        return tell
+
+    def told(event: Event) -> None:
+        tell(event)
+        if event.cell:
+            with suppress(StoreError):
+                remote.send(event.key)
+
+    return told
 
 
 def stores(places: Iterable[Path | str]) -> list[Store]:

@@ -15,6 +15,7 @@ from ..core.names import TINY
 from ..core.optimizers import ADAMW, KINDS
 from ..errors import ConfigError, unknown
 from ..plugins.settings import as_text
+from ..store.urls import as_written
 from . import written
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -256,6 +257,8 @@ def as_command(options: RunOptions) -> str:
             words += [word for path in value for word in (flag, str(path))]
         elif isinstance(value, Lora):
             words += [flag, as_text([f"{key}={part}" for key, part in value if part is not None])]
+        elif name == "results":
+            words += [flag, as_written(value)]
         else:
             words += [flag, as_text(value) or "none"]
     return shlex.join(words)

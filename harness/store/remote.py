@@ -2,9 +2,11 @@
 
     <root>/remote    the URL that the directory stands for
 
-A cell that is committed is written here, as ever, and then there: an object is there whole or not at all, its
-row last. What lies there and not here is fetched before anything is read. What could not be brought there
-stays here, and goes when the directory is opened again, so nothing that was computed is lost.
+A cell is committed here, as ever, and whoever runs the grid brings it there when it hears of it: an object is
+there whole or not at all, its row last. What lies there and not here is fetched before anything is read. What
+could not be brought there stays here, and goes when the directory is opened again, so nothing that was
+computed is lost. Workers know nothing of it: packages of object stores start threads, which would be taken
+for a plugin's.
 
 Machines that run in one place do not hold claims against each other. A cell that two of them made has one key
 and lies there once: the one that came last.
@@ -38,14 +40,6 @@ NUMBERS = tuple(INNER)
 
 DENIED = ("Credentials", "PermissionError", "Forbidden", "AccessDenied", "TokenRetrieval")
 ABSENT = ("FileNotFound", "NoSuchBucket")
-
-
-def url_of(path: Path | str) -> str | None:
-    """The URL that a path is, or None for a directory. A path has lost one of the two strokes of a URL."""
-    protocol, colon, rest = str(path).partition(":/")
-    if not colon or len(protocol) < 2 or not protocol.replace("+", "").isalnum():
-        return None
-    return f"{protocol}://{'/' if protocol == 'file' else ''}{rest.lstrip('/')}"
 
 
 class Remote:
@@ -93,6 +87,13 @@ class Remote:
                     info = there.get(f"{table}/{path.name}")
                     if info is None or info["size"] != path.stat().st_size:
                         self.put(path, path.read_bytes())
+
+    def send(self, key: str) -> None:
+        """Bring a cell there that lies here. Raises StoreError."""
+        for table in (*NUMBERS, "cells"):
+            path = self.root / table / f"{key}.parquet"
+            if path.is_file():
+                self.put(path, path.read_bytes())
 
     def put(self, path: Path, content: bytes) -> None:
         """Write an object, whole or not at all. Raises StoreError."""

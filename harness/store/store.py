@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,7 +24,6 @@ from . import integrity
 from .atomic import parquet_bytes, row_bytes, write_atomically
 from .committed import Committed
 from .many import NUMBERS, PACK, SCHEMAS, Numbers, of_keys, unnested
-from .remote import Remote
 from .schema import CELLS, CellRow, cell_name
 from .stored import UNSOUND, Stored, Tables
 
@@ -74,17 +71,9 @@ class Store(Committed):
             to._write_numbers(key, self.numbers(key))
         to._write("cells", key, row)
 
-    @cached_property
-    def _remote(self) -> Remote | None:
-        return Remote.of(self.root)
-
     def _write(self, table: str, key: str, content: pa.Table) -> None:
-        path = self.path(table, key)
         written = row_bytes(content) if table == "cells" else parquet_bytes(content)
-        write_atomically(path, written)
-        with suppress(StoreError):  # it is kept here, and goes there with `Remote.push`
-            if self._remote:
-                self._remote.put(path, written)
+        write_atomically(self.path(table, key), written)
 
     def _write_numbers(self, key: str, numbers: Numbers) -> None:
         """The tables of a cell but its row; what only analyses have is not written for others."""

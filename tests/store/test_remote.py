@@ -8,12 +8,16 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from harness.core.events import Event
 from harness.errors import StoreError
 from harness.runner import mirrors
 from harness.store import store
 from harness.store.compaction import compact
-from harness.store.remote import Remote, url_of
+from harness.store.remote import Remote
 from harness.store.store import Store
+from harness.store.urls import as_written, url_of
+from support.command import harness_cli
+from support.lume_files import write_lume
 from support.sound import row_of, scored, sound
 
 
@@ -35,10 +39,14 @@ def machine(tmp_path, monkeypatch):
 
 
 def commit(place, seed=0, value=0.5):
-    """A cell with two facts; None as value makes a failed one."""
+    """A cell with two facts, told of as a run does; None as value makes a failed one."""
     failed = {"status": "failed", "error_type": "E", "error_message": "no room"} if value is None else {}
     row = sound(row_of(seed=seed, **failed))
     Store(place).commit(row, None if failed else scored("forget", "accuracy", [value, 1.0]))
+    told = []
+    event = Event("a cell", status=row.status, cell=True, key=row.key)
+    mirrors.sending(place, told.append)(event)
+    assert told == [event]
     return row.key
 
 
@@ -54,6 +62,8 @@ def objects(url):
 def test_a_path_that_was_a_url_is_one():
     assert url_of("s3://bucket/prefix") == url_of(Path("s3://bucket/prefix")) == "s3://bucket/prefix"
     assert url_of(Path("file:///tmp/results")) == "file:///tmp/results"
+    assert as_written(Path("s3://bucket/prefix")) == "s3://bucket/prefix"
+    assert as_written(Path("/tmp/results")) == "/tmp/results"
     assert [url_of(name) for name in ("results", "/tmp/results", "a/b:/c", "C:/results")] == [None] * 4
 
 
@@ -162,9 +172,10 @@ def server(monkeypatch):
     told = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s"}
     for name, value in (told | {"DEFAULT_REGION": "us-east-1", "EC2_METADATA_DISABLED": "true"}).items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    fs = fsspec.filesystem("s3", skip_instance_cache=True)
-    fs.mkdir("bucket")
-    yield "s3://bucket/results"
+    bucket = f"bucket-{uuid.uuid4().hex}"  # of one process all its servers have the same
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # they know the server of an earlier test
+    fsspec.filesystem("s3").mkdir(bucket)
+    yield f"s3://{bucket}/results"
     served.stop()
 
 
@@ -178,3 +189,24 @@ def test_s3(server, machine, monkeypatch):
     assert len(read(server)[0]) == 2
     with pytest.raises(StoreError, match=r"^s3://other/results is not there: make the bucket first"):
         mirrors.here("s3://other/results")
+
+
+def test_a_run_on_s3(server, machine, tmp_path):
+    data = write_lume(tmp_path / "lume", 2)
+    run = (
+        *("run", "--benchmarks", "lume", "--data", data, "--methods", "none", "--attacks", "quantize"),
+        *("--seeds", 1, "--no-controls", "--utility", "none", "--jobs", 1, "--results", server),
+        *("--set", "lume.epochs=1", "--set", "lume.max_new_tokens=2"),
+    )
+    begun = harness_cli(*run)
+    assert begun.code == 0, begun.err
+    assert f"of which 0 are in {server} already" in begun.out
+    assert f"The cells are in {server}, and" in begun.out
+    cells = {name.split("/")[-1] for name in objects(server) if name.startswith("cells/")}
+    assert len(cells) == 3
+    machine("second")
+    again = harness_cli(*run)
+    assert (again.code, again.err) == (0, "")
+    assert f"cells: 3, of which 3 are in {server} already" in again.out
+    assert harness_cli("results", "--results", server).out.splitlines()[0].startswith("lume")
+    assert harness_cli("plan", "--cost", *run[1:]).out.startswith("Nothing is left to do")
