@@ -6,8 +6,8 @@ from harness import Analysis, AnalysisConfig, Field, Finding, HarnessError, lens
 
 from ._facts import drawn
 
-ROWS = 64
-"""Texts times layers that are read at a time: it decides memory, not results."""
+LOGITS = 2**27
+"""Layers times texts times tokens times words that are read at a time: memory, not results."""
 
 
 class LogitLens(Analysis):
@@ -47,8 +47,9 @@ class LogitLens(Analysis):
 
     def read(self, job, data):
         """NLL per token (L, N) at each layer."""
-        size = max(1, ROWS // len(models.blocks(job.model)))
-        parts = []
+        longest = max(len(answer) for _, answer in data)
+        of_text = len(models.blocks(job.model)) * longest * job.model.config.vocab_size
+        size, parts = max(1, LOGITS // of_text), []
         for texts in job.runs(data, size):
             parts.append(lens.layer_nll(job.model, texts).cpu())
             job.progress("logit lens", sum(part.shape[1] for part in parts), len(data))
