@@ -16,7 +16,7 @@ from ..core.names import CONTROLS, NO_ATTACK, SMOLLM2, TINY, UTILITY
 from ..errors import HarnessError
 
 if TYPE_CHECKING:
-    from ..leaderboard.groups import Cell
+    from ..leaderboard.cells import Cell
     from ..runner.options import RunOptions
     from ..store.store import Stored, Tables
     from ..store.submission import Submission
@@ -53,7 +53,7 @@ class Reviewed:
 
 def reviewed(folder: Path, committed: Sequence[Cell]) -> Reviewed:
     """Look at the submission in a folder. Nothing of it is imported, and no link in it is followed."""
-    from ..leaderboard import groups
+    from ..leaderboard.groups import grouped
     from ..leaderboard.submissions import Submitted, problems
     from ..leaderboard.versions import ANY
     from ..runner import config
@@ -77,7 +77,7 @@ def reviewed(folder: Path, committed: Sequence[Cell]) -> Reviewed:
     if not wrong:
         wrong += other_keys(rows, runs, notes)
         try:
-            groups.grouped(*tables_of(stored), (ANY,))
+            grouped(*tables_of(stored), (ANY,))
         except HarnessError as error:  # what would stop the board of all
             wrong.append(str(error))
     return Reviewed(folder.name, wrong, notes, made, runs, cells, stored)
@@ -93,10 +93,10 @@ def stored_in(directories: Sequence[Path]) -> dict[str, Stored]:
 
 def cells_of(stored: Mapping[str, Stored]) -> list[Cell]:
     """Those that nothing is wrong with, with their numbers."""
-    from ..leaderboard import groups
+    from ..leaderboard.cells import read
 
     cells, metrics, samples = tables_of(stored)
-    return groups.read([row for row in cells.to_pylist() if row["status"] == "ok"], metrics, samples)
+    return read([row for row in cells.to_pylist() if row["status"] == "ok"], metrics, samples)
 
 
 def tables_of(stored: Mapping[str, Stored]) -> Tables:

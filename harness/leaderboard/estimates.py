@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 
 from ..core import intervals
-from . import stats
+from . import arrays, stats
+from .cells import Measured
 from .columns import Estimate
-from .groups import Measured, Seeds
+from .groups import Seeds
 from .moments import ROUNDING, moments
+
+Asked = Sequence[tuple[Seeds, Measured]]
 
 
 def mean(values: Iterable[float]) -> float | None:
@@ -19,25 +24,42 @@ def mean(values: Iterable[float]) -> float | None:
 
 def estimate(seeds: Seeds, measured: Measured) -> Estimate:
     """Mean over seeds of a final value; its interval only if every seed has the values of its facts."""
-    value, facts = mean(seeds.finals(measured)), seeds.facts(measured)
-    if not facts or facts.keys() != seeds.keys():
-        return Estimate(value)
-    interval = stats.two_level_interval(facts, clusters=seeds.clusters(measured))
-    return Estimate(value, interval.low, interval.high)
+    [found] = estimates([(seeds, measured)])
+    return found
 
 
-def from_seeds(seeds: Seeds, measured: Measured) -> float | None:
-    """The share of the variance of a mean that comes from seeds, and so from their targets.
+def estimates(asked: Asked) -> list[Estimate]:
+    """The same of each, at once for those of one shape."""
+    found = [Estimate(mean(seeds.finals(measured))) for seeds, measured in asked]
+    for places, y, of in _alike(asked):
+        low, high = stats.bounds(y, of)[1:3]
+        for place, ends in zip(places, np.stack([low, high], axis=1).tolist(), strict=True):
+            if ends[0] == ends[0]:  # a number
+                found[place] = Estimate(found[place].value, *ends)
+    return found
+
+
+def _alike(asked: Asked) -> Iterator[tuple[list[int], np.ndarray, np.ndarray | None]]:
+    """The values [places, seeds, facts] of those of which every seed has them; as :func:`arrays.alike`."""
+    facts = [(seeds.facts(measured),) for seeds, measured in asked]
+    known = [place for place, (own,) in enumerate(facts) if own and len(own) == len(asked[place][0])]
+    clusters = [asked[place][0].clusters(asked[place][1]) for place in known]
+    for places, y, of in arrays.alike([facts[place] for place in known], clusters):
+        yield [known[place] for place in places], y[:, 0], of
+
+
+def from_seeds(asked: Asked) -> list[float | None]:
+    """The share of the variance of each mean that comes from seeds, and so from their targets.
 
     None with one seed, and where all values are equal.
     """
-    facts = seeds.facts(measured)
-    if len(facts) < 2 or facts.keys() != seeds.keys():
-        return None
-    (y,), of = stats.aligned(facts), stats.numbered(seeds.clusters(measured), facts)
-    parts = moments(y, of)
-    variance = float(parts.variance)
-    return max(float(parts.v_s - parts.v_e), 0.0) / variance if variance > ROUNDING else None
+    found: list[float | None] = [None] * len(asked)
+    for places, y, of in _alike(asked):
+        parts = moments(y, of)
+        for place, part, whole in zip(places, parts.v_s - parts.v_e, parts.variance, strict=True):
+            if y.shape[1] > 1 and whole > ROUNDING:
+                found[place] = max(float(part), 0.0) / float(whole)
+    return found
 
 
 def over_seeds(seeds: Seeds, measured: Measured) -> Estimate:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -16,66 +15,36 @@ from ..core.names import ANALYSIS, ATTACK, CONTROLS
 from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
-from . import delta, invariants, stats
+from . import arrays, invariants
+from .cells import ALL, Cell, Measured, as_rows, read
 from .identity import GroupId, MethodId, TargetId
-from .versions import one_code, started_at
+from .versions import one_code
 
-ALL, NONE = "all", "none"
-"""Words that stand for every name, and for no attack."""
-
-FORGET = "forget"
-"""The split whose facts, and points of curves, the leaderboard reads; of others the retain metric's."""
-
-RETAIN = "retain"
-"""The split that methods train to keep."""
-
-Measured = tuple[str, str]
-"""Split and metric."""
-
-
-@dataclass(slots=True)
-class Cell:
-    """A row of ``cells`` with its JSON read, and with its rows of ``metrics`` and ``samples``."""
-
-    row: dict[str, Any]
-    notes: dict[str, Any]
-    started_at: str
-    finals: dict[Measured, dict[str, Any]] = field(default_factory=dict)
-    """Rows of ``metrics`` without a step."""
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    """Rows of ``metrics`` with a step, of the forget set."""
-    facts: dict[Measured, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    """The values of each fact, by its id: of the forget set, and of what says what a method kept.
-
-    Of an aggregate it is what a fact says of it (:mod:`.delta`).
-    """
-    clusters: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    """By split, what each of these facts is grouped by."""
-    answers: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    """By metric, what the model wrote about each forget fact, where the metric looks at one text."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it worked."""
-        return bool(self.row["status"] == "ok")
-
-    @property
-    def error(self) -> str:
-        """Class and message of the error of a cell that failed."""
-        return f"{self.row['error_type']}: {self.row['error_message']}"
-
-    def value(self, measured: Measured) -> float | None:
-        """The final value of a metric, or None."""
-        final = self.finals.get(measured)
-        return None if final is None else final["value"]
+NONE = "none"
+"""The word that stands for no attack."""
 
 
 class Seeds(dict[int, Cell]):
-    """The cells that differ in nothing but their seed."""
+    """The cells that differ in nothing but their seed. Once they are asked, none is added."""
+
+    signature: str | None = None
+    """What identifies their row, once it was asked: many ask."""
 
     def ok(self) -> Seeds:
         """Those that worked, by seed."""
+        return self._worked
+
+    @cached_property
+    def _worked(self) -> Seeds:
         return Seeds({seed: self[seed] for seed in sorted(self) if self[seed].ok})
+
+    @cached_property
+    def _facts(self) -> dict[Measured, arrays.Sampled]:
+        return {}
+
+    @cached_property
+    def _clusters(self) -> dict[str, arrays.Clusters]:
+        return {}
 
     def failed(self) -> Seeds:
         """Those that failed, by seed."""
@@ -83,6 +52,10 @@ class Seeds(dict[int, Cell]):
 
     def targets(self) -> dict[int, str]:
         """The key of the very target that each seed ran on."""
+        return self._targets
+
+    @cached_property
+    def _targets(self) -> dict[int, str]:
         return {seed: cell.row["target_key"] for seed, cell in self.items()}
 
     def first(self) -> Cell:
@@ -106,14 +79,21 @@ class Seeds(dict[int, Cell]):
         values = {seed: cell.value(measured) for seed, cell in self.items()}
         return {seed: value for seed, value in values.items() if value is not None}
 
-    def facts(self, measured: Measured) -> stats.BySeed:
+    def facts(self, measured: Measured) -> arrays.Sampled:
         """The values of each fact, of the cells that have them."""
-        return {seed: cell.facts[measured] for seed, cell in self.items() if measured in cell.facts}
+        if measured not in self._facts:
+            own = {seed: cell.facts[measured] for seed, cell in self.items() if measured in cell.facts}
+            self._facts[measured] = arrays.Sampled(own)
+        return self._facts[measured]
 
-    def clusters(self, measured: Measured) -> stats.Clusters:
+    def clusters(self, measured: Measured) -> arrays.Clusters:
         """What the facts of a split are grouped by: those of one subject are alike."""
         split, _ = measured
-        return {fact: own for cell in self.values() for fact, own in cell.clusters.get(split, {}).items()}
+        if split not in self._clusters:
+            self._clusters[split] = {
+                fact: own for cell in self.values() for fact, own in cell.clusters.get(split, {}).items()
+            }
+        return self._clusters[split]
 
 
 class Groups(dict[GroupId, Seeds]):
@@ -127,9 +107,17 @@ class Groups(dict[GroupId, Seeds]):
             found[which.target, which.stage, which.method.method].append(which)
         return found
 
+    def named(self, target: TargetId, stage: str, method: str) -> Sequence[GroupId]:
+        """What methods of that name did in a stage, with whatever settings."""
+        return self._by_stage.get((target, stage, method), ())
+
+    @cached_property
+    def _controls(self) -> dict[tuple[Any, ...], Seeds]:
+        return {}
+
     def of_stage(self, target: TargetId, method: MethodId, stage: str) -> Groups:
         """What a method's models did in a stage."""
-        alike = self._by_stage.get((target, stage, method.method), ())
+        alike = self.named(target, stage, method.method)
         return Groups({which: self[which] for which in alike if which.method == method})
 
     def evaluation(self, target: TargetId, method: MethodId) -> Seeds:
@@ -141,12 +129,14 @@ class Groups(dict[GroupId, Seeds]):
 
         A seed that ran on one of several targets is never held against another of them.
         """
-        targets, seeds = self.get(which, Seeds()).targets(), Seeds()
-        for other in self._by_stage.get((which.target, which.stage, name), ()):
-            if other.attack == which.attack:
-                seeds |= self[other]
-        own = seeds.ok()
-        return Seeds({s: own[s] for s in own if targets.get(s) in (None, own[s].row["target_key"])})
+        asked = which.target, which.stage, name, which.attack
+        if asked not in self._controls:
+            alike = self.named(which.target, which.stage, name)
+            cells = (self[other].items() for other in alike if other.attack == which.attack)
+            self._controls[asked] = Seeds(chain.from_iterable(cells)).ok()
+        own, targets = self._controls[asked], self.get(which, Seeds()).targets()
+        others = [s for s in own if targets.get(s) not in (None, own[s].row["target_key"])]
+        return Seeds({s: own[s] for s in own if s not in others}) if others else own
 
     def only(self, methods: Sequence[str] = (ALL,), attacks: Sequence[str] = (ALL,)) -> Groups:
         """What was measured of these methods, and of them under these attacks (NAME or NAME:VARIANT).
@@ -187,7 +177,7 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
     cells = cells.filter(pc.not_equal(cells["stage"], ANALYSIS))
     if not cells.num_rows:
         raise StoreError("There are no results yet; run `harness run` or point --results at its directory.")
-    known = _known(cells.to_pylist())
+    known = _known(as_rows(cells))
     if not known:
         name, message = unsound(cells)[0]
         raise StoreError(f"No cell of these results can be used; of the first, {name}, {message}")
@@ -220,46 +210,3 @@ def _known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _named(row: dict[str, Any]) -> tuple[str, ...]:
     """What a row says of its target that is not in its key."""
     return row["model"], row["target_family"]
-
-
-def read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
-    """Each cell with its final values, its curve, and the values of its facts."""
-    by_key = {}
-    for row in rows:
-        by_key[row["key"]] = Cell(row, json.loads(row["notes"]), started_at(row))
-    finals = pc.is_null(metrics["step"])
-    for metric in metrics.filter(pc.or_(finals, pc.equal(metrics["split"], FORGET))).to_pylist():
-        if (cell := by_key.get(metric["key"])) is None:
-            continue
-        if metric["step"] is None:
-            cell.finals[metric["split"], metric["metric"]] = metric
-        else:
-            cell.curve.append(metric)
-    _add_facts(by_key, samples)
-    return list(by_key.values())
-
-
-def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
-    """Give each cell the values of its forget facts, and of those by which it is seen what a method keeps."""
-    kept = {tuple(pair) for cell in by_key.values() if (pair := cell.notes.get("retain_metric"))}
-    slopes = {key: delta.slopes(cell.notes) for key, cell in by_key.items()}
-    parts = {key: {part for slope in own.values() for part in slope} for key, own in slopes.items()}
-    splits = {FORGET, *(split for of in (kept, *parts.values()) for split, _ in of)}
-    samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
-    names = ("key", "split", "metric", "fact_id", "value", "cluster", "answer")
-    # Columns and not rows: there may be a million.
-    columns = [column.to_pylist() for column in samples.select(names).columns]
-    for key, split, metric, fact, value, cluster, answer in zip(*columns, strict=True):
-        if (cell := by_key.get(key)) is None:
-            continue
-        if answer is not None and split == FORGET:
-            cell.answers[metric][fact] = answer
-        if split == FORGET or (split, metric) in kept or (split, metric) in parts[key]:
-            cell.facts[split, metric][fact] = value
-            cell.clusters[split][fact] = cluster or fact
-    for key, cell in by_key.items():
-        for aggregate, slope in slopes[key].items():
-            total = cell.value((ALL, aggregate))
-            if total is not None and (says := delta.of_facts(total, slope, cell.facts)):
-                cell.facts[ALL, aggregate] = {"/".join(fact): value for fact, value in says.items()}
-                cell.clusters[ALL] |= {"/".join(fact): cell.clusters[fact[0]][fact[1]] for fact in says}

@@ -6,6 +6,8 @@ The digests of the code are among them: a row never holds numbers of two codes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from ..core.names import EVALUATION, NO_ATTACK
@@ -85,6 +87,10 @@ BEFORE = AttackId(NO_ATTACK, "", "", "{}", "")
 """Of the cells before any attack."""
 
 
+_NAMES = (*TargetId._fields, *MethodId._fields, "stage", *AttackId._fields)
+_COLUMNS = itemgetter(*_NAMES)
+
+
 class GroupId(NamedTuple):
     """What cells that differ in nothing but their seed have in common."""
 
@@ -95,7 +101,13 @@ class GroupId(NamedTuple):
 
     @classmethod
     def of(cls, cell: Mapping[str, Any]) -> Self:
-        """The identity in a row of ``cells``."""
+        """The identity in a row of ``cells``; the same object for cells that share it."""
+        return cls._made(_COLUMNS(cell))
+
+    @classmethod
+    @lru_cache(1 << 16)
+    def _made(cls, values: tuple[str, ...]) -> Self:
+        cell = dict(zip(_NAMES, values, strict=True))
         return cls(TargetId.of(cell), MethodId.of(cell), cell["stage"], AttackId.of(cell))
 
     @classmethod

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from ..core.names import ORIGINAL, SCORE, UTILITY, UTILITY_METRIC
 from . import stats
+from .cells import Measured
 from .columns import Estimate
 from .estimates import known
-from .groups import Groups, Measured, Seeds
+from .groups import Groups, Seeds
 from .identity import GroupId, MethodId, TargetId
 from .ranking import Share
 
@@ -51,11 +52,7 @@ def _lm_eval(target: TargetId, method: MethodId, groups: Groups) -> Share | None
         seeds, original = groups[which].ok(), groups.control(which, ORIGINAL)
         there = seeds.by_seed(LM_EVAL) or original.by_seed(LM_EVAL)
         return _share(seeds, original, LM_EVAL) if there else None
-    of_original = [
-        seeds.ok().by_seed(LM_EVAL)
-        for other, seeds in groups.items()
-        if (other.target, other.method.method, other.stage) == (target, ORIGINAL, UTILITY)
-    ]
+    of_original = (groups[other].ok().by_seed(LM_EVAL) for other in groups.named(target, UTILITY, ORIGINAL))
     return Share(measured=False) if any(of_original) else None
 
 

@@ -11,7 +11,7 @@ from scipy import special
 from scipy.optimize import brentq
 
 from ..core import intervals
-from . import stats
+from . import arrays, stats
 from .columns import Estimate
 from .moments import ROUNDING, Deviations, Moments, deviations
 
@@ -91,7 +91,7 @@ def share(value: float, original: float) -> int:
 
 
 def worst(
-    scores: Mapping[A, stats.BySeed], clusters: stats.Clusters | None = None
+    scores: Mapping[A, arrays.BySeed], clusters: arrays.Clusters | None = None
 ) -> tuple[float | None, float | None]:
     """A 95 % interval for the highest of the *true* means over attacks.
 
@@ -101,7 +101,7 @@ def worst(
     the lower end is their highest lower end at :func:`shared_tail`. Without the interval of any one attack
     there is none.
     """
-    y, of = stats.aligned(*scores.values()), stats.numbered(clusters, *scores.values())
+    y, of = arrays.aligned(*scores.values()), arrays.numbered(clusters, *scores.values())
     low, high = highest(y, of)
     return (None, None) if np.isnan(low) else (low, high)
 
@@ -176,7 +176,7 @@ def p_better(differences: np.ndarray, of: np.ndarray | None = None, methods: int
 
 
 def one_sided_p(
-    scores: Mapping[M, Mapping[A, stats.BySeed]], clusters: stats.Clusters | None = None
+    scores: Mapping[M, Mapping[A, arrays.BySeed]], clusters: arrays.Clusters | None = None
 ) -> dict[tuple[M, M], float]:
     """p of every two methods in both orders that the first is no better than the second.
 
@@ -186,8 +186,8 @@ def one_sided_p(
     flat = {(method, attack): facts for method, value in scores.items() for attack, facts in value.items()}
     if len(scores) < 2:
         return {}
-    grid = dict(zip(flat, stats.aligned(*flat.values()), strict=True))
-    of = stats.numbered(clusters, *flat.values())
+    grid = dict(zip(flat, arrays.aligned(*flat.values()), strict=True))
+    of = arrays.numbered(clusters, *flat.values())
     every, rivals = {}, {}
     for method, value in scores.items():
         every[method] = np.stack([grid[method, attack] for attack in value])

@@ -7,10 +7,11 @@ from statistics import fmean
 from typing import NamedTuple, TypeVar
 
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
-from . import ranking, stats
+from . import arrays, ranking, stats
+from .cells import FORGET, Measured
 from .columns import Estimate
 from .estimates import mean
-from .groups import FORGET, Groups, Measured
+from .groups import Groups
 from .identity import GroupId, TargetId
 from .moments import deviations
 
@@ -40,13 +41,20 @@ def baselines(groups: Groups) -> dict[TargetId, str]:
     return found
 
 
+def _level(by_seed: arrays.BySeed) -> float | None:
+    """The mean over seeds of the mean over facts."""
+    if isinstance(by_seed, arrays.Sampled) and by_seed.whole:
+        return float(by_seed.whole[2].mean())
+    return mean(fmean(facts.values()) for facts in by_seed.values())
+
+
 class Compared(NamedTuple):
     """The values of each fact after one attack: of a method, of the original, and of the baseline."""
 
-    attacked: stats.BySeed
-    original: stats.BySeed
-    never_knew: stats.BySeed
-    clusters: stats.Clusters
+    attacked: arrays.BySeed
+    original: arrays.BySeed
+    never_knew: arrays.BySeed
+    clusters: arrays.Clusters
 
     def recovery(self) -> stats.Interval | None:
         """With its 95 % interval; None where it is not defined."""
@@ -54,10 +62,7 @@ class Compared(NamedTuple):
 
     def gap(self) -> float | None:
         """How far the original is above what never knew; None where one of them has no values."""
-        original, never_knew = (
-            mean(fmean(facts.values()) for facts in by_seed.values())
-            for by_seed in (self.original, self.never_knew)
-        )
+        original, never_knew = (_level(each) for each in (self.original, self.never_knew))
         return None if original is None or never_knew is None else original - never_knew
 
     def leaves_enough(self, before: float | None) -> bool:
@@ -82,7 +87,9 @@ def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> 
         plain = measured == (FORGET, seeds.note("forget_metric"))
         level = seeds.note("chance") if plain else 0.0
         known = {} if level is None else original
-        never_knew = {seed: dict.fromkeys(facts, level) for seed, facts in known.items()}
+        never_knew = arrays.Sampled(
+            {seed: arrays.Values(dict.fromkeys(facts, level)) for seed, facts in known.items()}
+        )
     return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
 
 
@@ -101,7 +108,7 @@ def highest(shares: Mapping[A, Estimate], attacks: Mapping[A, Compared]) -> tupl
         return top, Estimate(value, value, value)
     samples = [by_seed for attack in values for by_seed in attacks[attack][:3]]
     clusters = {fact: cluster for attack in values for fact, cluster in attacks[attack].clusters.items()}
-    y, of = stats.aligned(*samples), stats.numbered(clusters, *samples)
+    y, of = arrays.aligned(*samples), arrays.numbered(clusters, *samples)
     y = y.reshape(len(values), 3, *y.shape[1:])
     rivals, tail = ranking.may_be_highest(deviations(stats.shares(y, of)), of)
     _, lows, _, _ = stats.recoveries(y[rivals], of, 1 - 2 * tail)

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..core.names import CONTROLS
-from . import ranking, stats
+from . import arrays, ranking
+from .cells import FORGET
 from .columns import Estimate
 from .evidence import Entry, Row, gather
-from .groups import FORGET, Groups
+from .groups import Groups
 from .identity import MethodId
 from .kept import least
 from .labels import attack_label, comparable, method_label, target_metric
@@ -19,7 +20,7 @@ from .verdict import Evidence, verdict
 FEW_FACTS = 30
 """A worst score of fewer facts is marked: one of them moves it by more than 3 %."""
 
-Scores = dict[MethodId, dict[str, stats.BySeed]]
+Scores = dict[MethodId, dict[str, arrays.BySeed]]
 """By method and attack, the values of each fact."""
 
 
@@ -87,7 +88,7 @@ def _shares(evidence: Evidence) -> Row:
     return columns
 
 
-def _worst(scores: Mapping[str, stats.BySeed], rows: Sequence[Row], clusters: stats.Clusters) -> Row:
+def _worst(scores: Mapping[str, arrays.BySeed], rows: Sequence[Row], clusters: arrays.Clusters) -> Row:
     """The columns of the highest score; its interval only if all scores have the values of their facts."""
     if not rows:
         return {}

@@ -6,22 +6,16 @@ spread. Where facts come in clusters (all questions about one subject), it is fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from ..core.intervals import CONFIDENCE, _cut, binomial_interval, standard_error
+from .arrays import BySeed, Clusters, aligned, alike, numbered
 from .moderated import moderated
 from .moments import ROUNDING, Moments, moments
-
-BySeed = Mapping[int, Mapping[str, float]]
-"""Per seed, per fact id, the value of one metric."""
-
-Clusters = Mapping[str, str]
-"""Per fact id, what it is grouped by. A fact that is not in it, and each without any, is its own cluster."""
 
 
 class Interval(NamedTuple):
@@ -40,32 +34,6 @@ class SeedMean(NamedTuple):
     low: float | None
     high: float | None
     n: int
-
-
-def aligned(*samples: BySeed) -> np.ndarray:
-    """[samples, seeds, facts] over all their seeds and facts, NaN where one has no value.
-
-    Sorted: no sum depends on the order they came in. Raises ValueError when there is no value at all.
-    """
-    seeds = sorted({seed for each in samples for seed, facts in each.items() if facts})
-    facts = _facts(samples)
-    if not facts:
-        raise ValueError("an interval needs at least one value")
-    missing = repeat(np.nan)
-    rows = [[[*map(each.get(s, {}).get, facts, missing)] for s in seeds] for each in samples]
-    return np.array(rows, dtype=float)
-
-
-def numbered(clusters: Clusters | None, *samples: BySeed) -> np.ndarray | None:
-    """The number of the cluster of each fact, as :func:`aligned` sorts them; None if all are their own."""
-    facts = _facts(samples)
-    own = [(clusters or {}).get(fact, fact) for fact in facts]
-    places = {name: place for place, name in enumerate(sorted({*own}))}
-    return None if len(places) == len(facts) else np.array([places[name] for name in own])
-
-
-def _facts(samples: Sequence[BySeed]) -> list[str]:
-    return sorted(set().union(*(own for each in samples for own in each.values())))
 
 
 def two_level_interval(
@@ -129,7 +97,10 @@ def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | 
 
 
 def recovery(
-    attacked: BySeed, original: BySeed, retrain: BySeed, clusters: Clusters | None = None
+    attacked: BySeed,
+    original: BySeed,
+    retrain: BySeed,
+    clusters: Clusters | None = None,
 ) -> Interval | None:
     """What an attack brought back, as a share of what was there: (a - r) / (o - r).
 
@@ -141,12 +112,23 @@ def recovery(
     None when they share nothing, or when o - r is not distinguishable from 0 (its own two-level interval
     reaches 0 or cannot be estimated): there is then nothing to recover a share of.
     """
-    if not (attacked and original and retrain):
-        return None
-    three = attacked, original, retrain
-    found = _ratio(recoveries(aligned(*three), numbered(clusters, *three)))
-    itself = any(_same(attacked, control) for control in (original, retrain))
-    return found._replace(low=None, high=None) if found and itself else found
+    [found] = all_recoveries([(attacked, original, retrain)], [clusters])
+    return found
+
+
+def all_recoveries(
+    samples: Sequence[tuple[BySeed, BySeed, BySeed]],
+    clusters: Sequence[Clusters | None],
+) -> list[Interval | None]:
+    """:func:`recovery` of each three of ``samples``, at once for those of one shape."""
+    found: list[Interval | None] = [None] * len(samples)
+    whole = [place for place, three in enumerate(samples) if all(three)]
+    for places, y, of in alike([samples[i] for i in whole], [clusters[i] for i in whole]):
+        for at, parts in zip(places, np.stack(recoveries(y, of), axis=1), strict=True):
+            attacked, *controls = samples[whole[at]]
+            ratio, itself = _ratio(parts), any(_same(attacked, control) for control in controls)
+            found[whole[at]] = ratio._replace(low=None, high=None) if ratio and itself else ratio
+    return found
 
 
 def _same(one: BySeed, other: BySeed) -> bool:
@@ -182,7 +164,7 @@ def share_of_values(unlearned: Mapping[int, float], original: Mapping[int, float
     return Interval(ratio, ratio - half, ratio + half, len(seeds))
 
 
-def _ratio(parts: tuple[np.ndarray, ...]) -> Interval | None:
+def _ratio(parts: Iterable[np.ndarray]) -> Interval | None:
     ratio, low, high, n = map(float, parts)
     return None if np.isnan(ratio) else Interval(ratio, low, high, int(n))
 

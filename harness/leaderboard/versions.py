@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from ..core.names import UTILITY
@@ -56,11 +57,20 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
             )
     kept = list(rows)
     for column, same in OF.items():
-        versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-        for row in kept:
-            versions[without_versions(row, same)][row[column]].append(row)
-        kept = [row for found in versions.values() for row in _one(column, found, tuple(sources))]
+        kept = [row for found in _versions(kept, column, same) for row in _one(column, found, tuple(sources))]
     return kept
+
+
+def _versions(rows: Sequence[Row], column: str, same: Sequence[str]) -> Iterable[dict[str, list[Row]]]:
+    """Of the rows of each place, those of each version."""
+    alike: dict[tuple, list[Row]] = defaultdict(list)
+    columns = itemgetter(column, *same)
+    for row in rows:
+        alike[columns(row)].append(row)
+    versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for (digest, *_), found in alike.items():  # few beside the rows
+        versions[without_versions(found[0], same)][digest] += found
+    return versions.values()
 
 
 def together(rows: Sequence[Row]) -> list[Row]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.core import intervals
-from harness.leaderboard import ranking, stats
+from harness.leaderboard import arrays, ranking, stats
 from support import crossed
 
 
@@ -93,5 +93,5 @@ def test_facts_that_are_copies_of_one_another_are_one_fact():
 def test_zeros_throughout_are_counted_by_cluster():
     zeros = crossed.by_seed(np.zeros((3, 24)))
     assert stats.two_level_interval(zeros, clusters=SHARED) == (0, *intervals.binomial_interval(0, 6), 24)
-    below = stats.p_below(np.full((3, 24), -0.5), stats.numbered(SHARED, zeros))
+    below = stats.p_below(np.full((3, 24), -0.5), arrays.numbered(SHARED, zeros))
     assert below == 0.5**6

@@ -21,8 +21,9 @@ from typing import TypeVar
 import numpy as np
 
 from harness.core.names import ATTACK, CONTROLS
-from harness.leaderboard import ranking, stats
-from harness.leaderboard.groups import FORGET, Groups, grouped
+from harness.leaderboard import arrays, ranking, stats
+from harness.leaderboard.cells import FORGET
+from harness.leaderboard.groups import Groups, grouped
 from harness.leaderboard.overall import combined
 from harness.store.store import Store, tables
 
@@ -41,7 +42,7 @@ Scores = Mapping[str, np.ndarray]
 
 def scores(groups: Groups) -> tuple[Scores, np.ndarray | None]:
     """Of the methods of one target that have all attacks that most have; and the cluster of each fact."""
-    found: dict[str, dict[str, stats.BySeed]] = defaultdict(dict)
+    found: dict[str, dict[str, arrays.BySeed]] = defaultdict(dict)
     clusters: dict[str, str] = {}
     for which, seeds in groups.items():
         measured = FORGET, str(seeds.note("forget_metric"))
@@ -56,9 +57,9 @@ def scores(groups: Groups) -> tuple[Scores, np.ndarray | None]:
     flat = [found[method][attack] for method in methods for attack in shared]
     if not flat:
         return {}, None
-    y = stats.aligned(*flat)
+    y = arrays.aligned(*flat)
     y = y.reshape(len(methods), len(shared), *y.shape[1:])
-    return dict(zip(methods, y, strict=True)), stats.numbered(clusters, *flat)
+    return dict(zip(methods, y, strict=True)), arrays.numbered(clusters, *flat)
 
 
 def parts(y: np.ndarray, of: np.ndarray | None) -> np.ndarray:
@@ -156,7 +157,7 @@ def one_sided(own: Mapping[M, np.ndarray], of: np.ndarray | None) -> dict[tuple[
     return ranking.one_sided_p(scores, None if of is None else names(of))
 
 
-def by_attack(y: np.ndarray) -> dict[int, stats.BySeed]:
+def by_attack(y: np.ndarray) -> dict[int, arrays.BySeed]:
     """[attacks, seeds, facts] as results hold it."""
     return {
         a: {s: {str(f): float(v) for f, v in enumerate(row) if not np.isnan(v)} for s, row in enumerate(own)}

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.core import intervals
 from harness.core.names import ATTACK, ORIGINAL, RETRAIN
-from harness.leaderboard import stats
+from harness.leaderboard import arrays, stats
 from harness.leaderboard.columns import COLUMNS
 from harness.leaderboard.compare import Comparison, compare
 from harness.leaderboard.groups import grouped
@@ -52,18 +52,18 @@ def simulated(results: Path) -> dict[tuple[str, str, str], dict[str, np.ndarray]
     """By place (benchmark, method, attack) and column, [tables, 3]: score, exact match and recovery."""
     rng = np.random.default_rng(0)
     shifts: dict[tuple, np.ndarray] = defaultdict(lambda: rng.standard_normal((2 * PAIRS, 3)))
-    same_attack: dict[tuple, dict[str, stats.BySeed]] = defaultdict(dict)
+    same_attack: dict[tuple, dict[str, arrays.BySeed]] = defaultdict(dict)
     found: dict[tuple, dict[str, np.ndarray]] = defaultdict(dict)
     for which, seeds in grouped(*tables([Store(results)])).items():
         if which.stage == ATTACK:
             benchmark, method = which.target.benchmark, which.method.method
             label = f"{which.attack.attack} {which.attack.variant}"
             same_attack[benchmark, label][method] = seeds.ok().facts(("forget", seeds.note("forget_metric")))
-            (exact,) = stats.aligned(seeds.ok().facts(("forget", "exact_match")))
+            (exact,) = arrays.aligned(seeds.ok().facts(("forget", "exact_match")))
             made = drawn(exact, shifts[benchmark, method], rng)
             found[benchmark, method, label]["exact_match"] = numbers(exact, made)
     for (benchmark, label), methods in same_attack.items():
-        y = dict(zip(methods, stats.aligned(*methods.values()), strict=True))
+        y = dict(zip(methods, arrays.aligned(*methods.values()), strict=True))
         scored = {name: drawn(own, shifts[benchmark, name], rng) for name, own in y.items()}
         for name, own in scored.items():
             row = found[benchmark, name, label]
