@@ -77,22 +77,17 @@ def build(
     docs: Docs = None,
 ) -> None:
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
-    from ..leaderboard.groups import grouped
-    from ..report import files, overwriting
+    from ..report import files, overwriting, parts
     from ..runner import mirrors
-    from ..store import store
 
     stores = mirrors.stores(results or RESULTS)
     if out is None and len(stores) > 1:
         raise ConfigError("There are several --results: say with --out where their leaderboard goes.")
     beside = (results or RESULTS)[0] / BESIDE
     out = mirrors.local(out or beside)
-    tables = store.tables(stores)
-    for cell, sentence in store.unsound(tables[0]):
+    made, unsound = parts.build(stores, parts.Choice(source or (), split(methods), split(attacks)))
+    for cell, sentence in unsound:
         say(f"Counted as failed: {cell}: {sentence}", stderr=True)
-    groups = grouped(*tables, source or ()).only(split(methods), split(attacks))
-    keys = [row["key"] for row in tables[0].to_pylist() if row["analysis"]]
-    made = files.build(groups, tables[0], store.analyses(stores, keys))
     if docs:
         made = made.documented(docs, out)
     if not force:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import cache, lru_cache, partial
 from typing import Any
 
@@ -38,12 +38,17 @@ SAME = (
 """Columns that a row has from its cells as they are."""
 
 
-def build(groups: Groups) -> pa.Table:
+Benchmarks = Mapping[str, Set[Settings]]
+"""By name, all settings that rows beside each other have of a benchmark."""
+
+
+def build(groups: Groups, benchmarks: Benchmarks | None = None) -> pa.Table:
     """The leaderboard of cells grouped by what they measure.
 
-    Controls first, then methods by rank, then those that are not ranked; see docs/protocol.md.
+    Controls first, then methods by rank, then those that are not ranked; see docs/protocol.md. Where it is a
+    part of one, ``benchmarks`` says what the whole has.
     """
-    entries = list(_entries(groups))
+    entries = list(_entries(groups, benchmarks))
     by_target: dict[TargetId, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_target[entry.which.target].append(entry)
@@ -57,11 +62,11 @@ def verdicts(groups: Groups) -> dict[str, Verdict]:
     return {method.method: verdict(of_method) for method, of_method in evidence.items()}
 
 
-def _entries(groups: Groups) -> Iterator[Entry]:
+def _entries(groups: Groups, benchmarks: Benchmarks | None = None) -> Iterator[Entry]:
     """The rows, without what a method's other rows decide."""
     # lm-eval's score has no row of its own: it stands in the row of the model before any attack.
     shown = Groups({which: seeds for which, seeds in groups.items() if which.stage != UTILITY})
-    starts, names = baselines(groups), _Names(shown)
+    starts, names = baselines(groups), _Names(shown, benchmarks or {})
     # The rows of one method have these in common, but for another metric under some attack.
     of_model = cache(partial(before, shown))
     attacked = _under_attacks(shown, starts)
@@ -158,8 +163,9 @@ def _facts_scored(seeds: Seeds, forget: Measured) -> Iterator[int]:
 class _Names:
     """The settings under each name: of benchmarks, of methods on a target, of attacks on it."""
 
-    def __init__(self, groups: Groups) -> None:
+    def __init__(self, groups: Groups, benchmarks: Benchmarks) -> None:
         self.benchmarks: dict[str, set[Settings]] = defaultdict(set)
+        self.benchmarks |= {name: {*settings} for name, settings in benchmarks.items()}
         self.methods: dict[tuple[TargetId, str], set[Settings]] = defaultdict(set)
         self.attacks: dict[tuple[TargetId, str, str], set[Settings]] = defaultdict(set)
         for target, method, _, attack in groups:

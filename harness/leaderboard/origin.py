@@ -7,6 +7,8 @@ no number, and the pages do not show them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from ..core.keys import key
@@ -38,6 +40,11 @@ def marked(table: pa.Table, groups: Groups) -> pa.Table:
         signature: key(sorted((cell.row["key"], cell.row["content"]) for cell in cells))[:DIGITS]
         for signature, cells in cells_of_rows(groups).items()
     }
+    return with_marks(table, marks)
+
+
+def with_marks(table: pa.Table, marks: Mapping[str, str]) -> pa.Table:
+    """A leaderboard with these marks, by signature."""
     text = "".join(marks[signature] for signature in table["signature"].to_pylist())
     return table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA: text})
 

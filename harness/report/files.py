@@ -68,9 +68,14 @@ class Published(NamedTuple):
 NO_CELLS, NOTHING = CELLS.empty_table(), FOUND.empty_table()
 
 
-def build(groups: Groups, cells: pa.Table = NO_CELLS, findings: pa.Table = NOTHING) -> Published:
+def build(
+    groups: Groups,
+    cells: pa.Table = NO_CELLS,
+    findings: pa.Table = NOTHING,
+    benchmarks: board.Benchmarks | None = None,
+) -> Published:
     """The leaderboard of grouped cells, with what analyses found in ``cells`` of the same results."""
-    rows = origin.marked(board.build(groups), groups)
+    rows = origin.marked(board.build(groups, benchmarks), groups)
     looked = analyses.build(rows, groups, cells, findings)
     return Published(rows, curves.build(rows, groups), facts.build(rows, groups), looked)
 

@@ -17,7 +17,7 @@ from . import integrity
 from .compacted import Compacted
 from .many import NUMBERS, SCHEMAS, Cell, Numbers
 from .reading import read
-from .schema import ANALYSES
+from .schema import ANALYSES, CELLS
 from .stored import Stored
 
 ReadRows = Callable[[], pa.Table]
@@ -51,22 +51,22 @@ class Committed:
 
     def columns(self, *names: str) -> list[dict[str, Any]]:
         """These columns of each committed cell whose file can be read: rows, and less to read than all."""
-        rows: dict[str, dict[str, Any]] = {}
+        return list(self.listing(*names).sort_by("key").select([*names]).to_pylist())
+
+    def listing(self, *names: str) -> pa.Table:
+        """The same with the key as a table, in the order of the files."""
+        names = tuple(dict.fromkeys(("key", *names)))
+        parts = [pa.schema(map(CELLS.field, names)).empty_table()]
         alone, latest = {*self.single()}, self.compacted.keys()
         for file in self.compacted.files():
             with suppress(StoreError):
-                found = file.rows(["key", *names])
-                rows |= {
-                    key: row
-                    for key, row in zip(
-                        found["key"].to_pylist(), found.select(names).to_pylist(), strict=True
-                    )
-                    if latest.get(key) is file and key not in alone
-                }
+                found = file.rows(names).replace_schema_metadata()
+                keys = found["key"].to_pylist()
+                parts.append(found.filter([latest.get(key) is file and key not in alone for key in keys]))
         for key in alone:
             with suppress(StoreError):
-                (rows[key],) = self._content("cells", key, [*names]).to_pylist()
-        return [rows[key] for key in sorted(rows)]
+                parts.append(self._content("cells", key, [*names]).replace_schema_metadata())
+        return pa.concat_tables(parts)
 
     def metrics(self) -> pa.Table:
         """The metrics of all cells that are ok, by key and then as committed."""

@@ -57,7 +57,7 @@ class Compacted:
         for file in self.files():
             if (told := self._indexed.get(file.path)) is None:
                 continue
-            own = frozenset(key for key in told.sound if key in keys and self._latest[key] is file)
+            own = frozenset(key for key in told.sound.intersection(keys) if self._latest[key] is file)
             if own and (content := told.content(file.path)) is not None:
                 yield own, file, content
 

@@ -21,6 +21,7 @@ from ..errors import StoreError
 from .atomic import parquet_bytes, write_atomically
 from .committed import ReadRows
 from .many import NUMBERS, PACK, ManyCells, as_one_row, table_of
+from .schema import CELLS
 from .store import Store
 
 LEVEL = 19
@@ -49,9 +50,12 @@ class Packed(Store):
         """None: a pack is passed on, and each cell is looked at."""
         yield from ()
 
-    def columns(self, *names: str) -> list[dict[str, Any]]:
-        """These columns of each cell."""
-        return [row for key in self._keys() for row in self._content("cells", key, [*names]).to_pylist()]
+    def listing(self, *names: str) -> pa.Table:
+        """The key and these columns of each cell."""
+        names = tuple(dict.fromkeys(("key", *names)))
+        parts = (self._content("cells", key, [*names]) for key in self._keys())
+        empty = pa.schema(map(CELLS.field, names)).empty_table()
+        return pa.concat_tables([empty, *(part.replace_schema_metadata() for part in parts)])
 
     def _has(self, table: str, key: str) -> bool:
         return (table, key) in self._tables

@@ -117,6 +117,11 @@ def tables(stores: Sequence[Store]) -> Tables:
     return _joined(*_chosen(stores))[:3]
 
 
+def everything(stores: Sequence[Store], keys: Collection[str] | None = None) -> tuple[pa.Table, ...]:
+    """The tables of all cells, or those of ``keys``, as :func:`tables` has them, and what analyses found."""
+    return _joined(*_chosen(stores, keys))
+
+
 def analyses(stores: Sequence[Store], keys: Iterable[str] | None = None) -> pa.Table:
     """What was found by analyses whose cells are ok, all or those of ``keys``: by key, as committed."""
     return _joined(*_chosen(stores, None if keys is None else {*keys}))[3]

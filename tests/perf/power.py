@@ -16,6 +16,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -25,7 +26,8 @@ from harness.leaderboard import arrays, ranking, stats
 from harness.leaderboard.cells import FORGET
 from harness.leaderboard.groups import Groups, grouped
 from harness.leaderboard.overall import combined
-from harness.store.store import Store, tables
+from harness.store.packed import opened
+from harness.store.store import tables
 
 SEEDS = (3, 5, 8)
 FACTS = (1, 2)
@@ -196,7 +198,7 @@ def seconds_of(groups: Groups) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     """Print what the results of a directory say."""
-    groups = grouped(*tables([Store(arguments[0])]))
+    groups = grouped(*tables([opened(Path(arguments[0]))]))
     count = int(arguments[1]) if len(arguments) > 1 else 20
     drawn, seconds = [], 0.0
     for target in dict.fromkeys(which.target for which in groups):
