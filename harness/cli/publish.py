@@ -123,7 +123,7 @@ def _read(
     groups = grouped(cells, metrics, samples, sources)
     found = store.analyses(stores)
     tables = {"cells": cells, "metrics": metrics, "samples": samples, "findings": found}
-    return files.build(groups, cells, found), groups, tables
+    return files.build(groups, found), groups, tables
 
 
 def _kept(groups: Groups, cache: Path | None, repository: Repository) -> list[_Kept]:

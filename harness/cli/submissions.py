@@ -145,7 +145,7 @@ def _build(
     tables = tables_of(stored)
     looked = [cell.analyses for cell in stored.values() if cell.row["stage"][0].as_py() == ANALYSIS]
     groups = grouped(*tables, (ANY,))
-    made = files.build(groups, tables[0], pa.concat_tables(looked) if looked else files.NOTHING)
+    made = files.build(groups, pa.concat_tables(looked) if looked else files.NOTHING)
     if of_cell:
         made = made._replace(board=badges.marked(made.board, groups, of_cell))
     if docs:

@@ -8,9 +8,8 @@ from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ..core.names import ANALYSIS, ATTACK, EVALUATION, NO_ATTACK
+from ..core.names import ATTACK, EVALUATION, NO_ATTACK
 from ..store.schema import ANALYSES
 from . import board, columns
 from .columns import FLOAT, INT, TEXT
@@ -38,23 +37,19 @@ SCHEMA = columns.schema(COLUMNS)
 POINTS = 60
 """Most points of a line or a cloud that are kept, evenly by x; the results hold all."""
 
-Row = dict[str, Any]
-Cells = Mapping[str, Row]
-"""Cells of analyses, by key."""
+Row = Mapping[str, Any]
 
 
-def build(leaderboard: pa.Table, groups: Groups, cells: pa.Table, findings: pa.Table) -> pa.Table:
+def build(leaderboard: pa.Table, groups: Groups, findings: pa.Table) -> pa.Table:
     """What was found about the models of the rows of a leaderboard, in its order.
 
-    ``groups`` are those it was built from; ``cells`` and ``findings`` are the tables ``cells`` and
-    ``analyses`` of the same results. After an attack, the numbers of single maps are left out: there are
-    many, and the results hold them.
+    ``groups`` are those it was built from, and ``findings`` is the table ``analyses`` of the same results.
+    After an attack, the numbers of single maps are left out: there are many, and the results hold them.
     """
-    looked = {row["key"]: row for row in cells.filter(pc.equal(cells["stage"], ANALYSIS)).to_pylist()}
     signatures = {which: board.signature(which, seeds) for which, seeds in groups.items()}
     by_row: dict[str, dict[tuple[str, ...], list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in findings.to_pylist():
-        if (cell := looked.get(row["key"])) is None or (which := _row_of(cell)) not in signatures:
+        if (cell := groups.looked.get(row["key"])) is None or (which := _row_of(cell)) not in signatures:
             continue
         if which.stage == ATTACK and row["layer"] is not None and row["x"] is None:
             continue
@@ -77,7 +72,7 @@ def _row_of(cell: Row) -> GroupId:
     return GroupId(TargetId.of(cell), MethodId.of(cell), EVALUATION if before else ATTACK, attack)
 
 
-def _means(rows: Sequence[Row]) -> Iterator[Row]:
+def _means(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """The mean over seeds at each place, figure by figure as the analysis gave them."""
     lines: dict[tuple[str, str], dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from ..store.store import UNSOUND, unsound
 from . import arrays, invariants
 from .cells import ALL, Cell, Measured, as_rows, read
 from .identity import GroupId, MethodId, TargetId
-from .versions import one_code
+from .versions import ANY, one_code, together
 
 NONE = "none"
 """The word that stands for no attack."""
@@ -99,6 +100,9 @@ class Seeds(dict[int, Cell]):
 class Groups(dict[GroupId, Seeds]):
     """All cells, by what they measure. Once it is asked, nothing is added."""
 
+    looked: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """By key, the rows of the cells of analyses, which are in no group."""
+
     @cached_property
     def _by_stage(self) -> Mapping[tuple[TargetId, str, str], Sequence[GroupId]]:
         """By target, stage and name of the method: whoever asks this asks it for each row."""
@@ -155,7 +159,9 @@ class Groups(dict[GroupId, Seeds]):
             chosen = method in (*methods, *CONTROLS) or ALL in methods
             return chosen and (which.stage != ATTACK or not names.isdisjoint(attacks))
 
-        return Groups({which: seeds for which, seeds in self.items() if kept(which)})
+        chosen = Groups({which: seeds for which, seeds in self.items() if kept(which)})
+        chosen.looked = self.looked
+        return chosen
 
 
 def _check(kind: str, names: Sequence[str], known: Collection[str]) -> None:
@@ -168,12 +174,13 @@ def _check(kind: str, names: Sequence[str], known: Collection[str]) -> None:
 
 
 def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequence[str] = ()) -> Groups:
-    """The cells of a store, in whatever order they come; what analyses found is on no board.
+    """The cells of a store, in whatever order they come; those of analyses are in no group.
 
     Where versions of a code compete, ``sources`` are the beginnings of the digests to take. An unsound cell
     of which it is not certain what it is of is left out. Raises StoreError when there are no cells, where
     versions compete, or where the cells violate what must hold in any results.
     """
+    looked = as_rows(cells.filter(pc.equal(cells["stage"], ANALYSIS)))
     cells = cells.filter(pc.not_equal(cells["stage"], ANALYSIS))
     if not cells.num_rows:
         raise StoreError("There are no results yet; run `harness run` or point --results at its directory.")
@@ -181,9 +188,15 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
     if not known:
         name, message = unsound(cells)[0]
         raise StoreError(f"No cell of these results can be used; of the first, {name}, {message}")
-    rows = one_code(known, sources)
+    if ANY in sources:
+        both = together([*known, *looked])
+        rows = [row for row in both if row["stage"] != ANALYSIS]
+        looked = [row for row in both if row["stage"] == ANALYSIS]
+    else:
+        rows = one_code(known, sources)
     invariants.check(rows, metrics)
     groups = Groups()
+    groups.looked = {row["key"]: row for row in looked}
     for cell in sorted(read(rows, metrics, samples), key=lambda cell: cell.row["key"]):
         groups.setdefault(GroupId.of(cell.row), Seeds())[cell.row["seed"]] = cell
     return groups

@@ -43,11 +43,8 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
     """The rows of one version of each code, as ``sources`` (beginnings of digests) choose.
 
     A version of which no cell worked gives way to one that has numbers: a plugin that was mended leaves
-    failed cells behind. With ``ANY`` among ``sources`` all versions are taken together, as :func:`together`
-    says. Raises StoreError where two versions remain, and for a source that no cell has.
+    failed cells behind. Raises StoreError where two versions remain, and for a source that no cell has.
     """
-    if ANY in sources:
-        return together(rows)
     known = {row[column] for row in rows for column in OF}
     for source in sources:
         if not source or not any(digest.startswith(source) for digest in known):

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 from ..errors import StoreError
 from ..leaderboard import analyses, board, columns, curves, facts, origin
 from ..leaderboard.groups import Groups
+from ..leaderboard.labels import by_target
 from ..store import shape
 from ..store.atomic import parquet_bytes, write_atomically
 from ..store.schema import ANALYSES as FOUND
-from ..store.schema import CELLS
 from . import heatmap
 from .documented import Documented
 from .markdown import markdown
 from .page import NAME, html
+from .side_by_side import side_by_side
 
 TABLE, CURVES, README = "leaderboard.parquet", "curves.parquet", "README.md"
 FACTS, ANALYSES = "facts.parquet", "analyses.parquet"
@@ -33,6 +34,10 @@ DIGESTS = b"beside"
 
 TASKS = "lm_eval_tasks"
 """A column that holds a JSON object, as those of settings do."""
+
+
+MANY = 5_000
+"""Rows from which on pages are made side by side."""
 
 
 class Published(NamedTuple):
@@ -49,11 +54,21 @@ class Published(NamedTuple):
 
     def pages(self) -> Mapping[str, bytes]:
         """By name, the files that people read. The same tables give the same bytes."""
-        return {
-            **heatmap.files(self.board.to_pylist()),
-            README: markdown(self.board).encode(),
-            NAME: html(*self).encode(),
-        }
+        work = (self._page, self._readme, self._heatmaps)
+        made = side_by_side(lambda make: make(), work) if self.board.num_rows > MANY else (m() for m in work)
+        return {name: content for files in made for name, content in files.items()}
+
+    def _page(self) -> Mapping[str, bytes]:
+        return {NAME: html(*self).encode()}
+
+    def _readme(self) -> Mapping[str, bytes]:
+        return {README: markdown(self.board).encode()}
+
+    def _heatmaps(self) -> Mapping[str, bytes]:
+        rows = self.board.to_pylist()
+        targets = by_target(rows)
+        made = (heatmap.files(targets[of], picture) for of, picture in heatmap.pictures(rows).items())
+        return {name: content for files in made for name, content in files.items()}
 
     def files(self) -> Mapping[str, bytes]:
         """By name, all files of the leaderboard."""
@@ -65,18 +80,15 @@ class Published(NamedTuple):
         return {**tables, **beside, **self.pages()}
 
 
-NO_CELLS, NOTHING = CELLS.empty_table(), FOUND.empty_table()
+NOTHING = FOUND.empty_table()
 
 
 def build(
-    groups: Groups,
-    cells: pa.Table = NO_CELLS,
-    findings: pa.Table = NOTHING,
-    benchmarks: board.Benchmarks | None = None,
+    groups: Groups, findings: pa.Table = NOTHING, benchmarks: board.Benchmarks | None = None
 ) -> Published:
-    """The leaderboard of grouped cells, with what analyses found in ``cells`` of the same results."""
+    """The leaderboard of grouped cells, with the findings of analyses in the same results."""
     rows = origin.marked(board.build(groups, benchmarks), groups)
-    looked = analyses.build(rows, groups, cells, findings)
+    looked = analyses.build(rows, groups, findings)
     return Published(rows, curves.build(rows, groups), facts.build(rows, groups), looked)
 
 

@@ -60,14 +60,9 @@ def pictures(rows: Sequence[Row]) -> dict[tuple[Any, ...], Picture]:
     return made
 
 
-def files(rows: Sequence[Row]) -> dict[str, bytes]:
-    """By name, a light and a dark picture of each target."""
-    targets = by_target(rows)
-    return {
-        name: svg(targets[target], theme).encode()
-        for target, picture in pictures(rows).items()
-        for name, theme in ((picture.light, LIGHT), (picture.dark, DARK))
-    }
+def files(rows: Sequence[Row], picture: Picture) -> dict[str, bytes]:
+    """By name, the light and the dark picture of one target."""
+    return {name: svg(rows, theme).encode() for name, theme in ((picture.light, LIGHT), (picture.dark, DARK))}
 
 
 def svg(rows: Sequence[Row], theme: Theme = LIGHT) -> str:

@@ -82,7 +82,7 @@ def _built(
 ) -> tuple[Published, Groups, Unsound]:
     cells, metrics, samples, found = store.everything(stores, keys)
     groups = grouped(cells, metrics, samples, choice.sources).only(choice.methods, choice.attacks)
-    return files.build(groups, cells, found, benchmarks), groups, store.unsound(cells)
+    return files.build(groups, found, benchmarks), groups, store.unsound(cells)
 
 
 def _listed(stores: Sequence[Store]) -> pa.Table:

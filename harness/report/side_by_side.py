@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from typing import Any, TypeVar
 
 from ..store.provenance import cores
@@ -20,18 +20,18 @@ _shared: tuple[Callable[[Any], Any], Sequence[Any]]
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """What ``work`` makes of each item, in their order. What it raises is raised here.
 
-    In this process where there is one core or one item, and where processes are not forked: what is large is
+    In this process where there is one core or one item, and where no process can be forked: what is large is
     neither sent nor read twice.
     """
     global _shared
     workers = min(cores(), len(items))
-    if workers < 2 or sys.platform != "linux":
+    if workers < 2 or sys.platform != "linux" or current_process().daemon:
         yield from map(work, items)
         return
     _shared = work, items
     gc.freeze()  # a collection in a child would copy all that it shares
     try:
-        with get_context("fork").Pool(workers, maxtasksperchild=None) as pool:
+        with get_context("fork").Pool(workers) as pool:
             yield from pool.imap(_one, range(len(items)))
     finally:
         gc.unfreeze()

@@ -1,6 +1,6 @@
 """How a results directory and its leaderboard grow: 10^3 to 10^6 synthetic cells in files of many.
 
-    PYTHONPATH=tests python tests/perf/store.py [--cells 1000 10000] [--board 10000] [--keep DIR]
+    PYTHONPATH=tests python tests/perf/store.py [--cells 1000 10000] [--board 1000000] [--keep DIR]
 
 A line for each number of cells; above ``--board`` cells no leaderboard is built of them. Seconds are those of
 the processor, the peak is that of the process up to then, which makes each grid in a process of its own.
@@ -9,20 +9,22 @@ the processor, the peak is that of the process up to then, which makes each grid
 from __future__ import annotations
 
 import argparse
+import gc
 import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
 from perf.grid import write
 
-from harness.leaderboard.groups import grouped
-from harness.report import files
+from harness.report import parts
 from harness.store import packed
-from harness.store.store import Store, tables
+from harness.store.provenance import cores
+from harness.store.store import Store
 
 T = TypeVar("T")
 
@@ -33,16 +35,16 @@ DRAWN = 20
 def main() -> None:
     """Print a line for each number of cells."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cells", type=int, nargs="+", default=[1000, 10_000])
-    parser.add_argument("--board", type=int, default=10_000)
+    parser.add_argument("--cells", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--board", type=int, default=10**6)
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     for cells in given.cells:
         with tempfile.TemporaryDirectory() as folder:
             place = (given.keep or Path(folder)) / str(cells)
             for work in (made, stored, *([built] if cells <= given.board else [])):
-                with get_context("spawn").Pool(1) as process:
-                    print(process.apply(work, (place, cells)), flush=True)
+                with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                    print(process.submit(work, place, cells).result(), flush=True)
 
 
 def made(place: Path, cells: int) -> str:
@@ -71,15 +73,19 @@ def stored(place: Path, cells: int) -> str:
 
 
 def built(place: Path, cells: int) -> str:
-    """What it takes to read it, and to build its leaderboard and pages."""
-    read, found = seconds(lambda: tables(packed.stores([place])))
-    after = peak()
-    group, groups = seconds(lambda: grouped(*found))
-    board, board_of = seconds(lambda: files.build(groups))
-    pages, _ = seconds(board_of.files)
+    """What it takes to build its leaderboard and pages: by the clock, since all cores work on it."""
+    gc.set_threshold(100_000, 50, 50)  # as the command line does
+    begun = time.perf_counter()
+    made, unsound = parts.build(packed.stores([place]))
+    board, below = time.perf_counter(), peak(resource.RUSAGE_CHILDREN)
+    written = made.files()
+    pages = time.perf_counter()
+    assert not unsound
+    size = sum(map(len, written.values())) / 2**20
     return (
-        f"{cells} cells, {board_of.board.num_rows} rows: read in {read:.2f} s ({after:.2f} GiB), grouped in "
-        f"{group:.2f} s, board in {board:.2f} s, page and files in {pages:.2f} s; peak {peak():.2f} GiB"
+        f"{cells} cells, {made.board.num_rows} rows on {cores()} cores: board in {board - begun:.1f} s, "
+        f"{size:.0f} MiB of files in {pages - board:.1f} s; peak {peak():.2f} GiB, and in each process of "
+        f"the board {below:.2f} GiB, of the files {peak(resource.RUSAGE_CHILDREN):.2f} GiB"
     )
 
 
@@ -90,9 +96,9 @@ def seconds(work: Callable[[], T]) -> tuple[float, T]:
     return time.process_time() - begun, found
 
 
-def peak() -> float:
-    """GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def peak(of: int = resource.RUSAGE_SELF) -> float:
+    """GiB of this process, or of the largest that it started."""
+    return resource.getrusage(of).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

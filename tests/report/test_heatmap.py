@@ -60,8 +60,9 @@ def test_two_targets_of_one_name_have_pictures_of_their_own(tmp_path):
         for attack in ("none", "private-data")
         for seed in range(2)
     ]
-    made = heatmap.files(board(tmp_path, cells).to_pylist())
-    assert sorted(made) == [
+    rows = board(tmp_path, cells).to_pylist()
+    made = [*heatmap.pictures(rows).values()]
+    assert sorted(name for picture in made for name in heatmap.files(rows, picture)) == [
         "heatmap-world-tiny-2-dark.svg",
         "heatmap-world-tiny-2.svg",
         "heatmap-world-tiny-dark.svg",

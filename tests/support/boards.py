@@ -63,7 +63,7 @@ def made(place):
         store.commit(row, outcome)
     cells = store.cells()
     groups = grouped(cells, store.metrics(), store.samples())
-    built = files.build(groups, cells, analyses([store]))
+    built = files.build(groups, analyses([store]))
     return built._replace(board=judged(built.board, VERDICTS))
 
 

@@ -45,7 +45,7 @@ function scatter(target, width) {
         }),
         svg(
           "text",
-          { class: "hint", x: chart.x(limit) - 5, y: chart.top + 13, "text-anchor": "end" },
+          { class: "hint", x: chart.left + 5, y: chart.top + 13 },
           `under ${Math.round(100 * D.kept)} % of the original's`,
         ),
       );
