@@ -16,7 +16,7 @@ from ..core.names import CONTROLS, NO_ATTACK, SMOLLM2, TINY, UTILITY
 from ..errors import HarnessError
 
 if TYPE_CHECKING:
-    from ..leaderboard.cells import Cell
+    from ..leaderboard.reading import Cell
     from ..runner.options import RunOptions
     from ..store.store import Stored, Tables
     from ..store.submission import Submission
@@ -93,7 +93,7 @@ def stored_in(directories: Sequence[Path]) -> dict[str, Stored]:
 
 def cells_of(stored: Mapping[str, Stored]) -> list[Cell]:
     """Those that nothing is wrong with, with their numbers."""
-    from ..leaderboard.cells import read
+    from ..leaderboard.reading import read
 
     cells, metrics, samples = tables_of(stored)
     return read([row for row in cells.to_pylist() if row["status"] == "ok"], metrics, samples)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.names import CONTROLS, RETRAIN, UTILITY_METRIC
-from .cells import FORGET, Cell, Measured
 from .columns import Estimate
 from .estimates import difference, estimate, mean, over_facts_or_seeds
 from .groups import Groups, Seeds
 from .identity import GroupId, MethodId, TargetId
+from .reading import FORGET, Cell, Measured
 
 
 def before(

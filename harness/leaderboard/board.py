@@ -17,7 +17,6 @@ from ..core.keys import key
 from ..core.names import CONTROLS, EVALUATION, ORIGINAL, UTILITY
 from . import stats
 from .before import before
-from .cells import FORGET, Measured
 from .columns import COLUMNS, EXACT, SCHEMA
 from .estimates import estimates, from_seeds, known, mean, over_facts_or_seeds
 from .evidence import Entry, gather
@@ -25,6 +24,7 @@ from .groups import Groups, Seeds
 from .identity import GroupId, MethodId, Settings, TargetId
 from .kept import LM_EVAL, latest
 from .overall import compare
+from .reading import FORGET, Measured
 from .recovery import baselines, compared
 from .standing import rank
 from .verdict import Verdict, verdict

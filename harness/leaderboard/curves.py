@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from ..core.names import ATTACK
 from . import board, columns
-from .cells import Cell
 from .columns import FLOAT, IDENTITY, INT, Estimate
 from .groups import Groups
+from .reading import Cell
 from .stats import SeedMean, interval_of_means
 
 SAME = (*IDENTITY, "forget_metric", "chance", "attack_learning_rates")

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..core import intervals
 from . import arrays, stats
-from .cells import Measured
 from .columns import Estimate
 from .groups import Seeds
 from .moments import ROUNDING, moments
+from .reading import Measured
 
-Asked = Sequence[tuple[Seeds, Measured]]
+Queries = Sequence[tuple[Seeds, Measured]]
 
 
 def mean(values: Iterable[float]) -> float | None:
@@ -28,10 +28,10 @@ def estimate(seeds: Seeds, measured: Measured) -> Estimate:
     return found
 
 
-def estimates(asked: Asked) -> list[Estimate]:
+def estimates(queries: Queries) -> list[Estimate]:
     """The same of each, at once for those of one shape."""
-    found = [Estimate(mean(seeds.finals(measured))) for seeds, measured in asked]
-    for places, y, of in _alike(asked):
+    found = [Estimate(mean(seeds.finals(measured))) for seeds, measured in queries]
+    for places, y, of in _alike(queries):
         low, high = stats.bounds(y, of)[1:3]
         for place, ends in zip(places, np.stack([low, high], axis=1).tolist(), strict=True):
             if ends[0] == ends[0]:  # a number
@@ -39,22 +39,22 @@ def estimates(asked: Asked) -> list[Estimate]:
     return found
 
 
-def _alike(asked: Asked) -> Iterator[tuple[list[int], np.ndarray, np.ndarray | None]]:
+def _alike(queries: Queries) -> Iterator[tuple[list[int], np.ndarray, np.ndarray | None]]:
     """The values [places, seeds, facts] of those of which every seed has them; as :func:`arrays.alike`."""
-    facts = [(seeds.facts(measured),) for seeds, measured in asked]
-    known = [place for place, (own,) in enumerate(facts) if own and len(own) == len(asked[place][0])]
-    clusters = [asked[place][0].clusters(asked[place][1]) for place in known]
+    facts = [(seeds.facts(measured),) for seeds, measured in queries]
+    known = [place for place, (own,) in enumerate(facts) if own and len(own) == len(queries[place][0])]
+    clusters = [queries[place][0].clusters(queries[place][1]) for place in known]
     for places, y, of in arrays.alike([facts[place] for place in known], clusters):
         yield [known[place] for place in places], y[:, 0], of
 
 
-def from_seeds(asked: Asked) -> list[float | None]:
+def from_seeds(queries: Queries) -> list[float | None]:
     """The share of the variance of each mean that comes from seeds, and so from their targets.
 
     None with one seed, and where all values are equal.
     """
-    found: list[float | None] = [None] * len(asked)
-    for places, y, of in _alike(asked):
+    found: list[float | None] = [None] * len(queries)
+    for places, y, of in _alike(queries):
         parts = moments(y, of)
         for place, part, whole in zip(places, parts.v_s - parts.v_e, parts.variance, strict=True):
             if y.shape[1] > 1 and whole > ROUNDING:

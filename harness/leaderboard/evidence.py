@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from ..core.names import ORIGINAL, RETRAIN
 from .before import forgot
-from .cells import FORGET, RETAIN
 from .columns import EXACT, Estimate
 from .estimates import known, mean
 from .groups import Groups, Seeds
 from .identity import GroupId, MethodId
 from .kept import kept
 from .labels import attack_label, comparable, target_metric
+from .reading import FORGET, RETAIN
 from .recovery import compared, highest
 from .verdict import Evidence, Recovered
 

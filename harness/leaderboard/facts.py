@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from ..core.names import ATTACK, EVALUATION
 from . import board, columns
-from .cells import FORGET
 from .columns import FLOAT, INT, TEXT
 from .groups import Groups, Seeds
+from .reading import FORGET
 
 COLUMNS: columns.Columns = {
     "signature": columns.COLUMNS["signature"],

@@ -17,8 +17,8 @@ from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
 from . import arrays, invariants
-from .cells import ALL, Cell, Measured, as_rows, read
 from .identity import GroupId, MethodId, TargetId
+from .reading import ALL, Cell, Measured, as_rows, read
 from .versions import ANY, one_code, together
 
 NONE = "none"

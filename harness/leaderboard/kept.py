@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from ..core.names import ORIGINAL, SCORE, UTILITY, UTILITY_METRIC
 from . import stats
-from .cells import Measured
 from .columns import Estimate
 from .estimates import known
 from .groups import Groups, Seeds
 from .identity import GroupId, MethodId, TargetId
 from .ranking import Share
+from .reading import Measured
 
 LM_EVAL = ("all", SCORE)
 """Split and metric of the mean over lm-eval's tasks."""

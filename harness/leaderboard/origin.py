@@ -14,8 +14,8 @@ import pyarrow as pa
 from ..core.keys import key
 from ..core.names import EVALUATION, UTILITY
 from . import board
-from .cells import Cell
 from .groups import Groups
+from .reading import Cell
 
 METADATA, DIGITS = b"cells", 8
 """Where the marks stand, and how many hexadecimal digits each has."""

@@ -8,12 +8,12 @@ from typing import NamedTuple, TypeVar
 
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
 from . import arrays, ranking, stats
-from .cells import FORGET, Measured
 from .columns import Estimate
 from .estimates import mean
 from .groups import Groups
 from .identity import GroupId, TargetId
 from .moments import deviations
+from .reading import FORGET, Measured
 
 CHANCE = "chance"
 """The baseline of a target that has no twin; otherwise it is the control ``retrain``."""

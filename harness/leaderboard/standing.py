@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from ..core.names import CONTROLS
 from . import arrays, ranking
-from .cells import FORGET
 from .columns import Estimate
 from .evidence import Entry, Row, gather
 from .groups import Groups
@@ -15,6 +14,7 @@ from .identity import MethodId
 from .kept import least
 from .labels import attack_label, comparable, method_label, target_metric
 from .overall import Standing
+from .reading import FORGET
 from .verdict import Evidence, verdict
 
 FEW_FACTS = 30

@@ -17,7 +17,7 @@ from typing import Any
 from ..core.composition import JOINED
 from ..core.names import ANALYSIS, CONTROLS, EVALUATION, NO_ATTACK, ORIGINAL, RETRAIN
 from ..store.schema import PROTOCOL, cell_name
-from .cells import FORGET, Cell
+from .reading import FORGET, Cell
 
 Row = Mapping[str, Any]
 Config = Mapping[str, Any]

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from ..core.names import UTILITY
 from ..leaderboard import board, origin
-from ..leaderboard.cells import ALL
 from ..leaderboard.columns import SCHEMA
 from ..leaderboard.groups import Groups, grouped
 from ..leaderboard.identity import Settings, TargetId
+from ..leaderboard.reading import ALL
 from ..leaderboard.versions import ANY
 from ..store import store
 from ..store.store import Store
@@ -65,8 +65,8 @@ def build(stores: Sequence[Store], choice: Choice = EVERYTHING) -> tuple[Publish
         return made, unsound
     benchmarks, of = _benchmarks(listed), _parts(listed)
 
-    def part(place: int) -> tuple[dict[TargetId, Published], Mapping[str, str], Unsound]:
-        keys = {*listed["key"].filter(pa.array(of == place)).to_pylist()}
+    def part(number: int) -> tuple[dict[TargetId, Published], Mapping[str, str], Unsound]:
+        keys = {*listed["key"].filter(pa.array(of == number)).to_pylist()}
         made, groups, unsound = _built(stores, choice, keys, benchmarks)
         return dict(_by_target(made, groups)), origin.marks(made.board), unsound
 

@@ -37,6 +37,6 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         gc.unfreeze()
 
 
-def _one(place: int) -> Any:
+def _one(index: int) -> Any:
     work, items = _shared
-    return work(items[place])
+    return work(items[index])

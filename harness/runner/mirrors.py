@@ -54,13 +54,13 @@ def sending(directory: Path, tell: Tell) -> Tell:
     if remote is None:
         return tell
 
-    def told(event: Event) -> None:
+    def send_too(event: Event) -> None:
         tell(event)
         if event.cell:
             with suppress(StoreError):
                 remote.send(event.key)
 
-    return told
+    return send_too
 
 
 def stores(places: Iterable[Path | str]) -> list[Store]:

@@ -51,17 +51,17 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 READ = ("notes", "provenance")
 
 
-def columns(found: pa.Schema, schema: pa.Schema) -> None:
+def columns(actual: pa.Schema, schema: pa.Schema) -> None:
     """Raise ArrowInvalid for a file whose columns are not the schema's."""
     ours = dict(zip(schema.names, schema.types, strict=True))
-    theirs = dict(zip(found.names, found.types, strict=True))
+    theirs = dict(zip(actual.names, actual.types, strict=True))
     for name, kind in ours.items():
         if name not in theirs:
             raise pa.ArrowInvalid(f"it lacks the column '{name}'")
         if theirs[name] != kind:
             raise pa.ArrowInvalid(f"its column '{name}' is {theirs[name]} and not {kind}")
-    if found.names != schema.names:
-        more = [name for name in found.names if name not in ours]
+    if actual.names != schema.names:
+        more = [name for name in actual.names if name not in ours]
         raise pa.ArrowInvalid(
             f"it has a column '{more[0]}' too many" if more else "its columns are in another order"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.core.names import CONTROLS
-from harness.leaderboard.cells import read
+from harness.leaderboard.reading import read
 from harness.leaderboard.submissions import VARIED, Submitted, problems
 from harness.store.store import Store, tables
 from support.cells import cell

@@ -23,9 +23,9 @@ import numpy as np
 
 from harness.core.names import ATTACK, CONTROLS
 from harness.leaderboard import arrays, ranking, stats
-from harness.leaderboard.cells import FORGET
 from harness.leaderboard.groups import Groups, grouped
 from harness.leaderboard.overall import combined
+from harness.leaderboard.reading import FORGET
 from harness.store.packed import opened
 from harness.store.store import tables
 
