@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import current_process, get_context
 from typing import Any, TypeVar
 
+from ..errors import HarnessError
 from ..store.provenance import cores
 
 T = TypeVar("T")
@@ -20,8 +23,8 @@ _shared: tuple[Callable[[Any], Any], Sequence[Any]]
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """What ``work`` makes of each item, in their order. What it raises is raised here.
 
-    In this process where there is one core or one item, and where no process can be forked: what is large is
-    neither sent nor read twice.
+    It is done in this process where there is one core or one item, and where no process can be forked: what
+    is large is neither sent nor read twice. Raises HarnessError where a process is killed.
     """
     global _shared
     workers = min(cores(), len(items))
@@ -31,8 +34,13 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     _shared = work, items
     gc.freeze()  # a collection in a child would copy all that it shares
     try:
-        with get_context("fork").Pool(workers) as pool:
-            yield from pool.imap(_one, range(len(items)))
+        with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+            yield from pool.map(_one, range(len(items)))
+    except BrokenProcessPool as error:
+        raise HarnessError(
+            "A process that was at a part of the leaderboard was killed: most often memory ran out. Free "
+            "some, and build again."
+        ) from error
     finally:
         gc.unfreeze()
 

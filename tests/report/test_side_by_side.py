@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import HarnessError, StoreError
 from harness.report import side_by_side as module
 from harness.report.side_by_side import side_by_side
 
@@ -37,3 +38,13 @@ def test_a_sentence_comes_through(monkeypatch, cores):
 
     with pytest.raises(StoreError, match=r"^a is damaged\.$"):
         [*side_by_side(fail, ["a", "b"])]
+
+
+def test_a_process_that_is_killed_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(module, "cores", lambda: 2)
+
+    def die(item):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(HarnessError, match="was killed: most often memory ran out"):
+        [*side_by_side(die, ["a", "b"])]
