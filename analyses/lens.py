@@ -29,14 +29,17 @@ class LogitLens(Analysis):
     paper = "2509.22263"
 
     class Config(AnalysisConfig):
-        facts: int | None = Field(None, ge=1, description="facts of each set, drawn at random; None: all")
+        facts: int | None = Field(
+            None, ge=1, description="facts of each set, drawn at random; None: as many as are forgotten"
+        )
 
     def analyse(self, job):
         """Read both models on forget and retain facts."""
         yield Finding("accuracy", "chance", 0.5)
+        count = self.config.facts or len(job.forget)
         for split, facts in (("forget", job.forget), ("retain", job.retain)):
             rng = job.random("lens", split)
-            data = job.encode(drawn(facts, self.config.facts, rng))
+            data = job.encode(drawn(facts, count, rng))
             against = distractors(data, job.encode(facts), rng, split)
             for which, weights in (("original", job.original), ("unlearned", job.unlearned)):
                 with weights():
