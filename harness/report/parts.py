@@ -60,7 +60,8 @@ def build(stores: Sequence[Store], choice: Choice = EVERYTHING) -> tuple[Publish
     """
     cells = sum(len(store.keys()) for store in stores)
     listed = _listed(stores) if choice.is_all and cells >= 2 * PART else None
-    if listed is None or len(pc.unique(listed["protocol"])) > 1:  # it stops at several protocols, and says so
+    # Whoever reads all of them stops at several protocols, or at a file that is damaged, and says so.
+    if listed is None or listed.num_rows < cells or len(pc.unique(listed["protocol"])) > 1:
         made, _, unsound = _built(stores, choice)
         return made, unsound
     benchmarks, of = _benchmarks(listed), _parts(listed)

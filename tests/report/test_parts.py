@@ -96,6 +96,18 @@ def test_several_protocols_are_refused(results, small):
         parts.build([results])
 
 
+def test_a_damaged_file_is_named_and_not_left_out(results, small):
+    compact(results)
+    [path] = (results.root / "compacted").glob("0*.parquet")
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    path.write_bytes(content)
+    store = Store(results.root)  # the index knows its cells
+    assert len(store.keys()) == 96
+    with pytest.raises(StoreError, match=f"^{path} is damaged"):
+        parts.build([store])
+
+
 def test_no_cells_are_refused(tmp_path, small):
     with pytest.raises(StoreError, match="There are no results yet"):
         parts.build([Store(tmp_path)])
