@@ -69,10 +69,6 @@ def aligned(*samples: BySeed) -> np.ndarray:
 
 def numbered(clusters: Clusters | None, *samples: BySeed) -> np.ndarray | None:
     """The number of the cluster of each fact, as :func:`aligned` sorts them; None if all are their own."""
-    return _numbered(clusters, samples)
-
-
-def _numbered(clusters: Clusters | None, samples: Sequence[BySeed]) -> np.ndarray | None:
     facts = _shared(samples) or _facts(samples)
     own = [(clusters or {}).get(fact, fact) for fact in facts]
     places = {name: place for place, name in enumerate(sorted({*own}))}
@@ -102,7 +98,8 @@ def alike(
     them, and the clusters as :func:`numbered` has them.
     """
     shapes: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    values, of = [aligned(*own) for own in samples], [*map(_numbered, clusters, samples)]
+    values = [aligned(*own) for own in samples]
+    of = [numbered(by, *own) for by, own in zip(clusters, samples, strict=True)]
     for place, (y, numbers) in enumerate(zip(values, of, strict=True)):
         shapes[y.shape, None if numbers is None else numbers.tobytes()].append(place)
     for places in shapes.values():

@@ -114,7 +114,7 @@ def unsound(cells: pa.Table) -> list[tuple[str, str]]:
 
 def tables(stores: Sequence[Store]) -> Tables:
     """The tables of several directories. A cell in two of them is there once: one that is ok, if any is."""
-    return _joined(*_chosen(stores))[:3]
+    return everything(stores)[:3]
 
 
 def everything(stores: Sequence[Store], keys: Collection[str] | None = None) -> tuple[pa.Table, ...]:
@@ -124,7 +124,7 @@ def everything(stores: Sequence[Store], keys: Collection[str] | None = None) -> 
 
 def analyses(stores: Sequence[Store], keys: Iterable[str] | None = None) -> pa.Table:
     """What was found by analyses whose cells are ok, all or those of ``keys``: by key, as committed."""
-    return _joined(*_chosen(stores, None if keys is None else {*keys}))[3]
+    return everything(stores, None if keys is None else {*keys})[3]
 
 
 def _chosen(
