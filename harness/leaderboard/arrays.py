@@ -7,10 +7,10 @@ is of one shape is computed at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from functools import cached_property, lru_cache
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,13 +23,63 @@ Clusters = Mapping[str, str]
 """Per fact id, what it is grouped by. A fact that is not in it, and each without any, is its own cluster."""
 
 
-class Values(dict[str, float]):
-    """The value of each fact under one seed, which does not change once it was looked at."""
+class Values(Mapping[str, float]):
+    """The value of each fact under one seed: ``facts``, sorted, and ``array`` [facts]."""
 
-    @cached_property
-    def facts(self) -> tuple[str, ...]:
-        """Its facts, sorted."""
-        return _one(tuple(sorted(self)))
+    __slots__ = ("array", "facts")
+
+    def __init__(self, facts: tuple[str, ...], values: np.ndarray) -> None:
+        """As they come; of a fact that comes twice the last value counts."""
+        ordered = _ordered(facts)
+        self.facts = ordered.facts
+        self.array: np.ndarray = values if ordered.order is None else values[ordered.order]
+
+    def joined(self, other: Values) -> Values:
+        """With the values of another, which count where both have one."""
+        return Values((*self.facts, *other.facts), np.concatenate([self.array, other.array]))
+
+    def less(self, other: Values) -> Values:
+        """The differences from another, of the facts that both have."""
+        if self.facts is other.facts:
+            return Values(self.facts, self.array - other.array)
+        both = tuple(fact for fact in self.facts if fact in other)
+        return Values(both, np.array([self[fact] - other[fact] for fact in both], dtype=float))
+
+    def __contains__(self, fact: object) -> bool:
+        return fact in _ordered(self.facts).position
+
+    def __getitem__(self, fact: str) -> float:
+        return float(self.array[_ordered(self.facts).position[fact]])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.facts)
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def items(self) -> ItemsView[str, float]:
+        """Its facts and their values, at once."""
+        return dict(zip(self.facts, self.array.tolist(), strict=True)).items()
+
+    def values(self) -> ValuesView[float]:
+        """Its values, at once."""
+        return dict(self.items()).values()
+
+
+class _Ordered(NamedTuple):
+    facts: tuple[str, ...]
+    """Sorted, each once."""
+    position: Mapping[str, int]
+    order: np.ndarray | None
+    """Where each of them came last; None where all came once and in this order."""
+
+
+@lru_cache(1 << 14)
+def _ordered(facts: tuple[str, ...]) -> _Ordered:
+    last = {fact: place for place, fact in enumerate(facts)}
+    ordered = tuple(sorted(last))
+    places = None if ordered == facts else np.array([last[fact] for fact in ordered], dtype=int)
+    return _Ordered(_one(ordered), {fact: place for place, fact in enumerate(ordered)}, places)
 
 
 class Sampled(dict[int, Values]):
@@ -42,7 +92,12 @@ class Sampled(dict[int, Values]):
         facts = self[seeds[0]].facts if seeds else ()
         if not facts or any(values.facts is not facts for values in self.values()):
             return None
-        return facts, _one(seeds), np.array([[self[seed][fact] for fact in facts] for seed in seeds], float)
+        return facts, _one(seeds), np.array([self[seed].array for seed in seeds])
+
+    def less(self, other: Sampled) -> Sampled:
+        """The differences of each seed and fact that both have."""
+        both = {seed: values.less(other[seed]) for seed, values in self.items() if seed in other}
+        return Sampled({seed: values for seed, values in both.items() if values})
 
 
 @lru_cache(1 << 14)
@@ -56,7 +111,7 @@ def aligned(*samples: BySeed) -> np.ndarray:
 
     Sorted: no sum depends on the order they came in. Raises ValueError when there is no value at all.
     """
-    if _shared(samples):
+    if _shared(samples) is not None:
         return np.array([each.whole[2] for each in samples])  # type: ignore[attr-defined]
     seeds = sorted({seed for each in samples for seed, facts in each.items() if facts})
     facts = _facts(samples)
@@ -69,24 +124,30 @@ def aligned(*samples: BySeed) -> np.ndarray:
 
 def numbered(clusters: Clusters | None, *samples: BySeed) -> np.ndarray | None:
     """The number of the cluster of each fact, as :func:`aligned` sorts them; None if all are their own."""
-    facts = _shared(samples) or _facts(samples)
+    shared = _shared(samples)
+    facts = shared[0] if shared else _facts(samples)
     own = [(clusters or {}).get(fact, fact) for fact in facts]
     places = {name: place for place, name in enumerate(sorted({*own}))}
     return None if len(places) == len(facts) else np.array([places[name] for name in own])
 
 
-def _shared(samples: Sequence[BySeed]) -> tuple[str, ...] | None:
-    """The facts, where all samples have the same ones under the same seeds; None where they do not."""
-    wholes = [each.whole if isinstance(each, Sampled) else None for each in samples]
-    first = wholes[0] if wholes else None
-    if first is None:
-        return None
-    same = all(whole and whole[0] is first[0] and whole[1] is first[1] for whole in wholes)
-    return first[0] if same else None
+def _shared(samples: Sequence[BySeed]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """Facts and seeds, where all samples have the same; None where they do not."""
+    first = None
+    for each in samples:
+        whole = each.whole if isinstance(each, Sampled) else None
+        if whole is None or (first and (whole[0] is not first[0] or whole[1] is not first[1])):
+            return None
+        first = whole[:2]
+    return first
 
 
 def _facts(samples: Sequence[BySeed]) -> list[str]:
     return sorted(set().union(*(own for each in samples for own in each.values())))
+
+
+AT_ONCE = 1 << 20
+"""Values of one array at the most, unless one item has more: what is computed of it is as large."""
 
 
 def alike(
@@ -95,12 +156,25 @@ def alike(
     """What is of one shape and has its clusters in the same places, as one array.
 
     Yields the places among ``samples``, the values [places, samples, seeds, facts] as :func:`aligned` has
-    them, and the clusters as :func:`numbered` has them.
+    them, and the clusters as :func:`numbered` has them. Where there are many, some of them at a time.
     """
     shapes: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    values = [aligned(*own) for own in samples]
-    of = [numbered(by, *own) for by, own in zip(clusters, samples, strict=True)]
-    for place, (y, numbers) in enumerate(zip(values, of, strict=True)):
-        shapes[y.shape, None if numbers is None else numbers.tobytes()].append(place)
+    others: dict[int, np.ndarray] = {}
+    numbers: dict[Any, np.ndarray | None] = {}
+    for place, (own, by) in enumerate(zip(samples, clusters, strict=True)):
+        shared = _shared(own)
+        if shared is None:
+            others[place] = aligned(*own)
+        asked = place if shared is None else (id(shared[0]), id(by))
+        if asked not in numbers:
+            numbers[asked] = numbered(by, *own)
+        of = numbers[asked]
+        shape = others[place].shape if shared is None else (len(own), *map(id, shared))
+        shapes[shape, None if of is None else of.tobytes()].append(place)
+        numbers[place] = of
     for places in shapes.values():
-        yield places, np.stack([values[place] for place in places]), of[places[0]]
+        size = (others[places[0]] if places[0] in others else aligned(*samples[places[0]])).size
+        for begin in range(0, len(places), max(1, AT_ONCE // size)):
+            part = places[begin : begin + max(1, AT_ONCE // size)]
+            y = [others[i] if i in others else [each.whole[2] for each in samples[i]] for i in part]  # type: ignore[attr-defined]
+            yield part, np.array(y), numbers[part[0]]

@@ -2,39 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 from ..core.names import CONTROLS, RETRAIN, UTILITY_METRIC
 from .columns import Estimate
-from .estimates import difference, estimate, mean, over_facts_or_seeds
+from .estimates import differences, estimates, mean, over_facts_or_seeds
 from .groups import Groups, Seeds
 from .identity import GroupId, MethodId, TargetId
 from .reading import FORGET, Cell, Measured
 
 
-def before(
-    groups: Groups, target: TargetId, method: MethodId, forget: Measured, start: str
-) -> dict[str, Any]:
-    """The columns, by the forget metric of a row and the baseline ``start`` of its target."""
-    plain = GroupId.before(target, method)
-    unlearned = groups.evaluation(target, method).ok()
-    forgotten = estimate(unlearned, forget)
-    columns = forgotten.columns("forget_before")
-    if start == RETRAIN:
-        columns |= difference(unlearned, groups.control(plain, RETRAIN), forget).columns("above_twin")
-    elif forget[1] == unlearned.note("forget_metric"):
-        columns |= _less(forgotten, unlearned.note("chance")).columns("above_twin")
-    retain = unlearned.note("retain_metric")
-    kept = over_facts_or_seeds(unlearned, (retain[0], retain[1])) if retain else Estimate(None)
-    columns |= kept.columns("retain_before")
-    columns |= over_facts_or_seeds(unlearned, UTILITY_METRIC).columns("utility_before")
-    return columns | {
+class Query(NamedTuple):
+    """A method on a target, the forget metric of a row, and the baseline of the target."""
+
+    target: TargetId
+    method: MethodId
+    forget: Measured
+    start: str
+
+
+def before(groups: Groups, queries: Collection[Query]) -> dict[Query, dict[str, Any]]:
+    """The columns of each, at once."""
+    ordered = list(queries)
+    unlearned = [groups.evaluation(each.target, each.method).ok() for each in ordered]
+    forgotten = estimates([(own, each.forget) for own, each in zip(unlearned, ordered, strict=True)])
+    above = _above_twin(groups, ordered, unlearned, forgotten)
+    retain = [(own, tuple(own.note("retain_metric") or ())) for own in unlearned]
+    retained = over_facts_or_seeds([query for query in retain if query[1]])  # type: ignore[arg-type]
+    left = iter(retained)
+    useful = over_facts_or_seeds([(own, UTILITY_METRIC) for own in unlearned])
+    return {
+        each: forgotten[i].columns("forget_before")
+        | above[i].columns("above_twin")
+        | (next(left) if retain[i][1] else Estimate(None)).columns("retain_before")
+        | useful[i].columns("utility_before")
+        | _of_notes(each, own)
+        for i, (each, own) in enumerate(zip(ordered, unlearned, strict=True))
+    }
+
+
+def _above_twin(
+    groups: Groups, queries: Sequence[Query], unlearned: Sequence[Seeds], forgotten: Sequence[Estimate]
+) -> list[Estimate]:
+    """How far each is above the twin, or above chance where there is no twin."""
+    found = []
+    twins: dict[int, tuple[Seeds, Seeds, Measured]] = {}
+    for place, ((target, method, forget, start), own) in enumerate(zip(queries, unlearned, strict=True)):
+        if start == RETRAIN:
+            twins[place] = own, groups.control(GroupId.before(target, method), RETRAIN), forget
+        plain = start != RETRAIN and forget[1] == own.note("forget_metric")
+        found.append(_less(forgotten[place], own.note("chance")) if plain else Estimate(None))
+    for place, estimate in zip(twins, differences([*twins.values()]), strict=True):
+        found[place] = estimate
+    return found
+
+
+def _of_notes(query: Query, unlearned: Seeds) -> dict[str, Any]:
+    """The columns that cells' notes say."""
+    highest = map(highest_forgotten, unlearned.values())
+    return {
         "threshold": mean(unlearned.notes("threshold")),
-        "threshold_high": mean(
-            high for high in map(highest_forgotten, unlearned.values()) if high is not None
-        ),
+        "threshold_high": mean(high for high in highest if high is not None),
         "threshold_rule": unlearned.note("threshold_rule"),
-        "forgotten": None if method.method in CONTROLS else _share_forgotten(unlearned),
+        "forgotten": None if query.method.method in CONTROLS else _share_forgotten(unlearned),
         "learning_rates": sorted(set(unlearned.notes("learning_rate"))) or None,
     }
 

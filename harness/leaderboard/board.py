@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Set
-from functools import cache, lru_cache, partial
+from collections.abc import Iterator, Mapping, Set
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ import pyarrow as pa
 from ..core.keys import key
 from ..core.names import CONTROLS, EVALUATION, ORIGINAL, UTILITY
 from . import stats
-from .before import before
+from .before import Query, before
 from .columns import COLUMNS, EXACT, SCHEMA
 from .estimates import estimates, from_seeds, known, mean, over_facts_or_seeds
 from .evidence import Entry, gather
@@ -49,17 +49,14 @@ def build(groups: Groups, benchmarks: Benchmarks | None = None) -> pa.Table:
     part of one, ``benchmarks`` says what the whole has.
     """
     entries = list(_entries(groups, benchmarks))
-    by_target: dict[TargetId, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        by_target[entry.which.target].append(entry)
-    compare([rank(own, groups) for own in by_target.values()])
+    compare(rank(entries, groups))
     return pa.Table.from_pylist([entry.row for entry in sorted(entries, key=_place)], schema=SCHEMA)
 
 
 def verdicts(groups: Groups) -> dict[str, Verdict]:
     """The verdict on each method of one target, controls too, by its name."""
     evidence = gather(list(_entries(groups)), groups)
-    return {method.method: verdict(of_method) for method, of_method in evidence.items()}
+    return {method.method: verdict(of_method) for (_, method), of_method in evidence.items()}
 
 
 def _entries(groups: Groups, benchmarks: Benchmarks | None = None) -> Iterator[Entry]:
@@ -67,26 +64,30 @@ def _entries(groups: Groups, benchmarks: Benchmarks | None = None) -> Iterator[E
     # lm-eval's score has no row of its own: it stands in the row of the model before any attack.
     shown = Groups({which: seeds for which, seeds in groups.items() if which.stage != UTILITY})
     starts, names = baselines(groups), _Names(shown, benchmarks or {})
+    queries = {
+        which: Query(which.target, which.method, _forget(which, shown), starts[which.target])
+        for which in shown
+    }
     # The rows of one method have these in common, but for another metric under some attack.
-    of_model = cache(partial(before, shown))
-    attacked = _under_attacks(shown, starts)
+    of_model = before(shown, {*queries.values()})
+    attacked = _under_attacks(shown, queries)
     for which, seeds in shown.items():
-        row = _row(which, seeds, shown, starts[which.target], of_model) | attacked.get(which, {})
+        row = _row(which, seeds, shown, queries[which]) | of_model[queries[which]] | attacked.get(which, {})
         row |= names.differences(which)
         if which.stage == EVALUATION:
             _add_utility(row, groups, which.target, which.method)
         yield Entry(which, row)
 
 
-def _under_attacks(groups: Groups, starts: Mapping[TargetId, str]) -> dict[GroupId, Row]:
+def _under_attacks(groups: Groups, queries: Mapping[GroupId, Query]) -> dict[GroupId, Row]:
     """The columns of scores and recovery of each row that is of an attack: at once, which is much faster."""
     under = [which for which in groups if which.stage != EVALUATION]
     ok = [groups[which].ok() for which in under]
-    forget = [_forget(which, groups) for which in under]
-    asked, exact = [*zip(ok, forget, strict=True)], [(seeds, EXACT) for seeds in ok]
-    compare = [compared(w, groups, m, starts[w.target]) for w, m in zip(under, forget, strict=True)]
+    own = [(seeds, queries[which].forget) for seeds, which in zip(ok, under, strict=True)]
+    exact = [(seeds, EXACT) for seeds in ok]
+    compare = [compared(which, groups, queries[which].forget, queries[which].start) for which in under]
     recovered = stats.all_recoveries([each[:3] for each in compare], [each.clusters for each in compare])
-    columns = zip(estimates(asked), from_seeds(asked), estimates(exact), recovered, strict=True)
+    columns = zip(estimates(own), from_seeds(own), estimates(exact), recovered, strict=True)
     return {
         which: score.columns("score")
         | {"score_from_seeds": seeds}
@@ -102,8 +103,8 @@ def _forget(which: GroupId, groups: Groups) -> Measured:
     return FORGET, ok.note("forget_metric") or unlearned.note("forget_metric")
 
 
-def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str, of_model: Callable[..., Row]) -> Row:
-    """One row without its place among the others."""
+def _row(which: GroupId, seeds: Seeds, groups: Groups, query: Query) -> Row:
+    """One row without its numbers, and without its place among the others."""
     ok, unlearned = seeds.ok(), groups.evaluation(which.target, which.method).ok()
     cell = seeds.first()
     row: Row = dict.fromkeys(COLUMNS) | {name: cell.row[name] for name in SAME}
@@ -113,10 +114,9 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str, of_model: Cal
     row |= {"seeds": len(ok), "failed": len(failed), "targets": len({*ok.targets().values()})}
     row["errors"] = [f"seed {seed}: {cell.error}" for seed, cell in failed.items()]
 
-    forget = _forget(which, groups)
-    row |= {"forget_metric": forget[1], "baseline": start}
+    forget = query.forget
+    row |= {"forget_metric": forget[1], "baseline": query.start}
     row |= _definition(ok or unlearned, forget)
-    row |= of_model(which.target, which.method, forget, start)
     if which.stage != EVALUATION:
         row["attack_learning_rates"] = sorted(set(ok.notes("learning_rate"))) or None
     row["n_scored"] = min(_facts_scored(ok, forget), default=None)
@@ -124,15 +124,9 @@ def _row(which: GroupId, seeds: Seeds, groups: Groups, start: str, of_model: Cal
     row["seconds"] = mean(cell.row["seconds"] for cell in ok.values())
     row["steps"] = mean(cell.row["steps"] for cell in ok.values())
     row["peak_memory_mib"] = max((cell.row["peak_memory_mib"] for cell in ok.values()), default=None)
-    row["hardware"] = sorted({name for cell in ok.values() if (name := _hardware(cell.row))}) or None
+    row["hardware"] = sorted({name for cell in ok.values() if (name := cell.hardware)}) or None
     row["signature"] = signature(which, seeds)
     return row
-
-
-def _hardware(cell: Row) -> str | None:
-    """The accelerator that a cell ran on, or the processor where there was none; None if it does not say."""
-    made = json.loads(cell["provenance"])
-    return made.get("gpu") or made.get("cpu")
 
 
 def _definition(seeds: Seeds, forget: Measured) -> dict[str, Any]:
@@ -200,7 +194,8 @@ def _add_utility(row: Row, groups: Groups, target: TargetId, method: MethodId) -
     if which is None:
         return
     seeds, tasks = groups[which], which.attack.settings
-    row |= over_facts_or_seeds(seeds.ok(), LM_EVAL).columns("lm_eval")
+    [score] = over_facts_or_seeds([(seeds.ok(), LM_EVAL)])
+    row |= score.columns("lm_eval")
     row["lm_eval_original"] = mean(groups.control(which, ORIGINAL).finals(LM_EVAL))
     row["lm_eval_tasks"] = json.dumps({"engine": tasks.plugin, **json.loads(tasks.config)})
     failed = seeds.failed()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from ..core.names import ATTACK
@@ -13,7 +13,7 @@ from . import board, columns
 from .columns import FLOAT, IDENTITY, INT, Estimate
 from .groups import Groups
 from .reading import Cell
-from .stats import SeedMean, interval_of_means
+from .stats import SeedMean, intervals_of_means
 
 SAME = (*IDENTITY, "forget_metric", "chance", "attack_learning_rates")
 """Columns that say what the leaderboard's of the same name say."""
@@ -46,10 +46,15 @@ def build(leaderboard: pa.Table, groups: Groups) -> pa.Table:
     for which, seeds in groups.items():
         if which.stage == ATTACK and (ok := seeds.ok()):
             curves[board.signature(which, seeds)] = [_curve(cell) for cell in ok.values()]
+    same = leaderboard.select([*SAME, "signature"]).to_pylist()
+    points = [(row, *point) for row in same for point in _points(curves.get(row["signature"], ()))]
+    intervals = intervals_of_means([means for *_, means in points])
     rows = [
-        {name: row[name] for name in (*SAME, "signature")} | point
-        for row in leaderboard.to_pylist()
-        for point in _mean(curves.get(row["signature"], ()))
+        row
+        | {"step": step, "seeds": len(means)}
+        | Estimate(fmean(mean.value for mean in means), *ends).columns("value")
+        | {"n_scored": min((mean.n for mean in means if mean.n), default=None)}
+        for (row, step, means), ends in zip(points, intervals, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -70,14 +75,8 @@ def _curve(cell: Cell) -> dict[int, Point]:
     return {point["step"]: point for point in sorted(kept, key=lambda p: (p["step"], p["value"]))}
 
 
-def _mean(curves: Sequence[Mapping[int, Point]]) -> list[dict[str, Any]]:
-    """The mean over seeds at each step that a seed has."""
-    rows = []
+def _points(curves: Sequence[Mapping[int, Point]]) -> Iterator[tuple[int, list[SeedMean]]]:
+    """What each seed has at each step that a seed has."""
     for step in sorted({step for curve in curves for step in curve}):
-        points = [curve[step] for curve in curves if step in curve]
-        means = [SeedMean(point["value"], point["low"], point["high"], point["n"] or 0) for point in points]
-        value = float(np.mean([mean.value for mean in means]))
-        estimate = Estimate(value, *interval_of_means(means))
-        n_scored = min((point["n"] for point in points if point["n"]), default=None)
-        rows.append({"step": step, **estimate.columns("value"), "n_scored": n_scored, "seeds": len(points)})
-    return rows
+        points = (curve[step] for curve in curves if step in curve)
+        yield step, [SeedMean(own["value"], own["low"], own["high"], own["n"] or 0) for own in points]

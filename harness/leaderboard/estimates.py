@@ -69,26 +69,26 @@ def over_seeds(seeds: Seeds, measured: Measured) -> Estimate:
     return Estimate(mean(values), low, high)
 
 
-def over_facts_or_seeds(seeds: Seeds, measured: Measured) -> Estimate:
-    """With its interval over facts and seeds, or over seeds where it does not follow from facts."""
-    found = estimate(seeds, measured)
-    return over_seeds(seeds, measured) if found.low is None else found
+def over_facts_or_seeds(queries: Queries) -> list[Estimate]:
+    """Each with its interval over facts and seeds, or over seeds where it does not follow from facts."""
+    found = zip(queries, estimates(queries), strict=True)
+    return [over_seeds(*query) if of_facts.low is None else of_facts for query, of_facts in found]
 
 
-def difference(seeds: Seeds, others: Seeds, measured: Measured) -> Estimate:
-    """Mean of the differences by fact and seed, of those that both have."""
-    less, pairs = others.facts(measured), seeds.facts(measured)
-    both = {
-        seed: {fact: value - less[seed][fact] for fact, value in facts.items() if fact in less[seed]}
-        for seed, facts in pairs.items()
-        if seed in less
-    }
-    if not any(both.values()):
-        return Estimate(None)
-    if not any(value for facts in both.values() for value in facts.values()):
-        return Estimate(0.0, 0.0, 0.0)  # one model, or as good as one
-    value, low, high, _ = stats.two_level_interval(both, clusters=seeds.clusters(measured))
-    return Estimate(value, low, high)
+def differences(queries: Sequence[tuple[Seeds, Seeds, Measured]]) -> list[Estimate]:
+    """Mean of the differences of one's facts from the other's, by fact and seed, of those that both have."""
+    apart = [one.facts(measured).less(other.facts(measured)) for one, other, measured in queries]
+    found = [Estimate(None)] * len(queries)
+    known = [place for place, both in enumerate(apart) if both]
+    clusters = [queries[place][0].clusters(queries[place][2]) for place in known]
+    for places, y, of in arrays.alike([(apart[place],) for place in known], clusters):
+        value, low, high, _ = stats.bounds(y[:, 0], of)
+        ends = np.stack([value, low, high], axis=1).tolist()
+        for place, own, differ in zip(places, ends, np.nan_to_num(y).any((1, 2, 3)), strict=True):
+            # Without any difference they are one model, or as good as one.
+            numbers = Estimate(*own) if own[1] == own[1] else Estimate(own[0])
+            found[known[place]] = numbers if differ else Estimate(0.0, 0.0, 0.0)
+    return found
 
 
 def known(share: stats.Interval | None) -> Estimate:

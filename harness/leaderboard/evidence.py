@@ -11,14 +11,16 @@ from .before import forgot
 from .columns import EXACT, Estimate
 from .estimates import known, mean
 from .groups import Groups, Seeds
-from .identity import GroupId, MethodId
-from .kept import kept
+from .identity import GroupId, MethodId, TargetId
+from .kept import all_kept
 from .labels import attack_label, comparable, target_metric
 from .reading import FORGET, RETAIN
-from .recovery import compared, highest
+from .recovery import Counting, compared, highest
 from .verdict import Evidence, Recovered
 
 Row = dict[str, Any]
+Of = tuple[TargetId, MethodId]
+"""A method on a target."""
 
 
 class Entry(NamedTuple):
@@ -28,61 +30,62 @@ class Entry(NamedTuple):
     row: Row
 
 
-def gather(entries: Sequence[Entry], groups: Groups) -> dict[MethodId, Evidence]:
-    """Of each method of one target, from all rows of the target."""
-    metric = target_metric([entry.row for entry in entries])
-    methods: dict[MethodId, list[Entry]] = defaultdict(list)
+def gather(entries: Sequence[Entry], groups: Groups) -> dict[Of, Evidence]:
+    """Of each method on each target, from all rows."""
+    targets: dict[TargetId, list[Row]] = defaultdict(list)
+    methods: dict[Of, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: entry.which):
-        methods[entry.which.method].append(entry)
-    lacking = _lacking(entries)
-    return {
-        method: _evidence(method, of_method, metric, groups, lacking) for method, of_method in methods.items()
+        targets[entry.which.target].append(entry.row)
+        methods[entry.which.target, entry.which.method].append(entry)
+    metrics = {target: target_metric(rows) for target, rows in targets.items()}
+    lacking = {target: _lacking(rows) for target, rows in targets.items()}
+    comparables = {
+        of: {entry.which: entry.row for entry in own if comparable(entry.row, metrics[of[0]])}
+        for of, own in methods.items()
     }
+    starts = [own[0].row["baseline"] for own in methods.values()]
+    counting = [
+        _counting(attacked, GroupId.before(*of), start, metrics[of[0]], groups)
+        for (of, attacked), start in zip(comparables.items(), starts, strict=True)
+    ]
+    evidence = {}
+    for of, top, left in zip(methods, highest(counting), all_kept([*methods], groups), strict=True):
+        attacked, plain = comparables[of], GroupId.before(*of)
+        unlearned, original = groups.evaluation(*of).ok(), groups.control(plain, ORIGINAL)
+        forgotten, said = [forgot(cell) for cell in unlearned.values()], _said(unlearned, original)
+        above = (Estimate.of(each.row, "above_twin") for each in methods[of] if each.which == plain)
+        evidence[of] = Evidence(
+            forgotten=forgotten,
+            recovered=Recovered(top[1], attack_label(attacked[top[0]])) if top else None,
+            kept=left,
+            above_twin=next(above, Estimate(None)),
+            said=said,
+            # Looked for only where it may decide.
+            said_again=_said_again(attacked, groups) if False in forgotten and said is not None else None,
+            lacking=lacking[of[0]],
+        )
+    return evidence
 
 
-def _lacking(entries: Sequence[Entry]) -> list[str]:
+def _lacking(rows: Sequence[Row]) -> list[str]:
     """The controls without which there is no recovery, and that were not run."""
-    there = {entry.which.method.method for entry in entries}
-    needed = (ORIGINAL, RETRAIN) if entries[0].row["baseline"] == RETRAIN else (ORIGINAL,)
+    there = {row["method"] for row in rows}
+    needed = (ORIGINAL, RETRAIN) if rows[0]["baseline"] == RETRAIN else (ORIGINAL,)
     return [control for control in needed if control not in there]
 
 
-def _evidence(
-    method: MethodId, entries: Sequence[Entry], metric: str | None, groups: Groups, lacking: Sequence[str]
-) -> Evidence:
-    target = entries[0].which.target
-    plain = GroupId.before(target, method)
-    unlearned, original = groups.evaluation(target, method).ok(), groups.control(plain, ORIGINAL)
-    attacked = {entry.which: entry.row for entry in entries if comparable(entry.row, metric)}
-    forgotten = [forgot(cell) for cell in unlearned.values()]
-    said = _said(unlearned, original)
-    return Evidence(
-        forgotten=forgotten,
-        recovered=_recovered(attacked, plain, entries[0].row["baseline"], metric, groups),
-        kept=kept(target, method, groups),
-        above_twin=next(
-            (Estimate.of(e.row, "above_twin") for e in entries if e.which == plain), Estimate(None)
-        ),
-        said=said,
-        # Looked for only where it may decide.
-        said_again=_said_again(attacked, groups) if False in forgotten and said is not None else None,
-        lacking=lacking,
-    )
-
-
-def _recovered(
+def _counting(
     attacked: Mapping[GroupId, Row], plain: GroupId, start: str, metric: str | None, groups: Groups
-) -> Recovered | None:
-    """The highest recovery of the forget metric, under attacks that leave enough in the original."""
+) -> Counting:
+    """The recoveries of the forget metric, under attacks that leave enough in the original."""
     forget = (FORGET, metric or "")
     before = compared(plain, groups, forget, start).gap() if plain in groups else None
-    shares, counting = {}, {}
+    shares, attacks = {}, {}
     for which, row in attacked.items():
         own = compared(which, groups, forget, start)
         if row["recovery"] is not None and own.leaves_enough(before):
-            shares[which], counting[which] = Estimate.of(row, "recovery"), own
-    top = highest(shares, counting)
-    return Recovered(top[1], attack_label(attacked[top[0]])) if top else None
+            shares[which], attacks[which] = Estimate.of(row, "recovery"), own
+    return Counting(shares, attacks)
 
 
 def _said_again(attacked: Mapping[GroupId, Row], groups: Groups) -> Recovered | None:

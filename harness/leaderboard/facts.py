@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from ..core.names import ATTACK, EVALUATION
 from . import board, columns
+from .arrays import Sampled
 from .columns import FLOAT, INT, TEXT
 from .groups import Groups, Seeds
 from .reading import FORGET
@@ -40,29 +40,42 @@ def build(leaderboard: pa.Table, groups: Groups) -> pa.Table:
     measured = {
         board.signature(which, seeds): seeds.ok() for which, seeds in groups.items() if which.stage in stages
     }
-    rows = [
-        {"signature": signature} | fact
-        for signature, metric in zip(
-            leaderboard["signature"].to_pylist(), leaderboard["forget_metric"].to_pylist(), strict=True
-        )
-        for fact in _facts(measured.get(signature, Seeds()), metric)
-    ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    names = (leaderboard[name].to_pylist() for name in ("signature", "forget_metric"))
+    for signature, metric in zip(*names, strict=True):
+        facts = _facts(measured.get(signature, Seeds()), metric)
+        columns["signature"] += [signature] * len(facts["fact"])
+        for name, values in facts.items():
+            columns[name] += values
+    return pa.table(columns, SCHEMA)
 
 
-def _facts(seeds: Seeds, metric: str | None) -> Iterator[dict[str, Any]]:
-    """Each fact of one row, by its id."""
+def _facts(seeds: Seeds, metric: str | None) -> dict[str, list[Any]]:
+    """Each fact of one row, by its id: its columns."""
+    measured = (FORGET, metric or "")
+    by_seed, about = seeds.facts(measured), seeds.clusters(measured)
+    facts, values, times = _means(by_seed)
+    subjects = [about[fact] if about.get(fact) != fact else None for fact in facts]
+    of, answers = _answers(seeds, metric)
+    said = [*map(answers.get, facts)]
+    which = [None if answer is None else of for answer in said]
+    return {
+        **{"fact": facts, "about": subjects, "value": values, "seeds": times},
+        **{"answer": said, "answer_metric": which},
+    }
+
+
+def _means(by_seed: Sampled) -> tuple[list[str], list[float], list[int]]:
+    """The facts, the mean of each over the seeds that scored it, and how many these are."""
+    if by_seed.whole:
+        facts, seeds, y = by_seed.whole
+        return [*facts], [*map(fmean, y.T.tolist())], [len(seeds)] * len(facts)
     values: dict[str, list[float]] = defaultdict(list)
-    for by_fact in seeds.facts((FORGET, metric or "")).values():
+    for by_fact in by_seed.values():
         for fact, value in by_fact.items():
             values[fact].append(value)
-    about = seeds.clusters((FORGET, metric or ""))
-    of, answers = _answers(seeds, metric)
-    for fact in sorted(values):
-        subject = about[fact] if about.get(fact) != fact else None
-        row = {"fact": fact, "about": subject, "value": fmean(values[fact]), "seeds": len(values[fact])}
-        answer = answers.get(fact)
-        yield row | {"answer": answer, "answer_metric": None if answer is None else of}
+    ordered = sorted(values)
+    return ordered, [fmean(values[fact]) for fact in ordered], [len(values[fact]) for fact in ordered]
 
 
 def _answers(seeds: Seeds, metric: str | None) -> tuple[str | None, dict[str, str]]:

@@ -18,7 +18,8 @@ from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
 from . import arrays, invariants
 from .identity import GroupId, MethodId, TargetId
-from .reading import ALL, Cell, Measured, as_rows, read
+from .reading import ALL, Cell, Measured, read
+from .rows import Columns, group_of
 from .versions import ANY, one_code, together
 
 NONE = "none"
@@ -139,7 +140,9 @@ class Groups(dict[GroupId, Seeds]):
             cells = (self[other].items() for other in alike if other.attack == which.attack)
             self._controls[asked] = Seeds(chain.from_iterable(cells)).ok()
         own, targets = self._controls[asked], self.get(which, Seeds()).targets()
-        others = [s for s in own if targets.get(s) not in (None, own[s].row["target_key"])]
+        if own.targets() == targets:
+            return own
+        others = [seed for seed, key in own.targets().items() if targets.get(seed) not in (None, key)]
         return Seeds({s: own[s] for s in own if s not in others}) if others else own
 
     def only(self, methods: Sequence[str] = (ALL,), attacks: Sequence[str] = (ALL,)) -> Groups:
@@ -180,11 +183,11 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
     of which it is not certain what it is of is left out. Raises StoreError when there are no cells, where
     versions compete, or where the cells violate what must hold in any results.
     """
-    looked = as_rows(cells.filter(pc.equal(cells["stage"], ANALYSIS)))
+    looked: list[Mapping[str, Any]] = [*Columns(cells.filter(pc.equal(cells["stage"], ANALYSIS))).rows()]
     cells = cells.filter(pc.not_equal(cells["stage"], ANALYSIS))
     if not cells.num_rows:
         raise StoreError("There are no results yet; run `harness run` or point --results at its directory.")
-    known = _known(as_rows(cells))
+    known = _known(Columns(cells).rows())
     if not known:
         name, message = unsound(cells)[0]
         raise StoreError(f"No cell of these results can be used; of the first, {name}, {message}")
@@ -198,11 +201,11 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
     groups = Groups()
     groups.looked = {row["key"]: row for row in looked}
     for cell in sorted(read(rows, metrics, samples), key=lambda cell: cell.row["key"]):
-        groups.setdefault(GroupId.of(cell.row), Seeds())[cell.row["seed"]] = cell
+        groups.setdefault(group_of(cell.row), Seeds())[cell.row["seed"]] = cell
     return groups
 
 
-def _known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _known(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The sound cells, and those unsound ones that are certainly of what their row says.
 
     Their key must follow from the row. The names of the model and of the target's family are not in it: the
@@ -220,6 +223,6 @@ def _known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _named(row: dict[str, Any]) -> tuple[str, ...]:
+def _named(row: Mapping[str, Any]) -> tuple[str, ...]:
     """What a row says of its target that is not in its key."""
     return row["model"], row["target_family"]

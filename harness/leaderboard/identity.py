@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from ..core.names import EVALUATION, NO_ATTACK
@@ -87,10 +86,6 @@ BEFORE = AttackId(NO_ATTACK, "", "", "{}", "")
 """Of the cells before any attack."""
 
 
-_NAMES = (*TargetId._fields, *MethodId._fields, "stage", *AttackId._fields)
-_COLUMNS = itemgetter(*_NAMES)
-
-
 class GroupId(NamedTuple):
     """What cells that differ in nothing but their seed have in common."""
 
@@ -101,16 +96,21 @@ class GroupId(NamedTuple):
 
     @classmethod
     def of(cls, cell: Mapping[str, Any]) -> Self:
-        """The identity in a row of ``cells``; the same object for cells that share it."""
-        return cls._made(_COLUMNS(cell))
+        """The identity in a row of ``cells``."""
+        return cls.made(tuple(cell[name] for name in COLUMNS))
 
     @classmethod
     @lru_cache(1 << 16)
-    def _made(cls, values: tuple[str, ...]) -> Self:
-        cell = dict(zip(_NAMES, values, strict=True))
+    def made(cls, values: tuple[str, ...]) -> Self:
+        """The identity of the values of ``COLUMNS``; one object for equal ones."""
+        cell = dict(zip(COLUMNS, values, strict=True))
         return cls(TargetId.of(cell), MethodId.of(cell), cell["stage"], AttackId.of(cell))
 
     @classmethod
     def before(cls, target: TargetId, method: MethodId) -> Self:
         """Of a method's models before any attack."""
         return cls(target, method, EVALUATION, BEFORE)
+
+
+COLUMNS = (*TargetId._fields, *MethodId._fields, "stage", *AttackId._fields)
+"""Columns of ``cells`` that are a :class:`GroupId`."""

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from ..core.names import EVALUATION, ORIGINAL
 from ..errors import StoreError
 from ..store.schema import cell_name
-from .identity import AttackId, GroupId, TargetId
+from .identity import AttackId, TargetId
+from .rows import group_of
 
 NOISE = 1e-3
 """How far the untouched model's mean over a split may differ from machine to machine."""
@@ -25,7 +26,7 @@ ROWS_NAMED = 5
 
 VALUE = "{split}.{metric} {value:g}"
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 Rows = list[Row]
 Cells = Mapping[str, Row]
 """The rows of ``cells`` by key."""
@@ -69,7 +70,7 @@ def _once(rows: Rows, cells: Cells) -> None:
     """Cells that differ in nothing but their seed have one key for each seed."""
     same: dict[tuple, Rows] = defaultdict(list)
     for row in rows:
-        same[GroupId.of(row), row["seed"]].append(row)
+        same[group_of(row), row["seed"]].append(row)
     twice = [row for found in same.values() if len(found) > 1 for row in found]
     _stop("a cell must be there once", twice, cells, "target {target_key:.12}")
 

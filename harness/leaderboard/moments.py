@@ -11,9 +11,7 @@ alike, so a cluster of them takes the place of a fact: sums run over its facts f
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -43,14 +41,16 @@ class Moments(NamedTuple):
         """Of the mean, for other facts and other seeds: V_f and V_s both hold V_e."""
         return self.v_f + np.maximum(self.v_s - self.v_e, 0)
 
-    def quantile(self, confidence: float = CONFIDENCE) -> np.ndarray:
+    def quantile(self, confidence: float | np.ndarray = CONFIDENCE) -> np.ndarray:
         """Standard errors to each side of the mean."""
         seeds = np.maximum(self.v_s - self.v_e / 2, 0)
         share = seeds / np.maximum(self.v_f + seeds, ROUNDING)
         free = np.maximum(self.clusters - 1, 1), np.maximum(self.seeds - 1, 1)
         return _quantile(share, *free, (1 - confidence) / 2)
 
-    def half_width(self, confidence: float = CONFIDENCE, quantile: np.ndarray | None = None) -> np.ndarray:
+    def half_width(
+        self, confidence: float | np.ndarray = CONFIDENCE, quantile: np.ndarray | None = None
+    ) -> np.ndarray:
         """Half the interval of the mean, or NaN without a spread; see stats.two_level_interval."""
         spread = self.variance > ROUNDING
         t = self.quantile(confidence) if quantile is None else quantile
@@ -67,10 +67,14 @@ class Deviations(NamedTuple):
     rest: np.ndarray
     """Weighted deviations from an additive fit of facts and seeds."""
 
-    def differences(self) -> Deviations:
-        """Of each of several means minus each: [means, means, seeds, facts]."""
-        mean, r, rest = (part[:, None] - part for part in (self.mean, self.r, self.rest))
-        return Deviations(mean, self.known[:, None] | self.known, r, rest)
+    def __sub__(self, other: Deviations) -> Deviations:
+        """Of the difference of two means."""
+        known = self.known | other.known
+        return Deviations(self.mean - other.mean, known, self.r - other.r, self.rest - other.rest)
+
+    def of(self, index: Any) -> Deviations:
+        """Of the means at an index."""
+        return Deviations(*(part[index] for part in self))
 
     def moments(self, of: np.ndarray | None = None) -> Moments:
         """The parts of the variance; ``of`` numbers the cluster of each fact, None if each is its own."""
@@ -149,51 +153,30 @@ NEWTON = 30
 """Steps towards a quantile at the most. Some six do, where the number of seeds is not two."""
 
 
-def _quantile(share: np.ndarray, many: np.ndarray, few: np.ndarray, tail: float) -> np.ndarray:
+def _quantile(share: np.ndarray, many: np.ndarray, few: np.ndarray, tail: float | np.ndarray) -> np.ndarray:
     """The t beyond which Student's tails with ``many`` and ``few`` degrees of freedom leave ``tail``.
 
     They are weighed by 1 - share and share. What they leave is convex in t, so Newton's steps from the lower
-    of the two quantiles never go too far.
+    of the two quantiles never go too far. What is computed beside a number does not change it.
     """
     low, high = special.stdtrit(many, 1 - tail), special.stdtrit(few, 1 - tail)
-    if np.ndim(low) == 0 and np.ndim(share) == 0:  # in a quarter of the time of arrays of one number
-        return np.asarray(_one_quantile(*map(float, (share, many, few, tail, low, high))))
     t, of_many, of_few = np.minimum(low, high), _scales(many), _scales(few)
+    found = share == 0
     for _ in range(NEWTON):
+        if found.all():
+            break
         beyond = (1 - share) * special.stdtr(many, -t) + share * special.stdtr(few, -t) - tail
         falls = (1 - share) * of_many * (1 + t * t / many) ** (-(many + 1) / 2)
         step = beyond / (falls + share * of_few * (1 + t * t / few) ** (-(few + 1) / 2))
-        t = t + step
-        if (np.abs(step) <= CLOSE * t).all():
-            break
-    return t
+        t = np.where(found, t, t + step)
+        found = found | (np.abs(step) <= CLOSE * t)
+    return np.where(share == 0, low, t)
 
 
 CLOSE = 1e-13
-
-
-def _one_quantile(share: float, many: float, few: float, tail: float, low: float, high: float) -> float:
-    if share == 0:
-        return low
-    t = min(low, high)
-    for _ in range(NEWTON):
-        beyond = (1 - share) * special.stdtr(many, -t) + share * special.stdtr(few, -t) - tail
-        of_many = _scale(many) * (1 + t * t / many) ** (-(many + 1) / 2)
-        of_few = _scale(few) * (1 + t * t / few) ** (-(few + 1) / 2)
-        step = float(beyond / ((1 - share) * of_many + share * of_few))
-        t += step
-        if abs(step) <= CLOSE * t:
-            break
-    return t
 
 
 def _scales(free: np.ndarray) -> np.ndarray:
     """Student's density at 0."""
     scales: np.ndarray = np.exp(special.gammaln((free + 1) / 2) - special.gammaln(free / 2))
     return scales / np.sqrt(np.pi * free)
-
-
-@lru_cache(1 << 12)
-def _scale(free: float) -> float:
-    """The same of one number."""
-    return math.exp(math.lgamma((free + 1) / 2) - math.lgamma(free / 2)) / math.sqrt(math.pi * free)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import combinations, permutations
 from typing import NamedTuple, TypeVar
@@ -13,7 +14,7 @@ from scipy.optimize import brentq
 from ..core import intervals
 from . import arrays, stats
 from .columns import Estimate
-from .moments import ROUNDING, Deviations, Moments, deviations
+from .moments import ROUNDING, Deviations, deviations
 
 LEAST_KEPT = 0.8
 """Least share of the original's retain, utility and lm-eval score that a ranked method leaves.
@@ -26,6 +27,9 @@ LEAST_SEEDS = 3
 
 ATTACKS_NAMED = 3
 """Attacks that a guard names; of more it says how many they are."""
+
+ROUNDED = 1e-6
+"""How far the ends between which a root lies are moved apart, since they may be the root."""
 
 LEVEL = 1 - intervals.CONFIDENCE
 """Share of equal pairs among those that a table tells apart; where all are equal, the chance of any."""
@@ -101,33 +105,62 @@ def worst(
     the lower end is their highest lower end at :func:`shared_tail`. Without the interval of any one attack
     there is none.
     """
-    y, of = arrays.aligned(*scores.values()), arrays.numbered(clusters, *scores.values())
-    low, high = highest(y, of)
-    return (None, None) if np.isnan(low) else (low, high)
+    [found] = all_worst([[*scores.values()]], [clusters])
+    return found
 
 
-def highest(y: np.ndarray, of: np.ndarray | None = None) -> tuple[float, float]:
-    """The same of ``y`` [attacks, seeds, facts]; ``of`` numbers each fact's cluster. NaN if unknown."""
+def all_worst(
+    scores: Sequence[Sequence[arrays.BySeed]], clusters: Sequence[arrays.Clusters | None]
+) -> list[tuple[float | None, float | None]]:
+    """:func:`worst` of the scores of each of several methods, at once for those of one shape."""
+    found: list[tuple[float | None, float | None]] = [(None, None)] * len(scores)
+    for places, y, of in arrays.alike(scores, clusters):
+        for place, low, high in zip(places, *map(np.ndarray.tolist, highest(y, of)), strict=True):
+            if not np.isnan(low):
+                found[place] = low, high
+    return found
+
+
+def highest(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The same of ``y`` [..., attacks, seeds, facts]; ``of`` numbers each fact's cluster. NaN if unknown."""
     _, low, high, _ = stats.bounds(y, of)
-    if np.isnan(low).any():
-        return np.nan, np.nan
     rivals, tail = may_be_highest(deviations(y), of)
-    _, low, _, _ = stats.bounds(y[rivals], of, 1 - 2 * tail)
-    return float(low.max()), float(high[rivals].max())
+    unknown = np.isnan(low).any(-1)
+    _, low, _, _ = stats.bounds(y, of, 1 - 2 * tail[..., None])
+    low, high = (np.where(unknown, np.nan, of_rivals(ends, rivals)) for ends in (low, high))
+    return low, high
 
 
-def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, float]:
-    """Which of these means may be the highest, and the tail that they share, as in :func:`worst`."""
-    apart = means.differences().moments(of)
-    top = int(np.argmax(means.mean))
+def of_rivals(ends: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    """The highest of those ``ends`` [..., attacks] that are of ``rivals``."""
+    highest: np.ndarray = np.where(rivals, ends, -np.inf).max(-1)
+    return highest
+
+
+def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Which of these means [..., attacks] may be the highest, and the tail [...] that they share.
+
+    As :func:`worst` has them.
+    """
+    top = np.argmax(means.mean, -1)
+    of_top = means.of((*np.indices(top.shape, sparse=True), top, None))
     # Means whose difference is the same for all facts are told apart by any difference.
-    of_top = Moments(*(part[top] for part in apart))
-    rivals = of_top.mean <= np.nan_to_num(of_top.half_width())
-    variance = np.maximum(means.moments(of).variance, ROUNDING)[rivals]
-    common = (variance[:, None] + variance - apart.variance[np.ix_(rivals, rivals)]) / 2
-    correlation = common / np.sqrt(variance[:, None] * variance)
-    k = len(variance)
-    return rivals, shared_tail(k, (correlation.sum() - k) / max(k * (k - 1), 1))
+    lead = (of_top - means).moments(of)
+    rivals = lead.mean <= np.nan_to_num(lead.half_width())
+    tail = np.full(top.shape, LEVEL / 2)
+    for place in np.argwhere(rivals.sum(-1) > 2):
+        at = tuple(place)
+        tail[at] = shared_tail(int(rivals[at].sum()), _correlation(means.of(at).of(rivals[at]), of))
+    return rivals, tail
+
+
+def _correlation(means: Deviations, of: np.ndarray | None) -> float:
+    """The mean correlation of the errors of each two of several means."""
+    variance = np.maximum(means.moments(of).variance, ROUNDING)
+    one, other = np.triu_indices(len(variance), 1)
+    apart = (means.of(one) - means.of(other)).moments(of).variance
+    common = (variance[one] + variance[other] - apart) / 2
+    return float((common / np.sqrt(variance[one] * variance[other])).mean())
 
 
 def shared_tail(attacks: int, correlation: float) -> float:
@@ -139,16 +172,21 @@ def shared_tail(attacks: int, correlation: float) -> float:
     """
     if attacks < 3:
         return LEVEL / 2
-    of_all = np.linspace(-8, 8, 801)  # the part of the errors that all attacks have in common
-    weight = np.exp(-(of_all**2) / 2)
     shared = min(max(correlation, 0.0), 0.999)
+    # The part of the errors that all attacks have in common. With steps this short beside what changes
+    # fastest nothing is lost.
+    width = min(1.0, ((1 - shared) / max(shared, ROUNDING)) ** 0.5) / math.log(attacks)
+    of_all = np.linspace(-8, 8, 2 * math.ceil(24 / width) + 1)
+    weight = np.exp(-(of_all**2) / 2)
 
     def all_below(z: float) -> float:
         below = special.ndtr((z - np.sqrt(shared) * of_all) / np.sqrt(1 - shared))
         return float(weight @ below**attacks / weight.sum())
 
     aim = 1 - LEVEL + all_below(special.ndtri(LEVEL / 2))
-    return float(special.ndtr(-brentq(lambda z: all_below(z) - aim, 0, 8)))
+    # Between what it is where all errors are one, and where each is its own.
+    least, most = special.ndtri(aim), special.ndtri(aim ** (1 / attacks))
+    return float(special.ndtr(-brentq(lambda z: all_below(z) - aim, least - ROUNDED, most + ROUNDED)))
 
 
 def less(value: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import arrays, delta
-from .versions import started_at
+from .rows import Columns, codes
 
 ALL = "all"
 """The word that stands for every name, and for what is of no one split."""
@@ -34,14 +33,14 @@ Measured = tuple[str, str]
 class Cell:
     """A row of ``cells`` with its JSON read, and with its rows of ``metrics`` and ``samples``."""
 
-    row: dict[str, Any]
-    notes: dict[str, Any]
-    started_at: str
-    finals: dict[Measured, dict[str, Any]] = field(default_factory=dict)
+    row: Mapping[str, Any]
+    notes: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    finals: dict[Measured, Mapping[str, Any]] = field(default_factory=dict)
     """Rows of ``metrics`` without a step."""
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[Mapping[str, Any]] = field(default_factory=list)
     """Rows of ``metrics`` with a step, of the forget set."""
-    facts: dict[Measured, arrays.Values] = field(default_factory=lambda: defaultdict(arrays.Values))
+    facts: dict[Measured, arrays.Values] = field(default_factory=dict)
     """The values of each fact, by its id: of the forget set, and of what says what a method kept.
 
     Of an aggregate it is what a fact says of it (:mod:`.delta`).
@@ -57,6 +56,16 @@ class Cell:
         return bool(self.row["status"] == "ok")
 
     @property
+    def started_at(self) -> str:
+        """When it was started, or nothing where it does not say."""
+        return str(self.provenance.get("started_at") or "")
+
+    @property
+    def hardware(self) -> str | None:
+        """The accelerator that it ran on, or the processor where there was none; None if it does not say."""
+        return self.provenance.get("gpu") or self.provenance.get("cpu")
+
+    @property
     def error(self) -> str:
         """Class and message of the error of a cell that failed."""
         return f"{self.row['error_type']}: {self.row['error_message']}"
@@ -67,42 +76,30 @@ class Cell:
         return None if final is None else final["value"]
 
 
-def as_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table; a text that stands in many is one object."""
-    columns = [shared(column) for column in table.columns]
-    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def shared(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column; a text that stands there many times is one object."""
-    if not pa.types.is_string(column.type):
-        return list(column.to_pylist())
-    texts, codes = _codes(column)
-    return [texts[code] for code in codes.tolist()]
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[list[Any], np.ndarray]:
-    """The texts of a column, null as the last one, and by row the place of its text."""
-    encoded = column.combine_chunks().dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
-    return [*texts, None], encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-
-
-def read(rows: Sequence[dict[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
+def read(rows: Sequence[Mapping[str, Any]], metrics: pa.Table, samples: pa.Table) -> list[Cell]:
     """Each cell with its final values, its curve, and the values of its facts."""
-    by_key = {}
-    for row in rows:
-        by_key[row["key"]] = Cell(row, json.loads(row["notes"]), started_at(row))
-    finals = pc.is_null(metrics["step"])
-    for metric in as_rows(metrics.filter(pc.or_(finals, pc.equal(metrics["split"], FORGET)))):
-        if (cell := by_key.get(metric["key"])) is None:
+    notes, provenance = (_objects([row[name] for row in rows]) for name in ("notes", "provenance"))
+    cells = map(Cell, rows, notes, provenance)
+    by_key = {row["key"]: cell for row, cell in zip(rows, cells, strict=True)}
+    of_forget = pc.or_(pc.is_null(metrics["step"]), pc.equal(metrics["split"], FORGET))
+    columns = Columns(metrics.filter(of_forget))
+    said = zip(columns.rows(), *(columns[name] for name in ("key", "step", "split", "metric")), strict=True)
+    for row, key, step, split, metric in said:
+        if (cell := by_key.get(key)) is None:
             continue
-        if metric["step"] is None:
-            cell.finals[metric["split"], metric["metric"]] = metric
+        if step is None:
+            cell.finals[split, metric] = row
         else:
-            cell.curve.append(metric)
+            cell.curve.append(row)
     _add_facts(by_key, samples)
     return list(by_key.values())
+
+
+def _objects(texts: Sequence[str]) -> list[Mapping[str, Any]]:
+    """JSON objects, each text of which is read once."""
+    distinct = [*dict.fromkeys(texts)]
+    known = dict(zip(distinct, json.loads(f"[{','.join(distinct)}]"), strict=True))
+    return [known[text] for text in texts]
 
 
 def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
@@ -112,43 +109,63 @@ def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
     parts = {key: {part for slope in own.values() for part in slope} for key, own in slopes.items()}
     splits = {FORGET, *(split for of in (kept, *parts.values()) for split, _ in of)}
     samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
-    names = ("key", "split", "metric", "fact_id", "value", "cluster", "answer")
-    # Columns and not rows, and runs of one metric: there may be millions.
-    columns = [shared(samples[name]) for name in names]
-    keys, of, metrics, facts, values, clusters, answers = columns
-    said = np.concatenate([[0], np.cumsum(samples["answer"].is_valid().to_numpy())])
-    for begin, end in _runs(samples):
-        key, split, metric, own = keys[begin], of[begin], metrics[begin], facts[begin:end]
+    alike, values = _Alike(samples), samples["value"].to_numpy()
+    said = np.concatenate([[0], np.cumsum(samples["answer"].is_valid().to_numpy())]).tolist()
+    for key, split, metric, begin, end in _runs(samples):
         if (cell := by_key.get(key)) is None:
             continue
         if split == FORGET and said[begin] < said[end]:
-            told = zip(own, answers[begin:end], strict=True)
-            cell.answers[metric].update((fact, answer) for fact, answer in told if answer is not None)
+            cell.answers[metric].update(_answers(samples.slice(begin, end - begin)))
         if split == FORGET or (split, metric) in kept or (split, metric) in parts.get(key, ()):
-            cell.facts[split, metric].update(zip(own, values[begin:end], strict=True))
-            about, there = _about(tuple(own), tuple(clusters[begin:end])), cell.clusters.get(split)
-            cell.clusters[split] = about if there is None or there is about else {**there, **about}
+            facts, about = alike.of(begin, end)
+            own, there = arrays.Values(facts, values[begin:end]), cell.facts.get((split, metric))
+            cell.facts[split, metric] = own if there is None else there.joined(own)
+            known = cell.clusters.get(split)
+            cell.clusters[split] = about if known is None or known is about else {**known, **about}
     for key, of_cell in slopes.items():
         cell = by_key[key]
         for aggregate, slope in of_cell.items():
             total = cell.value((ALL, aggregate))
             if total is not None and (says := delta.of_facts(total, slope, cell.facts)):
-                named = {"/".join(fact): value for fact, value in says.items()}
-                cell.facts[ALL, aggregate] = arrays.Values(named)
+                cell.facts[ALL, aggregate] = arrays.Values(
+                    tuple(map("/".join, says)), np.array([*says.values()])
+                )
                 about = {"/".join(fact): cell.clusters[fact[0]][fact[1]] for fact in says}
                 cell.clusters[ALL] = {**cell.clusters.get(ALL, {}), **about}
 
 
-@lru_cache(1 << 10)
-def _about(facts: tuple[str, ...], clusters: tuple[str | None, ...]) -> Mapping[str, str]:
-    """What facts are grouped by: one object for all cells that were asked them."""
-    return {fact: cluster or fact for fact, cluster in zip(facts, clusters, strict=True)}
+def _answers(samples: pa.Table) -> Iterable[tuple[str, str]]:
+    """What was written about each fact, where a text is kept."""
+    said = samples.filter(samples["answer"].is_valid())
+    return zip(said["fact_id"].to_pylist(), said["answer"].to_pylist(), strict=True)
 
 
-def _runs(samples: pa.Table) -> Iterator[tuple[int, int]]:
-    """Begin and end of the rows that lie together and are of one metric of one cell."""
+class _Alike:
+    """The facts of samples and what they are grouped by: one object for all cells that were asked them."""
+
+    def __init__(self, samples: pa.Table) -> None:
+        self._facts, self._of_fact = codes(samples["fact_id"])
+        self._clusters, self._of_cluster = codes(samples["cluster"])
+        self._known: dict[tuple[bytes, bytes], tuple[tuple[str, ...], Mapping[str, str]]] = {}
+
+    def of(self, begin: int, end: int) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """Those of the samples from ``begin`` to ``end``."""
+        fact, cluster = self._of_fact[begin:end], self._of_cluster[begin:end]
+        asked = fact.tobytes(), cluster.tobytes()
+        if asked not in self._known:
+            facts = tuple(self._facts[code] for code in fact)
+            clusters = (self._clusters[code] for code in cluster)
+            about = {fact: cluster or fact for fact, cluster in zip(facts, clusters, strict=True)}
+            self._known[asked] = facts, about
+        return self._known[asked]
+
+
+def _runs(samples: pa.Table) -> Iterator[tuple[str, str, str, int, int]]:
+    """Key, split and metric, begin and end of each rows that lie together and are of one metric of a cell."""
     if not samples.num_rows:
         return
-    codes = [_codes(samples[name])[1] for name in ("key", "split", "metric")]
-    begins = np.flatnonzero(np.any([code[1:] != code[:-1] for code in codes], axis=0)) + 1
-    yield from pairwise([0, *begins.tolist(), samples.num_rows])
+    columns = [codes(samples[name]) for name in ("key", "split", "metric")]
+    begins = np.flatnonzero(np.any([of[1:] != of[:-1] for _, of in columns], axis=0)) + 1
+    begins = np.concatenate([[0], begins])
+    of = ([texts[code] for code in own[begins].tolist()] for texts, own in columns)
+    yield from zip(*of, *zip(*pairwise([*begins.tolist(), samples.num_rows]), strict=True), strict=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
+
+import numpy as np
 
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
 from . import arrays, ranking, stats
@@ -25,8 +27,6 @@ LEAST_LEFT = 0.5
 """Least share of what the original knows above the baseline that an attack must leave in the original itself.
 
 Where it wrecks more, recovery is a ratio of two small numbers and says little of what can be brought back."""
-
-A = TypeVar("A")
 
 
 def baselines(groups: Groups) -> dict[TargetId, str]:
@@ -88,29 +88,50 @@ def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> 
         level = seeds.note("chance") if plain else 0.0
         known = {} if level is None else original
         never_knew = arrays.Sampled(
-            {seed: arrays.Values(dict.fromkeys(facts, level)) for seed, facts in known.items()}
+            {seed: arrays.Values(own.facts, np.full(len(own), level)) for seed, own in known.items()}
         )
     return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
 
 
-def highest(shares: Mapping[A, Estimate], attacks: Mapping[A, Compared]) -> tuple[A, Estimate] | None:
+class Counting(NamedTuple):
+    """The recoveries of a method under the attacks that count, which are all known, and what they are of."""
+
+    shares: Mapping[GroupId, Estimate]
+    attacks: Mapping[GroupId, Compared]
+
+    @property
+    def samples(self) -> list[arrays.BySeed]:
+        """The three of each attack."""
+        return [each for attack in self.attacks.values() for each in attack[:3]]
+
+    @property
+    def clusters(self) -> arrays.Clusters:
+        """What the facts of all attacks are grouped by: nearly always one object."""
+        first, *others = (attack.clusters for attack in self.attacks.values())
+        same = all(own is first for own in others)
+        return first if same else {fact: own for each in (first, *others) for fact, own in each.items()}
+
+
+def highest(methods: Sequence[Counting]) -> list[tuple[GroupId, Estimate] | None]:
     """The attack that brought back most, with a 95 % interval for the highest of the *true* shares.
 
     As :func:`ranking.worst` has it, of what each fact adds to the error of a recovery. That of a control is
-    certain. ``shares`` are the recoveries under ``attacks``.
+    certain. Of each of several methods, at once for those of one shape; None where no attack counts.
     """
-    values = {attack: share.value for attack, share in shares.items() if share.value is not None}
-    if not values:
-        return None
-    top = max(values, key=lambda attack: values[attack])
-    value = values[top]
-    if shares[top].low is None:
-        return top, Estimate(value, value, value)
-    samples = [by_seed for attack in values for by_seed in attacks[attack][:3]]
-    clusters = {fact: cluster for attack in values for fact, cluster in attacks[attack].clusters.items()}
-    y, of = arrays.aligned(*samples), arrays.numbered(clusters, *samples)
-    y = y.reshape(len(values), 3, *y.shape[1:])
-    rivals, tail = ranking.may_be_highest(deviations(stats.shares(y, of)), of)
-    _, lows, _, _ = stats.recoveries(y[rivals], of, 1 - 2 * tail)
-    _, _, highs, _ = stats.recoveries(y[rivals], of)
-    return top, Estimate(value, float(lows.max()), float(highs.max()))
+    found: list[tuple[GroupId, Estimate] | None] = [None] * len(methods)
+    tops: dict[int, GroupId] = {}
+    for place, (shares, _) in enumerate(methods):
+        if shares:
+            tops[place] = top = max(shares, key=lambda which: shares[which].value or 0.0)
+            found[place] = top, Estimate(*[shares[top].value] * 3)
+    asked = [place for place, top in tops.items() if methods[place].shares[top].low is not None]
+    samples, clusters = ([getattr(methods[i], name) for i in asked] for name in ("samples", "clusters"))
+    for places, y, of in arrays.alike(samples, clusters):
+        y = y.reshape(len(places), -1, 3, *y.shape[2:])
+        rivals, tail = ranking.may_be_highest(deviations(stats.shares(y, of)), of)
+        lows = ranking.of_rivals(stats.recoveries(y, of, 1 - 2 * tail[:, None])[1], rivals)
+        highs = ranking.of_rivals(stats.recoveries(y, of)[2], rivals)
+        for at, low, high in zip(places, lows.tolist(), highs.tolist(), strict=True):
+            place, top = asked[at], tops[asked[at]]
+            found[place] = top, Estimate(methods[place].shares[top].value, low, high)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from .groups import GroupId, Groups, Seeds
 class Robust:
     """What is known of one unlearned model."""
 
-    row: dict[str, Any]
+    row: Mapping[str, Any]
     """Of its evaluation, in ``cells``."""
     recovered: Estimate
     """The leaderboard's column, of this model alone: how much its strongest attack brought back."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from ..core.names import CONTROLS
+from ..core.names import CONTROLS, NO_ATTACK
 from . import arrays, ranking
 from .columns import Estimate
-from .evidence import Entry, Row, gather
+from .evidence import Entry, Of, Row, gather
 from .groups import Groups
-from .identity import MethodId
+from .identity import MethodId, TargetId
 from .kept import least
 from .labels import attack_label, comparable, method_label, target_metric
 from .overall import Standing
@@ -24,11 +25,37 @@ Scores = dict[MethodId, dict[str, arrays.BySeed]]
 """By method and attack, the values of each fact."""
 
 
-def rank(entries: Sequence[Entry], groups: Groups) -> Standing:
-    """Add to the rows of one target each method's verdict, its worst attack, its guard and its rank.
+class _Target(NamedTuple):
+    """The rows of one target by method, and the scores under the attacks that count."""
 
-    Returns how those that are ranked stand to each other.
+    target: TargetId
+    rows: Mapping[MethodId, Sequence[Row]]
+    scores: Scores
+    clusters: arrays.Clusters
+    attacks: Sequence[str]
+    counted: Mapping[MethodId, Sequence[Row]]
+    """Rows under these attacks."""
+
+    @property
+    def methods(self) -> list[MethodId]:
+        """All but the controls."""
+        return [method for method in self.rows if method.method not in CONTROLS]
+
+
+def rank(entries: Sequence[Entry], groups: Groups) -> list[Standing]:
+    """Add to the rows each method's verdict, its worst attack, its guard and its rank on its target.
+
+    Returns how those that are ranked stand to each other, by target.
     """
+    by_target: dict[TargetId, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_target[entry.which.target].append(entry)
+    targets = [_scored(own, groups) for own in by_target.values()]
+    evidence, worst = gather(entries, groups), _worst(targets)
+    return [_ranked(of, evidence, worst) for of in targets]
+
+
+def _scored(entries: Sequence[Entry], groups: Groups) -> _Target:
     metric = target_metric([entry.row for entry in entries])
     scores: Scores = defaultdict(dict)
     rows: dict[MethodId, list[Row]] = defaultdict(list)
@@ -39,36 +66,43 @@ def rank(entries: Sequence[Entry], groups: Groups) -> Standing:
         if comparable(row, metric) and (facts := ok.facts((FORGET, metric or ""))).keys() == ok.keys():
             scores[which.method][attack_label(row)] = facts
             clusters |= ok.clusters((FORGET, metric or ""))
-    evidence = gather(entries, groups)
     methods = [method for method in rows if method.method not in CONTROLS]
     attacks = sorted(ranking.attacks_that_count([scores[method] for method in methods or rows]))
-    for method, of_method in rows.items():
-        scores[method] = {attack: scores[method][attack] for attack in attacks if attack in scores[method]}
-        counted = [row for row in of_method if comparable(row, metric) and attack_label(row) in attacks]
-        standing = (
-            _shares(evidence[method]) | _worst(scores[method], counted, clusters) | {"ranked_over": attacks}
-        )
-        if method in methods:
-            standing |= zip(("verdict", "verdict_why"), verdict(evidence[method]), strict=True)
-            seeds = [row["seeds"] for row in of_method if row["attack"] == "none" or row in counted]
-            seeds = seeds or [row["seeds"] for row in of_method]
-            lacking = [attack for attack in attacks if attack not in scores[method]]
-            standing["guard"] = ranking.guard(
-                evidence[method].forgotten, evidence[method].kept, min(seeds), lacking
-            )
-        for row in of_method:
+    counting = {
+        method: {attack: scores[method][attack] for attack in attacks if attack in scores[method]}
+        for method in rows
+    }
+    counted = {
+        method: [row for row in own if comparable(row, metric) and attack_label(row) in attacks]
+        for method, own in rows.items()
+    }
+    return _Target(entries[0].which.target, rows, counting, clusters, attacks, counted)
+
+
+def _ranked(of: _Target, evidence: Mapping[Of, Evidence], worst: Mapping[Of, Row]) -> Standing:
+    for method, rows in of.rows.items():
+        own, counted = evidence[of.target, method], of.counted[method]
+        standing = _shares(own) | worst[of.target, method] | {"ranked_over": of.attacks}
+        if method.method not in CONTROLS:
+            standing |= zip(("verdict", "verdict_why"), verdict(own), strict=True)
+            seeds = [row["seeds"] for row in rows if row["attack"] == NO_ATTACK]
+            seeds += [row["seeds"] for row in counted]
+            lacking = [attack for attack in of.attacks if attack not in of.scores[method]]
+            least = min(seeds or [row["seeds"] for row in rows])
+            standing["guard"] = ranking.guard(own.forgotten, own.kept, least, lacking)
+        for row in rows:
             row.update(standing)
-    ranked = [method for method in methods if rows[method][0]["guard"] is None and scores[method]]
-    ranked.sort(key=lambda method: (rows[method][0]["worst"], method))
-    p = ranking.one_sided_p({method: scores[method] for method in ranked}, clusters)
-    _rank(ranked, ranking.corrected(p), rows)
-    return Standing(entries[0].which.target, {method: rows[method] for method in ranked}, p)
+    ranked = [method for method in of.methods if of.rows[method][0]["guard"] is None and of.scores[method]]
+    ranked.sort(key=lambda method: (of.rows[method][0]["worst"], method))
+    p = ranking.one_sided_p({method: of.scores[method] for method in ranked}, of.clusters)
+    _rank(ranked, ranking.corrected(p), of.rows)
+    return Standing(of.target, {method: of.rows[method] for method in ranked}, p)
 
 
 def _rank(
     ranked: Sequence[MethodId],
     p: Mapping[tuple[MethodId, MethodId], float],
-    rows: Mapping[MethodId, list[Row]],
+    rows: Mapping[MethodId, Sequence[Row]],
 ) -> None:
     ranks = ranking.groups(ranked, p)
     for method in ranked:
@@ -88,12 +122,21 @@ def _shares(evidence: Evidence) -> Row:
     return columns
 
 
-def _worst(scores: Mapping[str, arrays.BySeed], rows: Sequence[Row], clusters: arrays.Clusters) -> Row:
+def _worst(targets: Sequence[_Target]) -> dict[Of, Row]:
     """The columns of the highest score; its interval only if all scores have the values of their facts."""
-    if not rows:
-        return {}
-    highest = max(rows, key=lambda row: row["score"])
-    interval = ranking.worst(scores, clusters) if len(scores) == len(rows) else (None, None)
-    worst = Estimate(highest["score"], *interval)
-    few = None if highest["n_scored"] is None else highest["n_scored"] < FEW_FACTS
-    return {"worst_attack": attack_label(highest), "few_facts": few, **worst.columns("worst")}
+    asked = {(of.target, method): (of, method) for of in targets for method in of.rows}
+    whole = [
+        key for key, (of, method) in asked.items() if 0 < len(of.counted[method]) == len(of.scores[method])
+    ]
+    samples = [[*of.scores[method].values()] for of, method in map(asked.__getitem__, whole)]
+    highest = ranking.all_worst(samples, [asked[key][0].clusters for key in whole])
+    intervals = dict(zip(whole, highest, strict=True))
+    found: dict[Of, Row] = {}
+    for key, (of, method) in asked.items():
+        rows, found[key] = of.counted[method], {}
+        if rows:
+            top = max(rows, key=lambda row: row["score"])
+            worst = Estimate(top["score"], *intervals.get(key, (None, None)))
+            few = None if top["n_scored"] is None else top["n_scored"] < FEW_FACTS
+            found[key] = {"worst_attack": attack_label(top), "few_facts": few} | worst.columns("worst")
+    return found

@@ -6,13 +6,14 @@ spread. Where facts come in clusters (all questions about one subject), it is fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
-from ..core.intervals import CONFIDENCE, _cut, binomial_interval, standard_error
+from ..core.intervals import CONFIDENCE, binomial_interval, standard_error
 from .arrays import BySeed, Clusters, aligned, alike, numbered
 from .moderated import moderated
 from .moments import ROUNDING, Moments, moments
@@ -56,11 +57,11 @@ def two_level_interval(
 
 
 def bounds(
-    y: np.ndarray, of: np.ndarray | None = None, confidence: float = CONFIDENCE
+    y: np.ndarray, of: np.ndarray | None = None, confidence: float | np.ndarray = CONFIDENCE
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What :func:`two_level_interval` says of each of ``y`` [..., seeds, facts]; NaN if unknown.
 
-    ``of`` is as in :func:`moments`.
+    ``of`` is as in :func:`moments`; ``confidence`` may be one for each.
     """
     found = moments(y, of)
     half = found.half_width(confidence)
@@ -71,7 +72,8 @@ def bounds(
     high = np.where((least >= 0) & (most <= 1), np.minimum(high, 1), high)
     for at in np.argwhere((least == most) & np.isin(found.mean, (0.0, 1.0))):
         n, place = round(float(found.clusters[tuple(at)])), tuple(at)
-        low[place], high[place] = binomial_interval(int(found.mean[place]) * n, n, confidence)
+        level = float(np.broadcast_to(confidence, low.shape)[place])
+        low[place], high[place] = binomial_interval(int(found.mean[place]) * n, n, level)
     return found.mean, low, high, found.facts
 
 
@@ -83,17 +85,34 @@ def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | 
     over seeds of each seed's own, as if a fact fared alike under every seed.
     (None, None) where a seed has no interval.
     """
-    if any(mean.low is None or mean.high is None or mean.n < 2 for mean in means):
-        return None, None
-    value, low, high, n = (np.array(column) for column in zip(*means, strict=True))
-    # The longer side of each interval gives its standard error: the other may have been cut at 0 or 1.
-    errors = np.maximum(value - low, high - value) / special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)
-    v_s = value.var(ddof=1) / len(means) if len(means) > 1 else 0.0
-    parts = (value.mean(), (errors**2).mean(), v_s, 0.0, n.min(), len(means), n.min(), 0.0)
-    half = float(Moments(*map(np.asarray, parts)).half_width())
-    if np.isnan(half):
-        return None, None
-    return _cut(np.concatenate([low, high]), float(value.mean()), half)
+    [found] = intervals_of_means([means])
+    return found
+
+
+def intervals_of_means(points: Sequence[Sequence[SeedMean]]) -> list[tuple[float | None, float | None]]:
+    """:func:`interval_of_means` of each of several points, at once for those of as many seeds."""
+    found: list[tuple[float | None, float | None]] = [(None, None)] * len(points)
+    alike: dict[int, list[int]] = defaultdict(list)
+    for place, means in enumerate(points):
+        if means and all(mean.low is not None and mean.high is not None and mean.n > 1 for mean in means):
+            alike[len(means)].append(place)
+    for seeds, places in alike.items():
+        value, low, high, n = np.moveaxis(np.array([points[i] for i in places], dtype=float), -1, 0)
+        # The longer side of each interval gives its standard error: the other may have been cut at 0 or 1.
+        errors = np.maximum(value - low, high - value) / special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)
+        v_s = value.var(-1, ddof=1) / seeds if seeds > 1 else np.zeros(len(places))
+        mean, facts, none = value.mean(-1), n.min(-1), np.zeros(len(places))
+        parts = mean, (errors**2).mean(-1), v_s, none, facts, np.full(len(places), seeds), facts, none
+        half = Moments(*parts).half_width()
+        share = ((low >= 0) & (high <= 1)).all(-1)
+        ends = (
+            np.where(share, np.maximum(mean - half, 0), mean - half),
+            np.where(share, np.minimum(mean + half, 1), mean + half),
+        )
+        for place, *own in zip(places, *map(np.ndarray.tolist, ends), strict=True):
+            if own[0] == own[0]:  # a number
+                found[place] = own[0], own[1]
+    return found
 
 
 def recovery(
@@ -124,9 +143,9 @@ def all_recoveries(
     found: list[Interval | None] = [None] * len(samples)
     whole = [place for place, three in enumerate(samples) if all(three)]
     for places, y, of in alike([samples[i] for i in whole], [clusters[i] for i in whole]):
-        for at, parts in zip(places, np.stack(recoveries(y, of), axis=1), strict=True):
+        for at, ratio in zip(places, _intervals(y, of), strict=True):
             attacked, *controls = samples[whole[at]]
-            ratio, itself = _ratio(parts), any(_same(attacked, control) for control in controls)
+            itself = any(_same(attacked, control) for control in controls)
             found[whole[at]] = ratio._replace(low=None, high=None) if ratio and itself else ratio
     return found
 
@@ -138,12 +157,21 @@ def _same(one: BySeed, other: BySeed) -> bool:
 
 def share(unlearned: BySeed, original: BySeed, clusters: Clusters | None = None) -> Interval | None:
     """The share of the original's mean that is left, paired by fact and seed: recovery with retrain at 0."""
-    if not (unlearned and original):
-        return None
-    y = aligned(unlearned, original)
-    return _ratio(
-        recoveries(np.concatenate([y, np.zeros_like(y[:1])]), numbered(clusters, unlearned, original))
-    )
+    [found] = all_shares([(unlearned, original)], [clusters])
+    return found
+
+
+def all_shares(
+    samples: Sequence[tuple[BySeed, BySeed]], clusters: Sequence[Clusters | None]
+) -> list[Interval | None]:
+    """:func:`share` of each pair of ``samples``, at once for those of one shape."""
+    found: list[Interval | None] = [None] * len(samples)
+    whole = [place for place, pair in enumerate(samples) if all(pair)]
+    for places, y, of in alike([samples[i] for i in whole], [clusters[i] for i in whole]):
+        ratios = _intervals(np.concatenate([y, np.zeros_like(y[:, :1])], axis=1), of)
+        for at, ratio in zip(places, ratios, strict=True):
+            found[whole[at]] = ratio
+    return found
 
 
 def share_of_values(unlearned: Mapping[int, float], original: Mapping[int, float]) -> Interval | None:
@@ -164,21 +192,22 @@ def share_of_values(unlearned: Mapping[int, float], original: Mapping[int, float
     return Interval(ratio, ratio - half, ratio + half, len(seeds))
 
 
-def _ratio(parts: Iterable[np.ndarray]) -> Interval | None:
-    ratio, low, high, n = map(float, parts)
-    return None if np.isnan(ratio) else Interval(ratio, low, high, int(n))
+def _intervals(y: np.ndarray, of: np.ndarray | None) -> Iterator[Interval | None]:
+    """What :func:`recoveries` says of each of ``y`` [n, 3, seeds, facts]."""
+    for ratio, low, high, n in zip(*map(np.ndarray.tolist, recoveries(y, of)), strict=True):
+        yield Interval(ratio, low, high, int(n)) if ratio == ratio else None
 
 
 def recoveries(
-    y: np.ndarray, of: np.ndarray | None = None, confidence: float = CONFIDENCE
+    y: np.ndarray, of: np.ndarray | None = None, confidence: float | np.ndarray = CONFIDENCE
 ) -> tuple[np.ndarray, ...]:
     """Recovery, the ends of its interval, and the facts all three share, of ``y`` [..., 3, seeds, facts].
 
     The three are attacked, original and retrain; what cannot be estimated is NaN. ``of`` is as in
-    :func:`moments`. With R the recovery and d = a - r - R (o - r), whose mean is 0, the interval holds every
-    R + x / (o - r) with x^2 <= t^2 (Var(mean d) + skew x): the variance grows with the mean where d is
-    skewed, as where all but two facts came back. Without skew that is the delta method. Where no fact has any
-    d, those facts are counted (Wilson): 0 of 20 is not certainly 0.
+    :func:`moments`, and ``confidence`` may be one for each. With R the recovery and d = a - r - R (o - r),
+    whose mean is 0, the interval holds every R + x / (o - r) with x^2 <= t^2 (Var(mean d) + skew x): the
+    variance grows with the mean where d is skewed, as where all but two facts came back. Without skew that is
+    the delta method. Where no fact has any d, those facts are counted (Wilson): 0 of 20 is not certainly 0.
     """
     ratio, found, base = ratios(y, of)
     square = special.ndtri((1 + confidence) / 2) ** 2

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.names import UTILITY
 from ..errors import StoreError
 from ..store.decided import DIGITS, identity_of, without_versions
+from .identity import GroupId
+from .rows import group_of
 
 ON = ("benchmark", "benchmark_plugin", "benchmark_config", "data_fingerprint", "model", "dtype")
 """Columns that are the same for all cells one may want to compare; the target's key follows the engine."""
@@ -36,7 +37,9 @@ ANY = "any"
 SEEDS_NAMED = 5
 """Seeds that a sentence names, or it says how many."""
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
+Alike = Sequence[Row]
+"""Rows that differ in nothing but their seed, and where there are several targets in these."""
 
 
 def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
@@ -45,28 +48,27 @@ def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
     A version of which no cell worked gives way to one that has numbers: a plugin that was mended leaves
     failed cells behind. Raises StoreError where two versions remain, and for a source that no cell has.
     """
-    known = {row[column] for row in rows for column in OF}
+    alike: dict[GroupId, list[Row]] = defaultdict(list)
+    for row in rows:
+        alike[group_of(row)].append(row)
+    known = {own[0][column] for own in alike.values() for column in OF}
     for source in sources:
         if not source or not any(digest.startswith(source) for digest in known):
             raise StoreError(
                 f"--source {source}: no cell of these results has code whose digest begins like this; "
                 "`harness leaderboard build` without --source names those that compete."
             )
-    kept = list(rows)
+    kept: list[Alike] = [*alike.values()]
     for column, same in OF.items():
-        kept = [row for found in _versions(kept, column, same) for row in _one(column, found, tuple(sources))]
-    return kept
+        kept = [own for found in _versions(kept, column, same) for own in _one(column, found, tuple(sources))]
+    return [row for own in kept for row in own]
 
 
-def _versions(rows: Sequence[Row], column: str, same: Sequence[str]) -> Iterable[dict[str, list[Row]]]:
-    """Of the rows of each place, those of each version."""
-    alike: dict[tuple, list[Row]] = defaultdict(list)
-    columns = itemgetter(column, *same)
-    for row in rows:
-        alike[columns(row)].append(row)
-    versions: dict[tuple, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for (digest, *_), found in alike.items():  # few beside the rows
-        versions[without_versions(found[0], same)][digest] += found
+def _versions(kept: Sequence[Alike], column: str, same: Sequence[str]) -> Iterable[dict[str, list[Alike]]]:
+    """In each place, the rows of each version."""
+    versions: dict[tuple, dict[str, list[Alike]]] = defaultdict(lambda: defaultdict(list))
+    for own in kept:
+        versions[without_versions(own[0], same)][own[0][column]].append(own)
     return versions.values()
 
 
@@ -77,12 +79,12 @@ def together(rows: Sequence[Row]) -> list[Row]:
     the beginnings of all of them: a board says so, and what was made by one version never passes for another.
     Several releases are named together in the same way.
     """
-    newest: dict[tuple, Row] = {}
+    newest: dict[tuple, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: (row["status"] == "ok", started_at(row), row["key"])):
         newest[identity_of(row)] = dict(row)
     kept = list(newest.values())
     for column, same in (OF | RELEASES).items():
-        versions: dict[tuple, list[Row]] = defaultdict(list)
+        versions: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
         for row in kept:
             versions[without_versions(row, same)].append(row)
         for found in versions.values():
@@ -91,7 +93,7 @@ def together(rows: Sequence[Row]) -> list[Row]:
                 joint = "+".join(name[:DIGITS] if column in OF else name for name in names)
                 for row in found:
                     row[column] = joint
-    return sorted(kept, key=lambda row: row["key"])
+    return sorted(kept, key=lambda row: str(row["key"]))
 
 
 def started_at(row: Row) -> str:
@@ -99,18 +101,21 @@ def started_at(row: Row) -> str:
     return str(json.loads(row["provenance"]).get("started_at") or "")
 
 
-def _one(column: str, versions: dict[str, list[Row]], sources: tuple[str, ...]) -> list[Row]:
+def _one(column: str, versions: dict[str, list[Alike]], sources: tuple[str, ...]) -> list[Alike]:
     """The rows of the version to take."""
     worked = {
-        digest: rows for digest, rows in versions.items() if any(row["status"] == "ok" for row in rows)
+        digest: kept
+        for digest, kept in versions.items()
+        if any(row["status"] == "ok" for own in kept for row in own)
     } or versions
     chosen = worked
     if len(worked) > 1 and sources:
-        chosen = {digest: rows for digest, rows in versions.items() if digest.startswith(sources)} or worked
+        chosen = {digest: kept for digest, kept in versions.items() if digest.startswith(sources)} or worked
     if len(chosen) > 1:
-        raise StoreError(_sentence(column, chosen))
-    (rows,) = chosen.values()
-    return rows
+        rows = {digest: [row for own in kept for row in own] for digest, kept in chosen.items()}
+        raise StoreError(_sentence(column, rows))
+    (kept,) = chosen.values()
+    return kept
 
 
 def _sentence(column: str, versions: dict[str, list[Row]]) -> str:

@@ -33,9 +33,12 @@ class Committed:
 
     def statuses(self) -> dict[str, str]:
         """``ok`` or ``failed`` for the key of every committed cell."""
-        # One column of one row each: 500 cells take 0.1 s. In files of many are those that worked.
-        single = {key: self._content("cells", key, ["status"])["status"][0].as_py() for key in self.single()}
-        return dict(sorted({**dict.fromkeys(self.compacted.keys(), "ok"), **single}.items()))
+        # In files of many are those that worked.
+        return dict(sorted({**dict.fromkeys(self.compacted.keys(), "ok"), **self._of_single()}.items()))
+
+    def _of_single(self) -> dict[str, str]:
+        """The same of those that lie alone. One column of one row each: 500 cells take 0.1 s."""
+        return {key: self._content("cells", key, ["status"])["status"][0].as_py() for key in self.single()}
 
     def single(self) -> list[str]:
         """The keys of the cells that lie alone, in files of their own."""
@@ -43,7 +46,9 @@ class Committed:
 
     def done(self) -> set[str]:
         """The keys of the cells that are ok: those a run need not do again."""
-        return {key for key, status in self.statuses().items() if status == "ok"}
+        single = self._of_single()
+        worked = {key for key, status in single.items() if status == "ok"}
+        return ({*self.compacted.keys()} - single.keys()) | worked
 
     def cells(self) -> pa.Table:
         """All committed cells, failed ones too, by key."""
@@ -58,11 +63,14 @@ class Committed:
         names = tuple(dict.fromkeys(("key", *names)))
         parts = [pa.schema(map(CELLS.field, names)).empty_table()]
         alone, latest = {*self.single()}, self.compacted.keys()
-        for file in self.compacted.files():
+        files = self.compacted.files()
+        once = len(latest) == sum(len(file.keys) for file in files) and alone.isdisjoint(latest)
+        for file in files:
             with suppress(StoreError):
                 found = file.rows(names).replace_schema_metadata()
-                keys = found["key"].to_pylist()
-                parts.append(found.filter([latest.get(key) is file and key not in alone for key in keys]))
+                keys = [] if once else found["key"].to_pylist()
+                of_file = [latest.get(key) is file and key not in alone for key in keys]
+                parts.append(found if once else found.filter(of_file))
         for key in alone:
             with suppress(StoreError):
                 parts.append(self._content("cells", key, [*names]).replace_schema_metadata())
@@ -96,8 +104,9 @@ class Committed:
         They were looked at when they were compacted, and nothing has changed since. Each file comes with what
         reads the rows of those cells from it (``many.MANY``).
         """
-        wanted = self.compacted.keys().keys() - {*self.single()}
-        for own, file, content in self.compacted.sound(wanted if keys is None else wanted.intersection(keys)):
+        known, alone = self.compacted.keys(), {*self.single()}
+        wanted = {*(known if keys is None else filter(known.__contains__, keys))} - alone
+        for own, file, content in self.compacted.sound(wanted):
             yield own, partial(file.rows_of, content, own)
 
     def cell(self, key: str) -> pa.Table:
@@ -116,6 +125,11 @@ class Committed:
     def keys(self) -> set[str]:
         """The keys of all committed cells, failed ones too."""
         return {*self.single(), *self.compacted.keys()}
+
+    def among(self, keys: Collection[str]) -> set[str]:
+        """Those of these keys that are of committed cells."""
+        known = self.compacted.keys()
+        return {key for key in keys if key in known} | ({*self.single()} & {*keys})
 
     def _keys(self) -> list[str]:
         return sorted(self.keys())

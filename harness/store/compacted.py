@@ -11,6 +11,7 @@ meanwhile stays.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -54,12 +55,15 @@ class Compacted:
 
         Nothing was wrong with them when they were compacted, and the file holds what it held then.
         """
-        for file in self.files():
-            if (told := self._indexed.get(file.path)) is None:
-                continue
-            own = frozenset(key for key in told.sound.intersection(keys) if self._latest[key] is file)
-            if own and (content := told.content(file.path)) is not None:
-                yield own, file, content
+        self.refresh()
+        asked: dict[ManyCells, list[str]] = defaultdict(list)
+        for key in keys:
+            asked[self._latest[key]].append(key)
+        for file in self._files.values():
+            told, own = self._indexed.get(file.path), asked.get(file, ())
+            sound = told.sound.intersection(own) if told else frozenset()
+            if told and sound and (content := told.content(file.path)) is not None:
+                yield sound, file, content
 
     def indexed(self, file: ManyCells) -> Indexed | None:
         """What the index says of a file."""

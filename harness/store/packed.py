@@ -46,6 +46,10 @@ class Packed(Store):
         """The keys of all cells."""
         return {key for name, key in self._tables if name == "cells"}
 
+    def among(self, keys: Collection[str]) -> set[str]:
+        """Those of these keys that are of its cells."""
+        return self.keys() & {*keys}
+
     def vouched(self, keys: Collection[str] | None = None) -> Iterator[tuple[frozenset[str], ReadRows]]:
         """None: a pack is passed on, and each cell is looked at."""
         yield from ()

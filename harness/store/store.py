@@ -47,7 +47,8 @@ class Store(Committed):
             raise StoreError(f"{there} cannot be written; change its permissions or use another --results.")
         if any(ours(self.root.glob("*.parquet"))):
             raise StoreError(PACK.format(self.root))
-        self.statuses()
+        self._of_single()
+        self.compacted.refresh()
 
     def commit(self, row: CellRow, outcome: Outcome | None = None) -> None:
         """Write a cell, replacing one with the same key. Killed at any moment, it is all there or not at all.
@@ -142,7 +143,7 @@ def _chosen(
                 table = rows()
                 parts.append(table if fresh == own else of_keys(table, fresh))
                 whole |= fresh
-        there = store.keys() if keys is None else store.keys() & {*keys}
+        there = store.keys() if keys is None else store.among(keys)
         for key, cell in store.looked_at(sorted(there - vouched)):
             if key not in whole and (key not in found or (found[key].status != "ok" and cell.status == "ok")):
                 found[key] = cell
