@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from math import comb
 from statistics import fmean, median
@@ -15,7 +15,7 @@ from .format import number, percent, share
 from .labels import by_method, method_label
 from .verdict import BELOW_TWIN, DAMAGED, ERASED, HIDDEN, NOT_FORGOTTEN, PARTLY_HIDDEN, UNDECIDED, VERDICTS
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 LEAST_ABOVE_CHANCE = 0.1
 """How far the original must be above chance before unlearning: what was never known cannot be forgotten."""

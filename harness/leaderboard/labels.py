@@ -6,27 +6,30 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.names import CONTROLS, NO_ATTACK
 from .columns import TARGET
 
+Row = Mapping[str, Any]
+R = TypeVar("R", bound=Mapping[str, Any])
 
-def by_target(rows: Iterable[dict[str, Any]]) -> dict[tuple, list[dict[str, Any]]]:
+
+def by_target(rows: Iterable[R]) -> dict[tuple, list[R]]:
     """The rows of each target, by the columns of ``TARGET``."""
-    targets: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
+    targets: dict[tuple, list[R]] = defaultdict(list)
     for row in rows:
         targets[tuple(row[name] for name in TARGET)].append(row)
     return targets
 
 
-def target_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def target_metric(rows: Sequence[Row]) -> str | None:
     """The forget metric of one target's rows, as it is before any attack."""
     before = [row for row in rows if row["attack"] == "none"]
     return next(iter(sorted({row["forget_metric"] for row in before or rows if row["forget_metric"]})), None)
 
 
-def comparable(row: Mapping[str, Any], metric: str | None) -> bool:
+def comparable(row: Row, metric: str | None) -> bool:
     """True where the score measures what the forget metric measures before any attack.
 
     An attack that measures otherwise names another metric, or (the best of many answers) has no chance level.
@@ -34,25 +37,25 @@ def comparable(row: Mapping[str, Any], metric: str | None) -> bool:
     return None not in (row["score"], row["chance"]) and row["forget_metric"] == metric
 
 
-def method_label(row: Mapping[str, Any]) -> str:
+def method_label(row: Row) -> str:
     """A method, with the settings that tell it from others of its name."""
     return f"{row['method']} {settings(row['config'])}".strip()
 
 
-def by_method(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def by_method(rows: Iterable[R]) -> dict[str, R]:
     """By its label, the first row of each method of one target: that before any attack, if there is one."""
-    methods: dict[str, dict[str, Any]] = {}
+    methods: dict[str, R] = {}
     for row in rows:
         methods.setdefault(method_label(row), row)
     return methods
 
 
-def attack_label(row: Mapping[str, Any]) -> str:
+def attack_label(row: Row) -> str:
     """An attack with its variant, and the settings that tell it from others of its name."""
     return " ".join(part for part in (row["attack"], row["variant"], settings(row["attack_config"])) if part)
 
 
-def by_strength(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def by_strength(rows: Sequence[Row]) -> list[str]:
     """The attacks on one target, by what they brought back on average over its methods, strongest first.
 
     Those that measure something else come last; among those of equal recovery, or without any, scores decide.
@@ -70,19 +73,19 @@ def by_strength(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(found, key=order)
 
 
-def _least(rows: Sequence[Mapping[str, Any]], column: str) -> float:
+def _least(rows: Sequence[Row], column: str) -> float:
     """The mean of a column, negative, so that the highest comes first; 0 where nothing was measured."""
     values = [row[column] for row in rows if row[column] is not None]
     return -fmean(values) if values else 0.0
 
 
-def computed_on(rows: Iterable[Mapping[str, Any]]) -> str:
+def computed_on(rows: Iterable[Row]) -> str:
     """What the cells of these rows ran on, for the seconds beside them; "" where nobody said."""
     names = sorted({name for row in rows for name in row["hardware"] or ()})
     return f"computed on {' and '.join(names)}" if names else ""
 
 
-def tasks(row: dict[str, Any]) -> str:
+def tasks(row: Row) -> str:
     """The tasks behind the lm-eval column, with what a score always carries."""
     measured = json.loads(row["lm_eval_tasks"])
     tasks = (
@@ -97,7 +100,7 @@ def settings(config: str | None) -> str:
     return ", ".join(f"{name}={value}" for name, value in json.loads(config).items()) if config else ""
 
 
-def compared(rows: list[dict[str, Any]]) -> list[str]:
+def compared(rows: Sequence[Row]) -> list[str]:
     """The ranks: who cannot be told from the lowest of a group, and who is worse than whom."""
     methods = {method_label(row): row for row in rows if row["method"] not in CONTROLS}
     order = sorted(
@@ -120,7 +123,7 @@ def compared(rows: list[dict[str, Any]]) -> list[str]:
     return lines or ["no method is ranked; the guards say why."] * bool(methods)
 
 
-def guarded(rows: list[dict[str, Any]]) -> list[str]:
+def guarded(rows: Sequence[Row]) -> list[str]:
     """The methods that have no rank, and why."""
     reasons = {method_label(row): row["guard"] for row in rows if row["guard"]}
     return [f"{method} has no rank: {reason}." for method, reason in reasons.items()]

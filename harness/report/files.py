@@ -15,6 +15,7 @@ from ..errors import StoreError
 from ..leaderboard import analyses, board, columns, curves, facts, origin
 from ..leaderboard.groups import Groups
 from ..leaderboard.labels import by_target
+from ..leaderboard.rows import Columns
 from ..store import shape
 from ..store.atomic import parquet_bytes, write_atomically
 from ..store.schema import ANALYSES as FOUND
@@ -65,7 +66,7 @@ class Published(NamedTuple):
         return {README: markdown(self.board).encode()}
 
     def _heatmaps(self) -> Mapping[str, bytes]:
-        rows = self.board.to_pylist()
+        rows = Columns(self.board).rows()
         targets = by_target(rows)
         made = (heatmap.files(targets[of], picture) for of, picture in heatmap.pictures(rows).items())
         return {name: content for files in made for name, content in files.items()}

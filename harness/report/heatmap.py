@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 from ..core.names import NO_ATTACK, ORIGINAL, RETRAIN
@@ -17,7 +18,7 @@ TEMPLATE = "heatmap.svg.j2"
 WIDTH, HEIGHT, LETTER, GAP = 46, 24, 7, 10
 """Of a cell, of a letter of the names, and between names and cells; in pixels."""
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 Colour = tuple[int, int, int]
 
 
@@ -88,30 +89,29 @@ def svg(rows: Sequence[Row], theme: Theme = LIGHT) -> str:
             cell=(WIDTH, HEIGHT),
             attacks=[plain(name, lines=False) for name in attacks],
             methods=[plain(name, lines=False) for name in methods],
-            cells=list(_cells(methods, attacks, scores, theme)),
+            cells=_cells(methods, attacks, scores, theme, round(left), round(top)),
             legend=[(share(value), *_colours(value, theme)) for value in (0.0, 0.25, 0.5, 0.75, 1.0)],
         )
     )
 
 
 def _cells(
-    methods: Sequence[str], attacks: Sequence[str], scores: dict[tuple[str, str], Row], theme: Theme
-) -> Iterator[dict[str, Any]]:
-    for line, method in enumerate(methods):
-        for column, attack in enumerate(attacks):
+    methods: Sequence[str],
+    attacks: Sequence[str],
+    scores: Mapping[tuple[str, str], Row],
+    theme: Theme,
+    left: int,
+    top: int,
+) -> Iterator[tuple[int | str, ...]]:
+    """Where each begins, its colours, its number, and what it says."""
+    for y, method in zip(count(top, HEIGHT), methods):
+        for x, attack in zip(count(left, WIDTH), attacks):
             row = scores.get((method, attack))
             value = None if row is None else row["recovery"]
             fill, text = _colours(value, theme)
             says = f"{method} under {attack}: {share(value) if value is not None else 'not known'}"
             shown = DASH if value is None else str(round(100 * value))
-            yield {
-                "line": line,
-                "column": column,
-                "fill": fill,
-                "text": text,
-                "shown": shown,
-                "says": plain(says, lines=False),
-            }
+            yield x, y, fill, text, shown, plain(says, lines=False)
 
 
 def _colours(value: float | None, theme: Theme) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -27,14 +27,15 @@ from ..leaderboard.labels import (
     tasks,
 )
 from ..leaderboard.ranking import share
+from ..leaderboard.rows import Columns
 from . import escape
 from .heatmap import Picture, pictures
 from .templating import environment
 
 TEMPLATE, READING = "README.md.j2", "reading.md.j2"
 
-Row = dict[str, Any]
-Rows = list[Row]
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
 Table = tuple[list[str], list[list[str]]]
 """Head and lines."""
 
@@ -47,7 +48,7 @@ BEFORE = ("method", "forget", "forgotten", "retain", "utility")
 
 def markdown(table: pa.Table) -> str:
     """The README of a leaderboard: a table per target. No dates in it: the same table gives the same text."""
-    rows = table.to_pylist()
+    rows = Columns(table).rows()
     shown = pictures(rows)
     return (
         environment(escape=False)

@@ -5,10 +5,11 @@ The templates hold no number. The same tables give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -16,6 +17,7 @@ from markupsafe import Markup
 from ..core.formulas import range_text
 from ..core.names import CONTROLS, ORIGINAL
 from ..leaderboard import analyses, columns, facts, findings, labels, ranking
+from ..leaderboard.rows import Columns
 from ..leaderboard.verdict import VERDICTS
 from . import page_data
 from .markdown import reading
@@ -86,7 +88,7 @@ DIGITS = 12
 GUARDED = ("retain_before", "utility_before", "lm_eval")
 """Those of which a guard asks how much of the original's is left."""
 
-Rows = list[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
 
 
 NO_FACTS, NOT_ANALYSED = facts.SCHEMA.empty_table(), analyses.SCHEMA.empty_table()
@@ -96,25 +98,26 @@ def html(
     board: pa.Table, curves: pa.Table, facts: pa.Table = NO_FACTS, analyses: pa.Table = NOT_ANALYSED
 ) -> str:
     """The page of a leaderboard from its tables. Data reach it as JSON in which no ``<`` is left."""
-    pages = environment(escape=True)
-    pages.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     guide = Markup(MarkdownIt().render(reading()))
-    return pages.get_template(NAME).render(data=data(board, curves, facts, analyses), reading=guide)
+    made = environment(escape=True).get_template(NAME)
+    return made.render(data=data(board, curves, facts, analyses), reading=guide)
 
 
 def data(
     board: pa.Table, curves: pa.Table, facts: pa.Table = NO_FACTS, analyses: pa.Table = NOT_ANALYSED
 ) -> dict[str, Any]:
     """What the page draws: targets, rows by column, and what names its row by its place."""
-    everything = board.to_pylist()
+    everything = Columns(board).rows()
     targets, overall = labels.by_target(everything), findings.overall(everything)
-    shown: Rows = []
+    shown: list[dict[str, Any]] = []
+    ordered = [row for rows in targets.values() for row in rows]
     absent = columns.OPTIONAL.keys() - {*board.column_names}
     for index, rows in enumerate(targets.values()):
         metric = labels.target_metric(rows)
-        original = next((r for r in rows if (r["method"], r["attack"]) == (ORIGINAL, "none")), {})
+        original = next((r for r in rows if (r["method"], r["attack"]) == (ORIGINAL, "none")), None)
         for row in rows:
-            reference = original | {"lm_eval": row["lm_eval_original"]}  # the original's, on the same items
+            kept = {name: original[name] if original else None for name in GUARDED}
+            kept["lm_eval"] = row["lm_eval_original"]  # the original's, on the same items
             made = {
                 "target": index,
                 "name": row["method"],
@@ -124,22 +127,27 @@ def data(
                 "counts": labels.comparable(row, metric),
                 # Where nothing trained nobody looked at the memory; no model needs 0.
                 "peak_memory_mib": row["peak_memory_mib"] or None,
-                **{f"{name}_kept": _kept(row[name], reference.get(name)) for name in GUARDED},
+                **{f"{name}_kept": _kept(row[name], kept[name]) for name in GUARDED},
                 **{name: row[name] and row[name][:DIGITS] for name in VERSIONS},
             }
-            shown.append({name: row[name] for name in ROW if name not in absent} | made)
-    places = {row["signature"]: place for place, row in enumerate(shown)}
+            shown.append(made)
+    places = {row["signature"]: place for place, row in enumerate(ordered)}
     of_target = [row["target"] for row in shown]
+    made_here = (shown or [{}])[0].keys()
+    named = [name for name in ROW if name not in absent and name not in made_here]
+    order = np.argsort([places[signature] for signature in board["signature"].to_pylist()])
+    of_board = board.select(named).take(pa.array(order))
     return {
         "columns": [asdict(column) for column in COLUMNS if column.name not in absent],
         "verdicts": VERDICTS,
         "help": {field.name: field.metadata[b"description"].decode() for field in board.schema},
         "kept": ranking.LEAST_KEPT,
         "targets": [_target(rows, overall) for rows in targets.values()],
-        "rows": {name: page_data.packed([row[name] for row in shown]) for name in (shown or [{}])[0]},
+        "rows": {name: page_data.column(of_board[name]) for name in named}
+        | {name: page_data.packed([row[name] for row in shown]) for name in made_here},
         "curves": _curves(curves, places),
         "facts": page_data.facts(facts, places, of_target),
-        "analyses": page_data.analyses(analyses, places, shown),
+        "analyses": page_data.analyses(analyses, places, ordered, [row["label"] for row in shown]),
         "documentation": page_data.documentation(board),
     }
 
@@ -178,9 +186,10 @@ def _curves(curves: pa.Table, places: dict[str, int]) -> list[dict[str, Any]]:
     """A curve for each row that has one, its points by column."""
     names = {"step": "step", "value": "value", "value_low": "low", "value_high": "high", "seeds": "seeds"}
     by_row: dict[str, dict[str, Any]] = {}
-    for point in curves.to_pylist():
-        empty: dict[str, Any] = {"row": places[point["signature"]]} | {short: [] for short in names.values()}
-        curve = by_row.setdefault(point["signature"], empty)
-        for name, short in names.items():
-            curve[short].append(point[name])
+    points = Columns(curves)
+    for signature, *values in zip(points["signature"], *(points[name] for name in names), strict=True):
+        if (curve := by_row.get(signature)) is None:
+            curve = by_row[signature] = {"row": places[signature]} | {short: [] for short in names.values()}
+        for short, value in zip(names.values(), values, strict=True):
+            curve[short].append(value)
     return list(by_row.values())

@@ -6,16 +6,19 @@ long answers the beginning is there.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
 
 from ..core.names import NO_ATTACK
+from ..leaderboard.rows import Columns
 from .documented import Documented
 
-Rows = list[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
 LONGEST = 160
 """Characters of an answer that the page holds."""
 
@@ -23,13 +26,32 @@ Places = Mapping[str, int]
 """By signature, the place of each row."""
 
 
-def packed(values: Sequence[Any]) -> list[Any] | dict[str, list[Any]]:
-    """A column; where few values repeat, these, and the place of each row's among them."""
-    distinct = list({repr(value): value for value in values}.values())
-    if 4 * len(distinct) > len(values):
-        return list(values)
-    places = {repr(value): place for place, value in enumerate(distinct)}
-    return {"values": distinct, "at": [places[repr(value)] for value in values]}
+Packed = list[Any] | dict[str, list[Any]]
+
+
+def column(values: pa.ChunkedArray) -> Packed:
+    """A column of a table as :func:`packed` has it."""
+    if pa.types.is_nested(values.type):
+        return packed(values.to_pylist())
+    encoded = values.combine_chunks().dictionary_encode(null_encoding="encode")
+    if 4 * len(encoded.dictionary) > len(values):
+        return list(values.to_pylist())
+    return {"values": encoded.dictionary.to_pylist(), "at": encoded.indices.to_pylist()}
+
+
+def packed(values: Sequence[Any]) -> Packed:
+    """Values; where few repeat, these, and the place of each among them."""
+    distinct: list[Any] = []
+    places: dict[str, int] = {}
+    at = []
+    for value in values:
+        place = places.setdefault(repr(value), len(distinct))
+        if place == len(distinct):
+            distinct.append(value)
+            if 4 * len(distinct) > len(values):
+                return list(values)
+        at.append(place)
+    return {"values": distinct, "at": at}
 
 
 def facts(table: pa.Table, places: Places, targets: Sequence[int]) -> dict[str, Any]:
@@ -37,35 +59,37 @@ def facts(table: pa.Table, places: Places, targets: Sequence[int]) -> dict[str, 
 
     ``targets`` says which target each row is of. An answer is the place of its text.
     """
-    names: dict[int, dict[str, str | None]] = {}
-    by_row: dict[int, dict[str, float]] = {}
+    columns = Columns(table)
+    values = [None if value is None else round(100 * value) for value in columns["value"]]
+    names: dict[int, dict[str, str | None]] = defaultdict(dict)
+    by_row: dict[int, dict[str, int | None]] = defaultdict(dict)
     texts: dict[str, int] = {}
-    answers: dict[int, dict[str, int]] = {}
-    asked: dict[int, str] = {}
-    for row in table.to_pylist():
-        place = places[row["signature"]]
-        names.setdefault(targets[place], {}).setdefault(row["fact"], row["about"])
-        by_row.setdefault(place, {})[row["fact"]] = row["value"]
-        if row["answer"] is not None:
-            text = _beginning(row["answer"])
-            answers.setdefault(place, {})[row["fact"]] = texts.setdefault(text, len(texts))
-            asked[place] = row["answer_metric"]
+    answers: dict[int, dict[str, int]] = defaultdict(dict)
+    metrics: dict[int, str] = {}
+    begin = 0
+    for signature, same in groupby(columns["signature"]):  # there may be millions, and few rows
+        here = slice(begin, begin := begin + sum(1 for _ in same))
+        place, of_row = places[signature], columns["fact"][here]
+        if not names[targets[place]].keys() >= {*of_row}:
+            names[targets[place]] |= dict(zip(of_row, columns["about"][here], strict=True))
+        by_row[place].update(zip(of_row, values[here], strict=True))
+        said = zip(of_row, columns["answer"][here], columns["answer_metric"][here], strict=True)
+        for fact, answer, metric in said if any(columns["answer"][here]) else ():
+            if answer is not None:
+                answers[place][fact] = texts.setdefault(_beginning(answer), len(texts))
+                metrics[place] = metric
     ordered = {target: sorted(of_target) for target, of_target in names.items()}
     return {
         "names": [
             [[fact, names[target][fact]] for fact in ordered.get(target, ())]
             for target in range(max(targets, default=-1) + 1)
         ],
-        "values": {
-            place: [_hundredths(values.get(fact)) for fact in ordered[targets[place]]]
-            for place, values in sorted(by_row.items())
-        },
+        "values": {place: [*map(own.get, ordered[targets[place]])] for place, own in sorted(by_row.items())},
         "texts": list(texts),
         "answers": {
-            place: [of_row.get(fact) for fact in ordered[targets[place]]]
-            for place, of_row in sorted(answers.items())
+            place: [*map(own.get, ordered[targets[place]])] for place, own in sorted(answers.items())
         },
-        "answered": asked,
+        "answered": metrics,
     }
 
 
@@ -73,13 +97,10 @@ def _beginning(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _hundredths(value: float | None) -> int | None:
-    return None if value is None else round(100 * value)
-
-
-def analyses(table: pa.Table, places: Places, rows: Rows) -> list[dict[str, Any]]:
+def analyses(table: pa.Table, places: Places, rows: Rows, attacks: Sequence[str]) -> list[dict[str, Any]]:
     """What each analysis found about the model of a row, figure by figure and series by series.
 
+    ``attacks`` are the labels of the rows' own.
     Points after an attack are those of the attack that recovered most, or else of the worst one. Of an
     analysis that was run with several settings the first are taken.
     """
@@ -88,7 +109,7 @@ def analyses(table: pa.Table, places: Places, rows: Rows) -> list[dict[str, Any]
         place = places[point["signature"]]
         row = rows[place]
         strongest = row["recovered_attack"] or row["worst_attack"]
-        if point["x"] is not None and row["attack"] != NO_ATTACK and row["label"] != strongest:
+        if point["x"] is not None and row["attack"] != NO_ATTACK and attacks[place] != strongest:
             continue
         version = (point["analysis_source"], point["analysis_config"])
         looked = found.setdefault(

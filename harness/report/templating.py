@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..leaderboard.columns import Estimate
@@ -9,8 +11,9 @@ from ..leaderboard.format import percent
 from ..leaderboard.ranking import LEAST_KEPT
 
 
+@lru_cache
 def environment(escape: bool) -> Environment:
-    """The environment of the templates beside this file; ``escape`` is for HTML."""
+    """The environment of the templates beside this file, each read once; ``escape`` is for HTML."""
     made = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=escape,
@@ -20,4 +23,5 @@ def environment(escape: bool) -> Environment:
         lstrip_blocks=not escape,
     )
     made.globals["least_kept"] = percent(Estimate(LEAST_KEPT))
+    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made
