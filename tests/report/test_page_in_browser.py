@@ -15,9 +15,11 @@ import pytest
 
 from harness.core.names import CONTROLS
 from harness.leaderboard.columns import COLUMNS, OPTIONAL
-from harness.report import files, page
+from harness.report import files, page, parts
 from harness.report.documented import Documented
+from harness.store.store import Store
 from support.boards import EVIL, KNOWN, ODD, PAGES, made
+from support.cells import cell
 
 # Selenium shall not look for a driver on the network.
 os.environ["SE_OFFLINE"] = "true"
@@ -617,3 +619,30 @@ def test_each_model_that_was_looked_into_has_a_tab_with_the_numbers_of_the_file(
     assert view.js("return document.activeElement.textContent") == "b"
     [told] = view(benchmark="other").all("#neurons .empty")
     assert told.startswith("No analysis was run here.")
+
+
+def test_of_many_targets_the_first_are_drawn_and_more_on_request(driver, tmp_path):
+    cells = [
+        cell(method, attack, seed, known, model=f"model{i:02d}", target_key=f"{i:064d}")
+        for i in range(30)
+        for method, known in (("none", 20), ("gd", 4))
+        for attack in ("none", "private-data")
+        for seed in range(3)
+    ]
+    store = Store(tmp_path / "results")
+    for each in cells:
+        store.commit(*each)
+    made, _ = parts.build([store])
+    files.write(made.pages(), tmp_path)
+    view = View(driver, (tmp_path / "index.html").as_uri())()
+    assert len(view.all("table.brief")) == len(view.all("table.standing")) == 12
+    assert view.all(".others")[0].startswith("18 more targets: choose a benchmark or a model above")
+    view.one("#verdicts .others button").click()
+    assert len(view.all("table.brief")) == 24
+    assert view.all("#verdicts .others button") == ["show 6 more"]
+    view.one("#verdicts .others button").click()
+    assert len(view.all("table.brief")) == 30
+    assert not view.all(".others")
+    view(model="model29")
+    assert view.all("#verdicts h3") == ["world: model29"]
+    assert not view.all(".others")

@@ -79,7 +79,7 @@ function attackTable(target) {
 }
 
 const attacksOf = (target) => target.attacks;
-const anyUnder = (target, label) => rows.find((row) => row.target === target.index && row.label === label);
+const anyUnder = (target, label) => target.rows.find((row) => row.label === label);
 
 // Two decimals: many columns stand beside each other here, and the tooltip has the third.
 const short = (value, kind) =>

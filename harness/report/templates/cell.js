@@ -68,7 +68,7 @@ function numbersOf(row, method) {
 }
 
 function curveOf(row, target) {
-  const own = curves.filter((c) => c.row.target === row.target && c.row.label === row.label);
+  const own = targets[row.target].curves.filter((c) => c.row.label === row.label);
   if (!own.some((c) => c.row === row)) return null;
   const chosen = row.control && REFERENCES.includes(row.control) ? [] : [row.method];
   const width = Math.max(260, Math.min(640, innerWidth - 90));

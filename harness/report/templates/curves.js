@@ -9,7 +9,12 @@ const REFERENCES = ["none", "retrain"];
 
 // The methods of all targets that have curves, by the order in which they first come.
 const drawable = [
-  ...new Set(curves.filter((c) => !REFERENCES.includes(c.row.control)).map((c) => c.row.method)),
+  ...new Set(
+    targets
+      .flatMap((t) => t.curves)
+      .filter((c) => !REFERENCES.includes(c.row.control))
+      .map((c) => c.row.method),
+  ),
 ];
 
 function chosenMethods() {
@@ -32,7 +37,7 @@ function chosenMethods() {
 }
 
 function curvePanels(target) {
-  const own = curves.filter((c) => c.row.target === target.index);
+  const own = target.curves;
   const labels = attacksOf(target).filter(
     (name) => own.some((c) => c.row.label === name) && (!state.attack || name === state.attack),
   );

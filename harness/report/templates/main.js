@@ -3,6 +3,37 @@
 const FILTERS = ["benchmark", "model", "protocol"];
 const visible = () =>
   targets.filter((target) => FILTERS.every((name) => !state[name] || target[name] === state[name]));
+// A section shows so many targets at first: over hundreds of tables a browser takes a minute.
+const FEW = 12;
+let most = FEW;
+function partsOf(id, section) {
+  const fit = visible().filter((target) => id === "failed" || shownMethods(target).length);
+  const parts = [];
+  let drawn = 0;
+  for (const [place, target] of fit.entries()) {
+    if (drawn === most && id !== "failed") return [...parts, others(id, fit.length - place)];
+    const own = section(target).filter(Boolean);
+    drawn += own.length > 0;
+    parts.push(...own);
+  }
+  return parts;
+}
+function others(id, count) {
+  const more = () => {
+    most += FEW;
+    draw();
+  };
+  return el(
+    "p",
+    { class: "others" },
+    `${plural(count, "more target")}: choose a benchmark or a model above, or `,
+    el(
+      "button",
+      { type: "button", "data-key": `others-${id}`, onclick: more },
+      `show ${Math.min(FEW, count)} more`,
+    ),
+  );
+}
 const titleOf = (target) =>
   `${target.benchmark}: ${target.model}${target.settings ? ` (${target.settings})` : ""}${target.dtype === "float32" ? "" : `, ${target.dtype}`}`;
 
@@ -259,8 +290,7 @@ function draw() {
   chips();
   for (const [id, section] of Object.entries(SECTIONS)) {
     const body = document.querySelector(`#${id} [data-body]`);
-    const some = visible().filter((target) => id === "failed" || shownMethods(target).length);
-    const parts = some.flatMap(section).filter(Boolean);
+    const parts = partsOf(id, section);
     body.replaceChildren(...(parts.length ? parts : [el("p", { class: "empty" }, EMPTY[id])]));
   }
   for (const [name, left] of Object.entries(scrolled)) {

@@ -28,7 +28,6 @@ const TITLES = {
 const MEANS = { "D+": "D+: lost, erasing", "D-": "D-: grown, hiding" };
 const FOLDED = ["weights/change", "weights/stable-rank", "influence/spurious"]; // maps that few look at
 
-const analysesOf = (target) => D.analyses.filter((a) => rows[a.row].target === target.index);
 const digits = (value) =>
   missing(value)
     ? DASH
@@ -37,10 +36,10 @@ const digits = (value) =>
       : String(Number(value.toPrecision(3)));
 
 function neuronView(target) {
-  const own = analysesOf(target);
+  const own = target.analyses;
   if (!own.length) return [];
   const methods = target.methods.filter(
-    (m) => own.some((a) => rows[a.row].method === m.name) && shownMethods(target).includes(m),
+    (m) => own.some((a) => a.row.method === m.name) && shownMethods(target).includes(m),
   );
   if (!methods.length) return [];
   const chosen =
@@ -67,8 +66,8 @@ function neuronView(target) {
     tabs,
   );
   roving(list, tabs, tabs[methods.indexOf(chosen)]);
-  const before = own.filter((a) => rows[a.row].method === chosen.name && rows[a.row].attack === "none");
-  const after = own.filter((a) => rows[a.row].method === chosen.name && rows[a.row].attack !== "none");
+  const before = own.filter((a) => a.row.method === chosen.name && a.row.attack === "none");
+  const after = own.filter((a) => a.row.method === chosen.name && a.row.attack !== "none");
   return [
     el("h3", {}, titleOf(target)),
     list,
@@ -79,7 +78,7 @@ function neuronView(target) {
         .flatMap((a) => figuresOf(a, `${chosen.name} on ${target.benchmark}`))
         .sort((p, q) => FOLDED.includes(p.dataset.figure) - FOLDED.includes(q.dataset.figure)),
       after.flatMap((a) =>
-        figuresOf(a, `${chosen.name} under ${rows[a.row].label}`).filter(
+        figuresOf(a, `${chosen.name} under ${a.row.label}`).filter(
           (f) => !f.dataset.figure.endsWith("/numbers"),
         ),
       ),
@@ -170,7 +169,7 @@ function afterTable(after, method) {
         .filter(Boolean)
         .join(", ");
       columns.set(name, analysis.analysis);
-      const row = rows[analysis.row];
+      const row = analysis.row;
       if (!lines.has(row)) lines.set(row, new Map());
       lines.get(row).set(name, s.value[0]);
     }

@@ -2,21 +2,32 @@
 
 const D = JSON.parse(document.getElementById("data").textContent);
 
-// A column in which few values repeat holds these, and for each row the place of its own.
-const unpacked = (column) =>
-  Array.isArray(column) ? column : column.at.map((place) => column.values[place]);
-const byColumn = Object.entries(D.rows).map(([name, column]) => [name, unpacked(column)]);
-const rows = unpacked(D.rows.signature).map((_, i) => ({
-  place: i,
-  ...Object.fromEntries(byColumn.map(([name, values]) => [name, values[i]])),
-}));
-const curves = D.curves.map((curve) => ({ ...curve, row: rows[curve.row] }));
-const targets = D.targets.map((target, index) => ({ ...target, index, methods: methodsOf(index) }));
+// A row reads the columns: there may be a hundred thousand. A column in which few values repeat holds these, and
+// for each row the place of its own.
+class Row {
+  constructor(place) {
+    this.place = place;
+  }
+}
+for (const [name, column] of Object.entries(D.rows)) {
+  const plain = Array.isArray(column);
+  const get = function () {
+    return plain ? column[this.place] : column.values[column.at[this.place]];
+  };
+  Object.defineProperty(Row.prototype, name, { get });
+}
+const { signature } = D.rows;
+const rows = Array.from(Array.isArray(signature) ? signature : signature.at, (_, place) => new Row(place));
+const targets = D.targets.map((target, index) => ({ ...target, index, rows: [], curves: [], analyses: [] }));
+for (const row of rows) targets[row.target].rows.push(row);
+for (const kind of ["curves", "analyses"])
+  for (const one of D[kind]) targets[rows[one.row].target][kind].push({ ...one, row: rows[one.row] });
+for (const target of targets) target.methods = methodsOf(target);
 
 // The methods of a target in the order of the leaderboard, each with its row before attacks and those after.
-function methodsOf(index) {
+function methodsOf({ index, rows }) {
   const found = new Map();
-  for (const row of rows.filter((r) => r.target === index)) {
+  for (const row of rows) {
     if (!found.has(row.method)) {
       found.set(row.method, {
         name: row.method,

@@ -141,8 +141,7 @@ function forest(method, target) {
 
 // From 0 to 1 unless a metric goes further.
 function scale(target) {
-  const seen = rows
-    .filter((r) => r.target === target.index)
+  const seen = target.rows
     .flatMap((r) => [r.worst, r.worst_low, r.worst_high])
     .filter((v) => !missing(v));
   return [Math.min(0, ...seen), Math.max(1, ...seen)];
