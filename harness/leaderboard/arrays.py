@@ -23,33 +23,60 @@ Clusters = Mapping[str, str]
 """Per fact id, what it is grouped by. A fact that is not in it, and each without any, is its own cluster."""
 
 
+class Facts(NamedTuple):
+    """Facts as they come, and as they are kept: sorted, each once."""
+
+    names: tuple[str, ...]
+    position: Mapping[str, int]
+    last: np.ndarray | None
+    """Where each of them came last; None where all came once and in this order."""
+
+
+@lru_cache(1 << 14)
+def facts_of(names: tuple[str, ...]) -> Facts:
+    """One object for equal names."""
+    last = {fact: place for place, fact in enumerate(names)}
+    ordered = tuple(sorted(last))
+    places = None if ordered == names else np.array([last[fact] for fact in ordered], dtype=int)
+    return Facts(_one(ordered), {fact: place for place, fact in enumerate(ordered)}, places)
+
+
 class Values(Mapping[str, float]):
     """The value of each fact under one seed: ``facts``, sorted, and ``array`` [facts]."""
 
-    __slots__ = ("array", "facts")
+    __slots__ = ("_facts", "array")
 
-    def __init__(self, facts: tuple[str, ...], values: np.ndarray) -> None:
+    def __init__(self, facts: Facts, values: np.ndarray) -> None:
         """As they come; of a fact that comes twice the last value counts."""
-        ordered = _ordered(facts)
-        self.facts = ordered.facts
-        self.array: np.ndarray = values if ordered.order is None else values[ordered.order]
+        self._facts = facts
+        self.array: np.ndarray = values if facts.last is None else values[facts.last]
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts, as ``array`` has them: one object for equal ones."""
+        return self._facts.names
 
     def joined(self, other: Values) -> Values:
         """With the values of another, which count where both have one."""
-        return Values((*self.facts, *other.facts), np.concatenate([self.array, other.array]))
+        facts = facts_of((*self.facts, *other.facts))
+        return Values(facts, np.concatenate([self.array, other.array]))
 
     def less(self, other: Values) -> Values:
         """The differences from another, of the facts that both have."""
         if self.facts is other.facts:
-            return Values(self.facts, self.array - other.array)
+            return Values(facts_of(self.facts), self.array - other.array)
         both = tuple(fact for fact in self.facts if fact in other)
-        return Values(both, np.array([self[fact] - other[fact] for fact in both], dtype=float))
+        return Values(facts_of(both), np.array([self[fact] - other[fact] for fact in both], dtype=float))
+
+    def all(self, value: float) -> Values:
+        """The same facts with one value."""
+        return Values(facts_of(self.facts), np.full(len(self), value))
 
     def __contains__(self, fact: object) -> bool:
-        return fact in _ordered(self.facts).position
+        return fact in self._facts.position
 
     def __getitem__(self, fact: str) -> float:
-        return float(self.array[_ordered(self.facts).position[fact]])
+        return float(self.array[self._facts.position[fact]])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.facts)
@@ -64,22 +91,6 @@ class Values(Mapping[str, float]):
     def values(self) -> ValuesView[float]:
         """Its values, at once."""
         return dict(self.items()).values()
-
-
-class _Ordered(NamedTuple):
-    facts: tuple[str, ...]
-    """Sorted, each once."""
-    position: Mapping[str, int]
-    order: np.ndarray | None
-    """Where each of them came last; None where all came once and in this order."""
-
-
-@lru_cache(1 << 14)
-def _ordered(facts: tuple[str, ...]) -> _Ordered:
-    last = {fact: place for place, fact in enumerate(facts)}
-    ordered = tuple(sorted(last))
-    places = None if ordered == facts else np.array([last[fact] for fact in ordered], dtype=int)
-    return _Ordered(_one(ordered), {fact: place for place, fact in enumerate(ordered)}, places)
 
 
 class Sampled(dict[int, Values]):
@@ -146,8 +157,8 @@ def _facts(samples: Sequence[BySeed]) -> list[str]:
     return sorted(set().union(*(own for each in samples for own in each.values())))
 
 
-AT_ONCE = 1 << 20
-"""Values of one array at the most, unless one item has more: what is computed of it is as large."""
+AT_ONCE = 1 << 16
+"""Values of one array at the most, unless one item has more: a processor's cache holds some of these."""
 
 
 def alike(

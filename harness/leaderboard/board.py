@@ -87,13 +87,13 @@ def _under_attacks(groups: Groups, queries: Mapping[GroupId, Query]) -> dict[Gro
     exact = [(seeds, EXACT) for seeds in ok]
     compare = [compared(which, groups, queries[which].forget, queries[which].start) for which in under]
     recovered = stats.all_recoveries([each[:3] for each in compare], [each.clusters for each in compare])
-    columns = zip(estimates(own), from_seeds(own), estimates(exact), recovered, strict=True)
+    columns = zip(from_seeds(own), estimates(exact), recovered, strict=True)
     return {
         which: score.columns("score")
         | {"score_from_seeds": seeds}
         | said.columns("exact_match")
         | known(share).columns("recovery")
-        for which, (score, seeds, said, share) in zip(under, columns, strict=True)
+        for which, ((score, seeds), said, share) in zip(under, columns, strict=True)
     }
 
 

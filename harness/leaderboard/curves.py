@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..core.names import ATTACK
 from . import board, columns
-from .columns import FLOAT, IDENTITY, INT, Estimate
+from .columns import FLOAT, IDENTITY, INT
 from .groups import Groups
 from .reading import Cell
 from .stats import SeedMean, intervals_of_means
@@ -46,17 +46,23 @@ def build(leaderboard: pa.Table, groups: Groups) -> pa.Table:
     for which, seeds in groups.items():
         if which.stage == ATTACK and (ok := seeds.ok()):
             curves[board.signature(which, seeds)] = [_curve(cell) for cell in ok.values()]
-    same = leaderboard.select([*SAME, "signature"]).to_pylist()
-    points = [(row, *point) for row in same for point in _points(curves.get(row["signature"], ()))]
-    intervals = intervals_of_means([means for *_, means in points])
-    rows = [
-        row
-        | {"step": step, "seeds": len(means)}
-        | Estimate(fmean(mean.value for mean in means), *ends).columns("value")
-        | {"n_scored": min((mean.n for mean in means if mean.n), default=None)}
-        for (row, step, means), ends in zip(points, intervals, strict=True)
+    points = [
+        (row, step, means)
+        for row, signature in enumerate(leaderboard["signature"].to_pylist())
+        for step, means in _points(curves.get(signature, ()))
     ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    low, high = zip(*intervals_of_means([means for *_, means in points]), strict=True) if points else ((), ())
+    rows = leaderboard.select([*SAME, "signature"]).take(pa.array([row for row, *_ in points], pa.int64()))
+    found = {
+        "step": [step for _, step, _ in points],
+        "value": [fmean(mean.value for mean in means) for *_, means in points],
+        "value_low": low,
+        "value_high": high,
+        "n_scored": [min((mean.n for mean in means if mean.n), default=None) for *_, means in points],
+        "seeds": [len(means) for *_, means in points],
+    }
+    columns = {name: found[name] if name in found else rows[name] for name in COLUMNS}
+    return pa.table(columns, SCHEMA)
 
 
 def _curve(cell: Cell) -> dict[int, Point]:

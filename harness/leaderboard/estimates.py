@@ -30,12 +30,25 @@ def estimate(seeds: Seeds, measured: Measured) -> Estimate:
 
 def estimates(queries: Queries) -> list[Estimate]:
     """The same of each, at once for those of one shape."""
-    found = [Estimate(mean(seeds.finals(measured))) for seeds, measured in queries]
+    return [estimate for estimate, _ in from_seeds(queries)]
+
+
+def from_seeds(queries: Queries) -> list[tuple[Estimate, float | None]]:
+    """The same, with the share of the variance of the mean that comes from seeds, and so from their targets.
+
+    None with one seed, and where all values are equal.
+    """
+    found: list[tuple[Estimate, float | None]]
+    found = [(Estimate(mean(seeds.finals(measured))), None) for seeds, measured in queries]
     for places, y, of in _alike(queries):
-        low, high = stats.bounds(y, of)[1:3]
-        for place, ends in zip(places, np.stack([low, high], axis=1).tolist(), strict=True):
-            if ends[0] == ends[0]:  # a number
-                found[place] = Estimate(found[place].value, *ends)
+        parts = moments(y, of)
+        low, high = stats.limits(y, parts)
+        spread = (parts.variance > ROUNDING) & (y.shape[1] > 1)
+        share = np.maximum(parts.v_s - parts.v_e, 0.0) / np.where(spread, parts.variance, np.nan)
+        for place, *ends, own in zip(places, *map(np.ndarray.tolist, (low, high, share)), strict=True):
+            estimate, _ = found[place]
+            known = ends if ends[0] == ends[0] else (None, None)  # a number
+            found[place] = Estimate(estimate.value, *known), own if own == own else None
     return found
 
 
@@ -46,20 +59,6 @@ def _alike(queries: Queries) -> Iterator[tuple[list[int], np.ndarray, np.ndarray
     clusters = [queries[place][0].clusters(queries[place][1]) for place in known]
     for places, y, of in arrays.alike([facts[place] for place in known], clusters):
         yield [known[place] for place in places], y[:, 0], of
-
-
-def from_seeds(queries: Queries) -> list[float | None]:
-    """The share of the variance of each mean that comes from seeds, and so from their targets.
-
-    None with one seed, and where all values are equal.
-    """
-    found: list[float | None] = [None] * len(queries)
-    for places, y, of in _alike(queries):
-        parts = moments(y, of)
-        for place, part, whole in zip(places, parts.v_s - parts.v_e, parts.variance, strict=True):
-            if y.shape[1] > 1 and whole > ROUNDING:
-                found[place] = max(float(part), 0.0) / float(whole)
-    return found
 
 
 def over_seeds(seeds: Seeds, measured: Measured) -> Estimate:

@@ -70,7 +70,8 @@ class Seeds(dict[int, Cell]):
 
     def note(self, name: str) -> Any:
         """What the first note of that name says, or None."""
-        return next(iter(self.notes(name)), None)
+        told = (cell.notes.get(name) for cell in self.values())
+        return next((note for note in told if note is not None), None)
 
     def finals(self, measured: Measured) -> list[float]:
         """Final values of a metric, of the cells that have one."""

@@ -141,7 +141,15 @@ def _of_whole(y: np.ndarray, known: np.ndarray) -> Deviations:
 
 def moments(y: np.ndarray, of: np.ndarray | None = None) -> Moments:
     """Of ``y`` [..., seeds, facts], NaN where a value is missing; ``of`` as in :meth:`Deviations.moments`."""
+    if y.ndim > 2 and y.size > CACHED and len(y) > 1:
+        step = max(1, CACHED * len(y) // y.size)
+        parts = (moments(y[begin : begin + step], of) for begin in range(0, len(y), step))
+        return Moments(*map(np.concatenate, zip(*parts, strict=True)))
     return deviations(y).moments(of)
+
+
+CACHED = 1 << 15
+"""Values of an array that is taken apart at once: what is made of it then stays in a processor's cache."""
 
 
 def _over(n: np.ndarray, free: np.ndarray) -> np.ndarray:

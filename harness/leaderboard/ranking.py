@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from scipy import special
 from scipy.optimize import brentq
+from scipy.special import comb
 
 from ..core import intervals
 from . import arrays, stats
@@ -123,10 +124,12 @@ def all_worst(
 
 def highest(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The same of ``y`` [..., attacks, seeds, facts]; ``of`` numbers each fact's cluster. NaN if unknown."""
-    _, low, high, _ = stats.bounds(y, of)
-    rivals, tail = may_be_highest(deviations(y), of)
+    means = deviations(y)
+    found = means.moments(of)
+    low, high = stats.limits(y, found)
     unknown = np.isnan(low).any(-1)
-    _, low, _, _ = stats.bounds(y, of, 1 - 2 * tail[..., None])
+    rivals, tail = may_be_highest(means, of)
+    low, _ = stats.limits(y, found, 1 - 2 * tail[..., None])
     low, high = (np.where(unknown, np.nan, of_rivals(ends, rivals)) for ends in (low, high))
     return low, high
 
@@ -142,25 +145,35 @@ def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray
 
     As :func:`worst` has them.
     """
+    rivals = rivals_of_highest(means, of)
+    many = rivals.sum(-1) > 2
+    tail = np.full(rivals.shape[:-1], LEVEL / 2)
+    correlation = _correlation(means.of(many), rivals[many], of)
+    tail[many] = [*map(shared_tail, rivals[many].sum(-1).tolist(), correlation.tolist())]
+    return rivals, tail
+
+
+def rivals_of_highest(means: Deviations, of: np.ndarray | None) -> np.ndarray:
+    """Which of these means [..., attacks] cannot be told from the highest."""
     top = np.argmax(means.mean, -1)
     of_top = means.of((*np.indices(top.shape, sparse=True), top, None))
     # Means whose difference is the same for all facts are told apart by any difference.
     lead = (of_top - means).moments(of)
-    rivals = lead.mean <= np.nan_to_num(lead.half_width())
-    tail = np.full(top.shape, LEVEL / 2)
-    for place in np.argwhere(rivals.sum(-1) > 2):
-        at = tuple(place)
-        tail[at] = shared_tail(int(rivals[at].sum()), _correlation(means.of(at).of(rivals[at]), of))
-    return rivals, tail
+    rivals: np.ndarray = lead.mean <= np.nan_to_num(lead.half_width())
+    return rivals
 
 
-def _correlation(means: Deviations, of: np.ndarray | None) -> float:
-    """The mean correlation of the errors of each two of several means."""
+def _correlation(means: Deviations, rivals: np.ndarray, of: np.ndarray | None) -> np.ndarray:
+    """The mean correlation of the errors of each two ``rivals`` among several means [n, attacks]; [n]."""
     variance = np.maximum(means.moments(of).variance, ROUNDING)
-    one, other = np.triu_indices(len(variance), 1)
-    apart = (means.of(one) - means.of(other)).moments(of).variance
-    common = (variance[one] + variance[other] - apart) / 2
-    return float((common / np.sqrt(variance[one] * variance[other])).mean())
+    total = np.zeros(len(rivals))
+    for one in range(rivals.shape[-1] - 1):
+        others = slice(one + 1, None)
+        apart = (means.of(np.s_[:, one : one + 1]) - means.of(np.s_[:, others])).moments(of).variance
+        common = (variance[:, one : one + 1] + variance[:, others] - apart) / 2
+        correlation = common / np.sqrt(variance[:, one : one + 1] * variance[:, others])
+        total += np.where(rivals[:, one : one + 1] & rivals[:, others], correlation, 0.0).sum(-1)
+    return total / np.maximum(comb(rivals.sum(-1), 2), 1)
 
 
 def shared_tail(attacks: int, correlation: float) -> float:
@@ -194,9 +207,15 @@ def less(value: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     NaN where none of them did, or ``value`` has none.
     """
-    known = ~np.isnan(other)
+    return value - _level(other)
+
+
+def _level(value: np.ndarray) -> np.ndarray:
+    """The mean over those attacks of ``value`` [attacks, seeds, facts] that scored a fact; NaN without."""
+    known = ~np.isnan(value)
     times = known.sum(0)
-    return value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
+    level: np.ndarray = np.where(known, value, 0.0).sum(0) / np.where(times > 0, times, np.nan)
+    return level
 
 
 def p_better(differences: np.ndarray, of: np.ndarray | None = None, methods: int = 2) -> np.ndarray:
@@ -224,15 +243,14 @@ def one_sided_p(
     flat = {(method, attack): facts for method, value in scores.items() for attack, facts in value.items()}
     if len(scores) < 2:
         return {}
-    grid = dict(zip(flat, arrays.aligned(*flat.values()), strict=True))
-    of = arrays.numbered(clusters, *flat.values())
-    every, rivals = {}, {}
-    for method, value in scores.items():
-        every[method] = np.stack([grid[method, attack] for attack in value])
-        rivals[method] = every[method][may_be_highest(deviations(every[method]), of)[0]]
-    ordered = list(permutations(scores, 2))
-    differences = np.stack([less(every[one], rivals[other]) for one, other in ordered])
-    return dict(zip(ordered, map(float, p_better(differences, of, len(scores))), strict=True))
+    y, of = arrays.aligned(*flat.values()), arrays.numbered(clusters, *flat.values())
+    y = y.reshape(len(scores), -1, *y.shape[1:])
+    rivals = rivals_of_highest(deviations(y), of)
+    levels = [_level(own[may_be]) for own, may_be in zip(y, rivals, strict=True)]
+    ordered = list(permutations(range(len(scores)), 2))
+    differences = np.stack([y[one] - levels[other] for one, other in ordered])
+    p = map(float, p_better(differences, of, len(scores)))
+    return dict(zip(permutations(scores, 2), p, strict=True))
 
 
 def corrected(p: Mapping[tuple[M, M], float]) -> dict[tuple[M, M], float]:

@@ -127,9 +127,8 @@ def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
         for aggregate, slope in of_cell.items():
             total = cell.value((ALL, aggregate))
             if total is not None and (says := delta.of_facts(total, slope, cell.facts)):
-                cell.facts[ALL, aggregate] = arrays.Values(
-                    tuple(map("/".join, says)), np.array([*says.values()])
-                )
+                facts = arrays.facts_of(tuple(map("/".join, says)))
+                cell.facts[ALL, aggregate] = arrays.Values(facts, np.array([*says.values()]))
                 about = {"/".join(fact): cell.clusters[fact[0]][fact[1]] for fact in says}
                 cell.clusters[ALL] = {**cell.clusters.get(ALL, {}), **about}
 
@@ -144,20 +143,21 @@ class _Alike:
     """The facts of samples and what they are grouped by: one object for all cells that were asked them."""
 
     def __init__(self, samples: pa.Table) -> None:
-        self._facts, self._of_fact = codes(samples["fact_id"])
-        self._clusters, self._of_cluster = codes(samples["cluster"])
-        self._known: dict[tuple[bytes, bytes], tuple[tuple[str, ...], Mapping[str, str]]] = {}
+        self._facts, fact = codes(samples["fact_id"])
+        self._clusters, cluster = codes(samples["cluster"])
+        self._codes = fact.astype(np.int64) * len(self._clusters) + cluster
+        self._known: dict[bytes, tuple[arrays.Facts, Mapping[str, str]]] = {}
 
-    def of(self, begin: int, end: int) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    def of(self, begin: int, end: int) -> tuple[arrays.Facts, Mapping[str, str]]:
         """Those of the samples from ``begin`` to ``end``."""
-        fact, cluster = self._of_fact[begin:end], self._of_cluster[begin:end]
-        asked = fact.tobytes(), cluster.tobytes()
-        if asked not in self._known:
+        own = self._codes[begin:end].tobytes()
+        if (known := self._known.get(own)) is None:
+            fact, cluster = np.divmod(self._codes[begin:end], len(self._clusters))
             facts = tuple(self._facts[code] for code in fact)
             clusters = (self._clusters[code] for code in cluster)
             about = {fact: cluster or fact for fact, cluster in zip(facts, clusters, strict=True)}
-            self._known[asked] = facts, about
-        return self._known[asked]
+            known = self._known[own] = arrays.facts_of(facts), about
+        return known
 
 
 def _runs(samples: pa.Table) -> Iterator[tuple[str, str, str, int, int]]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-import numpy as np
-
 from ..core.names import EVALUATION, ORIGINAL, RETRAIN
 from . import arrays, ranking, stats
 from .columns import Estimate
@@ -87,9 +85,7 @@ def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> 
         plain = measured == (FORGET, seeds.note("forget_metric"))
         level = seeds.note("chance") if plain else 0.0
         known = {} if level is None else original
-        never_knew = arrays.Sampled(
-            {seed: arrays.Values(own.facts, np.full(len(own), level)) for seed, own in known.items()}
-        )
+        never_knew = arrays.Sampled({seed: own.all(level) for seed, own in known.items()})
     return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
 
 
@@ -128,9 +124,10 @@ def highest(methods: Sequence[Counting]) -> list[tuple[GroupId, Estimate] | None
     samples, clusters = ([getattr(methods[i], name) for i in asked] for name in ("samples", "clusters"))
     for places, y, of in arrays.alike(samples, clusters):
         y = y.reshape(len(places), -1, 3, *y.shape[2:])
-        rivals, tail = ranking.may_be_highest(deviations(stats.shares(y, of)), of)
-        lows = ranking.of_rivals(stats.recoveries(y, of, 1 - 2 * tail[:, None])[1], rivals)
-        highs = ranking.of_rivals(stats.recoveries(y, of)[2], rivals)
+        found_of = ratio, _, base = stats.ratios(y, of)
+        rivals, tail = ranking.may_be_highest(deviations(stats.shares(y, ratio, base)), of)
+        lows = ranking.of_rivals(stats.share_limits(*found_of, 1 - 2 * tail[:, None])[0], rivals)
+        highs = ranking.of_rivals(stats.share_limits(*found_of)[1], rivals)
         for at, low, high in zip(places, lows.tolist(), highs.tolist(), strict=True):
             place, top = asked[at], tops[asked[at]]
             found[place] = top, Estimate(methods[place].shares[top].value, low, high)

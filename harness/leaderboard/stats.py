@@ -16,7 +16,7 @@ from scipy import special
 from ..core.intervals import CONFIDENCE, binomial_interval, standard_error
 from .arrays import BySeed, Clusters, aligned, alike, numbered
 from .moderated import moderated
-from .moments import ROUNDING, Moments, moments
+from .moments import ROUNDING, Moments, deviations, moments
 
 
 class Interval(NamedTuple):
@@ -64,6 +64,13 @@ def bounds(
     ``of`` is as in :func:`moments`; ``confidence`` may be one for each.
     """
     found = moments(y, of)
+    return found.mean, *limits(y, found, confidence), found.facts
+
+
+def limits(
+    y: np.ndarray, found: Moments, confidence: float | np.ndarray = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of those intervals, by the moments of ``y``."""
     half = found.half_width(confidence)
     low, high = np.asarray(found.mean - half), np.asarray(found.mean + half)
     least, most = (np.where(np.isnan(y), fill, y) for fill in (np.inf, -np.inf))
@@ -74,7 +81,7 @@ def bounds(
         n, place = round(float(found.clusters[tuple(at)])), tuple(at)
         level = float(np.broadcast_to(confidence, low.shape)[place])
         low[place], high[place] = binomial_interval(int(found.mean[place]) * n, n, level)
-    return found.mean, low, high, found.facts
+    return low, high
 
 
 def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | None]:
@@ -210,6 +217,13 @@ def recoveries(
     the delta method. Where no fact has any d, those facts are counted (Wilson): 0 of 20 is not certainly 0.
     """
     ratio, found, base = ratios(y, of)
+    return ratio, *share_limits(ratio, found, base, confidence), base.facts
+
+
+def share_limits(
+    ratio: np.ndarray, found: Moments, base: Moments, confidence: float | np.ndarray = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of those intervals, by what :func:`ratios` finds."""
     square = special.ndtri((1 + confidence) / 2) ** 2
     quantile = found.quantile(confidence)
     shift = quantile**2 * found.skew / 2
@@ -217,26 +231,26 @@ def recoveries(
     arm = np.where(np.isnan(arm), square / (found.clusters + square), arm)
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = ratio + (shift - arm) / base.mean, ratio + (shift + arm) / base.mean
-    return ratio, np.minimum(*ends), np.maximum(*ends), base.facts
+    return np.minimum(*ends), np.maximum(*ends)
 
 
 def ratios(y: np.ndarray, of: np.ndarray | None = None) -> tuple[np.ndarray, Moments, Moments]:
     """Recovery of ``y`` as in :func:`recoveries`, and the moments of a - r - R (o - r) and of o - r."""
     gap, gained = y[..., 1, :, :] - y[..., 2, :, :], y[..., 0, :, :] - y[..., 2, :, :]
     common = ~np.isnan(gap + gained)
-    gap, gained = np.where(common, gap, np.nan), np.where(common, gained, np.nan)
+    if not common.all():
+        gap, gained = np.where(common, gap, np.nan), np.where(common, gained, np.nan)
     base = moments(gap, of)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(_differs(base), moments(gained).mean / base.mean, np.nan)
+        ratio = np.where(_differs(base), deviations(gained).mean / base.mean, np.nan)
     return ratio, moments(gained - ratio[..., None, None] * gap, of), base
 
 
-def shares(y: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
-    """What each fact says of its recovery, [..., seeds, facts], of ``y`` as in :func:`recoveries`.
+def shares(y: np.ndarray, ratio: np.ndarray, base: Moments) -> np.ndarray:
+    """What each fact says of its recovery, [..., seeds, facts], of ``y`` and its :func:`ratios`.
 
     The mean is the recovery, and its error that of the delta method: R + d / (o - r).
     """
-    ratio, _, base = ratios(y, of)
     gained, gap = y[..., 0, :, :] - y[..., 2, :, :], y[..., 1, :, :] - y[..., 2, :, :]
     ratio, mean = ratio[..., None, None], base.mean[..., None, None]
     return ratio + (gained - ratio * gap) / mean

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from itertools import chain, count
 from unicodedata import category
 
@@ -31,6 +32,7 @@ def plain(text: str, lines: bool = True) -> str:
     return "".join(c if c in kept or category(c) not in UNSEEN else _code(c) for c in text)
 
 
+@lru_cache(1 << 12)
 def markdown(text: str) -> str:
     """For Markdown: one line that reads like the text and is nothing else, in a table as in a list."""
     line = plain(" ".join(text.split()), lines=False)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ..core.files import ours
 from ..errors import StoreError
 from . import claims
@@ -21,8 +23,8 @@ from .store import Store
 MOST = 4096
 """Cells of a file."""
 
-GROUP = 128
-"""Cells that are read at once: whoever wants one reads so many."""
+GROUP = 1 << 22
+"""Bytes of cells that are read at once, some thousand small ones: whoever wants one reads so many."""
 
 TABLES = ("cells", *(name for name, _ in NUMBERS))
 """The row first: without it the other tables of a cell do not exist."""
@@ -72,7 +74,7 @@ def _compact(store: Store, most: int) -> Compaction:
         for keys in batches(sorted([*sound, *again]), most):
             number += 1
             rows = [_row(store, None if key in sound else latest[key], key) for key in keys]
-            content = parquet_bytes(table_of(rows), rows=GROUP)
+            content = content_of(table_of(rows))
             path = many.directory / f"{number:06d}.parquet"
             write_atomically(path, content)
             made[path] = Indexed.of(content, keys, frozenset(looked_at.intersection(keys)))
@@ -84,6 +86,11 @@ def _compact(store: Store, most: int) -> Compaction:
     _sweep(store)
     many.index({**made, **_look(store, made)})
     return Compaction(len(sound), len(many.paths()), len(stamps.keys() - sound))
+
+
+def content_of(cells: pa.Table) -> bytes:
+    """The file of many cells. A group of rows takes time by itself, and memory while its cells are read."""
+    return parquet_bytes(cells, rows=max(1, GROUP * cells.num_rows // max(cells.nbytes, 1)))
 
 
 def _look(store: Store, made: Collection[Path]) -> dict[Path, Indexed]:

@@ -20,9 +20,9 @@ import pyarrow as pa
 from harness.core.names import ATTACK, EVALUATION
 from harness.core.types import as_row
 from harness.store import index, integrity
-from harness.store.atomic import parquet_bytes, write_atomically
+from harness.store.atomic import write_atomically
 from harness.store.compacted import FOLDER
-from harness.store.compaction import GROUP, MOST
+from harness.store.compaction import MOST, content_of
 from harness.store.decided import key_of
 from harness.store.index import Indexed
 from harness.store.many import MANY
@@ -43,7 +43,7 @@ def write(place: Path, cells: int) -> int:
     files: dict[str, Indexed] = {}
     while rows := list(islice(made, MOST)):
         table = pa.table({name: [row[name] for row in rows] for name in MANY.names}, MANY)
-        keys, content = [row["key"] for row in rows], parquet_bytes(table, rows=GROUP)
+        keys, content = [row["key"] for row in rows], content_of(table)
         name = f"{len(files) + 1:06d}.parquet"
         write_atomically(place / FOLDER / name, content)
         files[name] = Indexed.of(content, keys, frozenset(keys))
