@@ -142,6 +142,14 @@ def numbered(clusters: Clusters | None, *samples: BySeed) -> np.ndarray | None:
     return None if len(places) == len(facts) else np.array([places[name] for name in own])
 
 
+def one_of(clusters: Sequence[Clusters]) -> Clusters:
+    """What the facts of all are grouped by: nearly always one object."""
+    first = clusters[0] if clusters else {}
+    if all(own is first for own in clusters):
+        return first
+    return {fact: own for each in clusters for fact, own in each.items()}
+
+
 def _shared(samples: Sequence[BySeed]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
     """Facts and seeds, where all samples have the same; None where they do not."""
     first = None

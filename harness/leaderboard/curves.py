@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 import pyarrow as pa
 
@@ -12,7 +11,7 @@ from ..core.names import ATTACK
 from . import board, columns
 from .columns import FLOAT, IDENTITY, INT
 from .groups import Groups
-from .reading import Cell
+from .reading import Cell, Point
 from .stats import SeedMean, intervals_of_means
 
 SAME = (*IDENTITY, "forget_metric", "chance", "attack_learning_rates")
@@ -32,9 +31,6 @@ COLUMNS = {name: columns.COLUMNS[name] for name in SAME} | {
     "signature": columns.COLUMNS["signature"],
 }
 SCHEMA = columns.schema(COLUMNS)
-
-Point = Mapping[str, Any]
-"""A row of ``metrics`` with a step."""
 
 
 def build(leaderboard: pa.Table, groups: Groups) -> pa.Table:
@@ -67,22 +63,22 @@ def build(leaderboard: pa.Table, groups: Groups) -> pa.Table:
 
 def _curve(cell: Cell) -> dict[int, Point]:
     """One seed's curve by step, at the rate whose score counts; empty where the attack did not train."""
-    points = [point for point in cell.curve if point["metric"] == cell.notes.get("forget_metric")]
-    trained = [point for point in points if point["step"] > 0]
+    points = [point for point in cell.curve if point.metric == cell.notes.get("forget_metric")]
+    trained = [point for point in points if point.step > 0]
     if not trained:
         return {}
     rate = cell.notes.get("learning_rate")
     if rate is None:
         # The maximum was at step 0, before any training: shown is the rate that came nearest to beating it,
         # the lowest of equal ones.
-        rate = max(trained, key=lambda p: (p["value"], -(p["learning_rate"] or 0)))["learning_rate"]
+        rate = max(trained, key=lambda p: (p.value, -(p.learning_rate or 0))).learning_rate
     # Step 0 belongs to all rates and has none; of two points of one step the higher one stays, as in a score.
-    kept = [point for point in points if point["learning_rate"] in (None, rate)]
-    return {point["step"]: point for point in sorted(kept, key=lambda p: (p["step"], p["value"]))}
+    kept = [point for point in points if point.learning_rate in (None, rate)]
+    return {point.step: point for point in sorted(kept, key=lambda p: (p.step, p.value))}
 
 
 def _points(curves: Sequence[Mapping[int, Point]]) -> Iterator[tuple[int, list[SeedMean]]]:
     """What each seed has at each step that a seed has."""
     for step in sorted({step for curve in curves for step in curve}):
         points = (curve[step] for curve in curves if step in curve)
-        yield step, [SeedMean(own["value"], own["low"], own["high"], own["n"] or 0) for own in points]
+        yield step, [SeedMean(own.value, own.low, own.high, own.n or 0) for own in points]

@@ -17,6 +17,7 @@ from ..errors import ConfigError, StoreError, unknown
 from ..store.decided import key_of
 from ..store.store import UNSOUND, unsound
 from . import arrays, invariants
+from .arrays import one_of
 from .identity import GroupId, MethodId, TargetId
 from .reading import ALL, Cell, Measured, read
 from .rows import Columns, group_of
@@ -38,7 +39,9 @@ class Seeds(dict[int, Cell]):
 
     @cached_property
     def _worked(self) -> Seeds:
-        return Seeds({seed: self[seed] for seed in sorted(self) if self[seed].ok})
+        seeds = sorted(self)
+        whole = [*self] == seeds and all(cell.ok for cell in self.values())
+        return self if whole else Seeds({seed: self[seed] for seed in seeds if self[seed].ok})
 
     @cached_property
     def _facts(self) -> dict[Measured, arrays.Sampled]:
@@ -50,7 +53,7 @@ class Seeds(dict[int, Cell]):
 
     def failed(self) -> Seeds:
         """Those that failed, by seed."""
-        return Seeds({seed: self[seed] for seed in sorted(self) if not self[seed].ok})
+        return Seeds({} if self.ok() is self else {s: self[s] for s in sorted(self) if not self[s].ok})
 
     def targets(self) -> dict[int, str]:
         """The key of the very target that each seed ran on."""
@@ -93,9 +96,8 @@ class Seeds(dict[int, Cell]):
         """What the facts of a split are grouped by: those of one subject are alike."""
         split, _ = measured
         if split not in self._clusters:
-            self._clusters[split] = {
-                fact: own for cell in self.values() for fact, own in cell.clusters.get(split, {}).items()
-            }
+            each = [cell.clusters[split] for cell in self.values() if split in cell.clusters]
+            self._clusters[split] = one_of(each)
         return self._clusters[split]
 
 
@@ -201,7 +203,8 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
     invariants.check(rows, metrics)
     groups = Groups()
     groups.looked = {row["key"]: row for row in looked}
-    for cell in sorted(read(rows, metrics, samples), key=lambda cell: cell.row["key"]):
+    cells_by_seed = sorted(read(rows, metrics, samples), key=lambda cell: (cell.row["seed"], cell.row["key"]))
+    for cell in cells_by_seed:
         groups.setdefault(group_of(cell.row), Seeds())[cell.row["seed"]] = cell
     return groups
 
@@ -212,6 +215,8 @@ def _known(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     Their key must follow from the row. The names of the model and of the target's family are not in it: the
     sound cells of the target say them.
     """
+    if not any(row["error_type"] == UNSOUND for row in rows):
+        return list(rows)
     names: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for row in rows:
         if row["error_type"] != UNSOUND:

@@ -29,6 +29,9 @@ LEAST_SEEDS = 3
 ATTACKS_NAMED = 3
 """Attacks that a guard names; of more it says how many they are."""
 
+EQUAL = 12
+"""Digits to which means are compared: of equal ones the first counts, whatever was rounded."""
+
 ROUNDED = 1e-6
 """How far the ends between which a root lies are moved apart, since they may be the root."""
 
@@ -155,7 +158,7 @@ def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray
 
 def rivals_of_highest(means: Deviations, of: np.ndarray | None) -> np.ndarray:
     """Which of these means [..., attacks] cannot be told from the highest."""
-    top = np.argmax(means.mean, -1)
+    top = np.argmax(means.mean.round(EQUAL), -1)
     of_top = means.of((*np.indices(top.shape, sparse=True), top, None))
     # Means whose difference is the same for all facts are told apart by any difference.
     lead = (of_top - means).moments(of)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,18 @@ Measured = tuple[str, str]
 """Split and metric."""
 
 
+class Point(NamedTuple):
+    """A row of ``metrics`` with a step."""
+
+    metric: str
+    step: int
+    learning_rate: float | None
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
+
+
 @dataclass(slots=True)
 class Cell:
     """A row of ``cells`` with its JSON read, and with its rows of ``metrics`` and ``samples``."""
@@ -38,8 +50,8 @@ class Cell:
     provenance: Mapping[str, Any]
     finals: dict[Measured, Mapping[str, Any]] = field(default_factory=dict)
     """Rows of ``metrics`` without a step."""
-    curve: list[Mapping[str, Any]] = field(default_factory=list)
-    """Rows of ``metrics`` with a step, of the forget set."""
+    curve: list[Point] = field(default_factory=list)
+    """Those with a step, of the forget set."""
     facts: dict[Measured, arrays.Values] = field(default_factory=dict)
     """The values of each fact, by its id: of the forget set, and of what says what a method kept.
 
@@ -83,14 +95,15 @@ def read(rows: Sequence[Mapping[str, Any]], metrics: pa.Table, samples: pa.Table
     by_key = {row["key"]: cell for row, cell in zip(rows, cells, strict=True)}
     of_forget = pc.or_(pc.is_null(metrics["step"]), pc.equal(metrics["split"], FORGET))
     columns = Columns(metrics.filter(of_forget))
-    said = zip(columns.rows(), *(columns[name] for name in ("key", "step", "split", "metric")), strict=True)
-    for row, key, step, split, metric in said:
+    points = map(Point, *(columns[name] for name in Point._fields))
+    each = zip(columns["key"], columns["split"], points, columns.rows(), strict=True)
+    for key, split, point, row in each:
         if (cell := by_key.get(key)) is None:
             continue
-        if step is None:
-            cell.finals[split, metric] = row
+        if point.step is None:
+            cell.finals[split, point.metric] = row
         else:
-            cell.curve.append(row)
+            cell.curve.append(point)
     _add_facts(by_key, samples)
     return list(by_key.values())
 

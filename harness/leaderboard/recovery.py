@@ -102,10 +102,8 @@ class Counting(NamedTuple):
 
     @property
     def clusters(self) -> arrays.Clusters:
-        """What the facts of all attacks are grouped by: nearly always one object."""
-        first, *others = (attack.clusters for attack in self.attacks.values())
-        same = all(own is first for own in others)
-        return first if same else {fact: own for each in (first, *others) for fact, own in each.items()}
+        """What the facts of all attacks are grouped by."""
+        return arrays.one_of([attack.clusters for attack in self.attacks.values()])
 
 
 def highest(methods: Sequence[Counting]) -> list[tuple[GroupId, Estimate] | None]:

@@ -59,13 +59,13 @@ def _scored(entries: Sequence[Entry], groups: Groups) -> _Target:
     metric = target_metric([entry.row for entry in entries])
     scores: Scores = defaultdict(dict)
     rows: dict[MethodId, list[Row]] = defaultdict(list)
-    clusters: dict[str, str] = {}
+    clusters: list[arrays.Clusters] = []
     for which, row in sorted(entries, key=lambda entry: entry.which):
         rows[which.method].append(row)
         ok = groups[which].ok()
         if comparable(row, metric) and (facts := ok.facts((FORGET, metric or ""))).keys() == ok.keys():
             scores[which.method][attack_label(row)] = facts
-            clusters |= ok.clusters((FORGET, metric or ""))
+            clusters.append(ok.clusters((FORGET, metric or "")))
     methods = [method for method in rows if method.method not in CONTROLS]
     attacks = sorted(ranking.attacks_that_count([scores[method] for method in methods or rows]))
     counting = {
@@ -76,7 +76,7 @@ def _scored(entries: Sequence[Entry], groups: Groups) -> _Target:
         method: [row for row in own if comparable(row, metric) and attack_label(row) in attacks]
         for method, own in rows.items()
     }
-    return _Target(entries[0].which.target, rows, counting, clusters, attacks, counted)
+    return _Target(entries[0].which.target, rows, counting, arrays.one_of(clusters), attacks, counted)
 
 
 def _ranked(of: _Target, evidence: Mapping[Of, Evidence], worst: Mapping[Of, Row]) -> Standing:

@@ -68,19 +68,19 @@ def bounds(
 
 
 def limits(
-    y: np.ndarray, found: Moments, confidence: float | np.ndarray = CONFIDENCE
+    y: np.ndarray, spread: Moments, confidence: float | np.ndarray = CONFIDENCE
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ends of those intervals, by the moments of ``y``."""
-    half = found.half_width(confidence)
-    low, high = np.asarray(found.mean - half), np.asarray(found.mean + half)
+    half = spread.half_width(confidence)
+    low, high = np.asarray(spread.mean - half), np.asarray(spread.mean + half)
     least, most = (np.where(np.isnan(y), fill, y) for fill in (np.inf, -np.inf))
     least, most = least.min((-2, -1)), most.max((-2, -1))
     low = np.where((least >= 0) & (most <= 1), np.maximum(low, 0), low)
     high = np.where((least >= 0) & (most <= 1), np.minimum(high, 1), high)
-    for at in np.argwhere((least == most) & np.isin(found.mean, (0.0, 1.0))):
-        n, place = round(float(found.clusters[tuple(at)])), tuple(at)
+    for at in np.argwhere((least == most) & np.isin(spread.mean, (0.0, 1.0))):
+        n, place = round(float(spread.clusters[tuple(at)])), tuple(at)
         level = float(np.broadcast_to(confidence, low.shape)[place])
-        low[place], high[place] = binomial_interval(int(found.mean[place]) * n, n, level)
+        low[place], high[place] = binomial_interval(int(spread.mean[place]) * n, n, level)
     return low, high
 
 
@@ -221,14 +221,14 @@ def recoveries(
 
 
 def share_limits(
-    ratio: np.ndarray, found: Moments, base: Moments, confidence: float | np.ndarray = CONFIDENCE
+    ratio: np.ndarray, spread: Moments, base: Moments, confidence: float | np.ndarray = CONFIDENCE
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ends of those intervals, by what :func:`ratios` finds."""
     square = special.ndtri((1 + confidence) / 2) ** 2
-    quantile = found.quantile(confidence)
-    shift = quantile**2 * found.skew / 2
-    arm = np.hypot(shift, found.half_width(confidence, quantile))
-    arm = np.where(np.isnan(arm), square / (found.clusters + square), arm)
+    quantile = spread.quantile(confidence)
+    shift = quantile**2 * spread.skew / 2
+    arm = np.hypot(shift, spread.half_width(confidence, quantile))
+    arm = np.where(np.isnan(arm), square / (spread.clusters + square), arm)
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = ratio + (shift - arm) / base.mean, ratio + (shift + arm) / base.mean
     return np.minimum(*ends), np.maximum(*ends)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..core.names import UTILITY
@@ -68,8 +69,14 @@ def _versions(kept: Sequence[Alike], column: str, same: Sequence[str]) -> Iterab
     """In each place, the rows of each version."""
     versions: dict[tuple, dict[str, list[Alike]]] = defaultdict(lambda: defaultdict(list))
     for own in kept:
-        versions[without_versions(own[0], same)][own[0][column]].append(own)
+        place = _place(tuple(same), tuple(own[0][name] for name in same))
+        versions[place][own[0][column]].append(own)
     return versions.values()
+
+
+@lru_cache(1 << 14)
+def _place(columns: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return without_versions(dict(zip(columns, values, strict=True)), columns)
 
 
 def together(rows: Sequence[Row]) -> list[Row]:

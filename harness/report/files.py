@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from .side_by_side import side_by_side
 
 TABLE, CURVES, README = "leaderboard.parquet", "curves.parquet", "README.md"
 FACTS, ANALYSES = "facts.parquet", "analyses.parquet"
+TABLES = (TABLE, CURVES, FACTS, ANALYSES)
 BESIDE = {FACTS: facts, ANALYSES: analyses}
 """The tables that a leaderboard may lack, by the module that makes them: older ones have none."""
 
@@ -55,7 +56,15 @@ class Published(NamedTuple):
 
     def pages(self) -> Mapping[str, bytes]:
         """By name, the files that people read. The same tables give the same bytes."""
-        work = (self._page, self._readme, self._heatmaps)
+        return self._made(self._page, self._readme, self._heatmaps)
+
+    def files(self) -> Mapping[str, bytes]:
+        """By name, all files of the leaderboard."""
+        # The page takes as long as the others together.
+        made = self._made(self._page, self._tables, self._readme, self._heatmaps)
+        return {**{name: made[name] for name in TABLES if name in made}, **made}
+
+    def _made(self, *work: Callable[[], Mapping[str, bytes]]) -> Mapping[str, bytes]:
         made = side_by_side(lambda make: make(), work) if self.board.num_rows > MANY else (m() for m in work)
         return {name: content for files in made for name, content in files.items()}
 
@@ -71,14 +80,12 @@ class Published(NamedTuple):
         made = (heatmap.files(targets[of], picture) for of, picture in heatmap.pictures(rows).items())
         return {name: content for files in made for name, content in files.items()}
 
-    def files(self) -> Mapping[str, bytes]:
-        """By name, all files of the leaderboard."""
+    def _tables(self) -> Mapping[str, bytes]:
         there = {FACTS: self.facts, ANALYSES: self.analyses}
         beside = {name: parquet_bytes(table) for name, table in there.items() if table.num_rows}
         digests = json.dumps({name: hashlib.sha256(content).hexdigest() for name, content in beside.items()})
         marked = self.board.replace_schema_metadata({**(self.board.schema.metadata or {}), DIGESTS: digests})
-        tables = {TABLE: parquet_bytes(marked), CURVES: parquet_bytes(self.curves)}
-        return {**tables, **beside, **self.pages()}
+        return {TABLE: parquet_bytes(marked), CURVES: parquet_bytes(self.curves), **beside}
 
 
 NOTHING = FOUND.empty_table()

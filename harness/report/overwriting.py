@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ..errors import StoreError
 from ..leaderboard.columns import NAMES
 from ..leaderboard.compare import Row, matched
+from ..leaderboard.rows import Columns
 from .files import README, TABLE, Published
 from .page import NAME
 from .time_left import many
@@ -44,7 +45,9 @@ def lost(made: Published, table: Path, holder: str) -> str:
     rows = _rows(table)
     if rows is None:
         return f"{holder}/{TABLE} cannot be read, so what would be lost is not known"
-    _, gone, _ = matched(rows, made.board.to_pylist())
+    here = {*made.board["signature"].to_pylist()}
+    rows = [row for row in rows if row["signature"] not in here]
+    _, gone, _ = matched(rows, Columns(made.board).rows() if rows else ())
     if not gone:
         return ""
     methods = list(dict.fromkeys(row["method"] for row in gone))
@@ -55,11 +58,11 @@ def lost(made: Published, table: Path, holder: str) -> str:
     )
 
 
-def _rows(path: Path) -> list[Row] | None:
+def _rows(path: Path) -> Sequence[Row] | None:
     """What the rows of a leaderboard of any version measured; None where it cannot be read."""
     try:
         with pq.ParquetFile(path) as file:
-            rows = file.read(columns=[*NEEDED], use_threads=False).to_pylist()
+            rows = Columns(file.read(columns=[*NEEDED], use_threads=False)).rows()
     except (OSError, UnicodeDecodeError, pa.ArrowException):
         return None
     known = all(isinstance(row.get(name), str) for row in rows for name in NEEDED)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -120,7 +121,6 @@ def data(
             kept["lm_eval"] = row["lm_eval_original"]  # the original's, on the same items
             made = {
                 "target": index,
-                "name": row["method"],
                 "method": labels.method_label(row),
                 "control": row["method"] if row["method"] in CONTROLS else None,
                 "label": labels.attack_label(row),
@@ -128,7 +128,6 @@ def data(
                 # Where nothing trained nobody looked at the memory; no model needs 0.
                 "peak_memory_mib": row["peak_memory_mib"] or None,
                 **{f"{name}_kept": _kept(row[name], kept[name]) for name in GUARDED},
-                **{name: row[name] and row[name][:DIGITS] for name in VERSIONS},
             }
             shown.append(made)
     places = {row["signature"]: place for place, row in enumerate(ordered)}
@@ -136,7 +135,7 @@ def data(
     made_here = (shown or [{}])[0].keys()
     named = [name for name in ROW if name not in absent and name not in made_here]
     order = np.argsort([places[signature] for signature in board["signature"].to_pylist()])
-    of_board = board.select(named).take(pa.array(order))
+    of_board = board.select([*named, "method", *VERSIONS]).take(pa.array(order))
     return {
         "columns": [asdict(column) for column in COLUMNS if column.name not in absent],
         "verdicts": VERDICTS,
@@ -144,6 +143,8 @@ def data(
         "kept": ranking.LEAST_KEPT,
         "targets": [_target(rows, overall) for rows in targets.values()],
         "rows": {name: page_data.column(of_board[name]) for name in named}
+        | {"name": page_data.column(of_board["method"])}
+        | {name: page_data.column(pc.utf8_slice_codeunits(of_board[name], 0, DIGITS)) for name in VERSIONS}
         | {name: page_data.packed([row[name] for row in shown]) for name in made_here},
         "curves": _curves(curves, places),
         "facts": page_data.facts(facts, places, of_target),
