@@ -47,6 +47,9 @@ Docs = Annotated[
     ),
 ]
 
+PICTURES_NAMED = 12
+"""Heat maps that a line names; of more it says how many they are."""
+
 app = typer.Typer(help="Build the leaderboard from results, look at it, and check it.", no_args_is_help=True)
 
 
@@ -78,6 +81,7 @@ def build(
 ) -> None:
     """Write the leaderboard's tables, README.md and index.html from result files alone."""
     from ..report import files, overwriting, parts
+    from ..report.progress import tracked
     from ..runner import mirrors
 
     stores = mirrors.stores(results or RESULTS)
@@ -85,7 +89,8 @@ def build(
         raise ConfigError("There are several --results: say with --out where their leaderboard goes.")
     beside = (results or RESULTS)[0] / BESIDE
     out = mirrors.local(out or beside)
-    made, unsound = parts.build(stores, parts.Choice(source or (), split(methods), split(attacks)))
+    choice = parts.Choice(source or (), split(methods), split(attacks))
+    made, unsound = parts.build(stores, choice, tracked)
     for cell, sentence in unsound:
         say(f"Counted as failed: {cell}: {sentence}", stderr=True)
     if docs:
@@ -94,9 +99,11 @@ def build(
         overwriting.refuse_loss(made, out, beside)
     written = made.files()
     files.write(written, out)
-    note(
-        f"{made.board.num_rows} rows, {made.curves.num_rows} points of curves: {', '.join(written)} in {out}."
-    )
+    pictures = [name for name in written if name.endswith(".svg")]
+    named = [*written]
+    if len(pictures) > PICTURES_NAMED:
+        named = [*(name for name in written if name not in pictures), f"{len(pictures)} heat maps"]
+    note(f"{made.board.num_rows} rows, {made.curves.num_rows} points of curves: {', '.join(named)} in {out}.")
 
 
 @app.command("open")

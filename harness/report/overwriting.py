@@ -45,9 +45,9 @@ def lost(made: Published, table: Path, holder: str) -> str:
     rows = _rows(table)
     if rows is None:
         return f"{holder}/{TABLE} cannot be read, so what would be lost is not known"
-    here = {*made.board["signature"].to_pylist()}
-    rows = [row for row in rows if row["signature"] not in here]
-    _, gone, _ = matched(rows, Columns(made.board).rows() if rows else ())
+    new = Columns(made.board).rows()
+    same = {row["signature"] for row in rows} & {row["signature"] for row in new}
+    _, gone, _ = matched(*([row for row in own if row["signature"] not in same] for own in (rows, new)))
     if not gone:
         return ""
     methods = list(dict.fromkeys(row["method"] for row in gone))

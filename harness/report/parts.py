@@ -7,9 +7,9 @@ differ. So what is of one model is built by itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,9 @@ PART = 10_000
 
 OF_BENCHMARKS = ("benchmark", "benchmark_plugin", "benchmark_config")
 
+Track = Callable[[Iterator[Any], int, str], Iterable[Any]]
+"""Shows the progress of so many items, of which it is told what they are, and hands them on."""
+
 Unsound = list[tuple[str, str]]
 """As :func:`store.unsound` has it."""
 
@@ -53,8 +56,15 @@ class Choice(NamedTuple):
 EVERYTHING = Choice()
 
 
-def build(stores: Sequence[Store], choice: Choice = EVERYTHING) -> tuple[Published, Unsound]:
-    """The leaderboard of all cells, and which of them something is wrong with.
+def as_they_come(items: Iterator[Any], number: int, what: str) -> Iterable[Any]:
+    """Shows nothing."""
+    return items
+
+
+def build(
+    stores: Sequence[Store], choice: Choice = EVERYTHING, track: Track = as_they_come
+) -> tuple[Published, Unsound]:
+    """The leaderboard of all cells, and which of them something is wrong with; ``track`` shows its progress.
 
     Raises StoreError and ConfigError as :func:`grouped` and :meth:`Groups.only` do.
     """
@@ -71,7 +81,9 @@ def build(stores: Sequence[Store], choice: Choice = EVERYTHING) -> tuple[Publish
         made, groups, unsound = _built(stores, choice, keys, benchmarks)
         return dict(_by_target(made, groups)), origin.marks(made.board), unsound
 
-    parts = [*side_by_side(part, range(int(of.max()) + 1))]
+    number = int(of.max()) + 1
+    what = f"Building the leaderboard of {cells:,} cells"
+    parts = [*track(side_by_side(part, range(number)), number, what)]
     return _joined(parts), [*chain.from_iterable(unsound for _, _, unsound in parts)]
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..core.events import Event
-from .console import Level, console, level
+from .console import Level, console, level, note
 from .escape import plain
 from .time_left import TimeLeft
+
+T = TypeVar("T")
 
 
 class RunProgress:
@@ -122,6 +125,27 @@ class RunProgress:
     def _print(self, text: str, style: str | None = None) -> None:
         """A line to stderr, above the bars if there are some."""
         self.progress.console.print(text, style=style, soft_wrap=True)
+
+
+def tracked(items: Iterable[T], number: int, what: str) -> Iterator[T]:
+    """The items, with a bar of how many of so many there are; a line at the beginning where no bar can move.
+
+    Nothing moves by itself between two items: they may come from processes that are forked meanwhile.
+    """
+    shown = console(stderr=True)
+    if not (shown.is_interactive and sys.stderr.isatty()):
+        note(f"{what}: {number} parts.")
+        yield from items
+        return
+    bar = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    disabled = level() == Level.QUIET
+    with Progress(*bar, console=shown, auto_refresh=False, transient=True, disable=disabled) as progress:
+        whole = progress.add_task(what, total=number)
+        progress.refresh()
+        for item in items:
+            progress.advance(whole)
+            progress.refresh()
+            yield item
 
 
 def _line() -> Callable[..., None] | None:
