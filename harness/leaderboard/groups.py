@@ -20,8 +20,8 @@ from . import arrays, invariants
 from .arrays import one_of
 from .identity import GroupId, MethodId, TargetId
 from .reading import ALL, Cell, Measured, read
-from .rows import Columns, group_of
-from .versions import ANY, one_code, together
+from .rows import Columns
+from .versions import ANY, alike, one_code, together
 
 NONE = "none"
 """The word that stands for no attack."""
@@ -35,13 +35,16 @@ class Seeds(dict[int, Cell]):
 
     def ok(self) -> Seeds:
         """Those that worked, by seed."""
-        return self._worked
+        return self if self._whole else self._worked
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether all worked, and come by seed."""
+        return [*self] == sorted(self) and all(cell.ok for cell in self.values())
 
     @cached_property
     def _worked(self) -> Seeds:
-        seeds = sorted(self)
-        whole = [*self] == seeds and all(cell.ok for cell in self.values())
-        return self if whole else Seeds({seed: self[seed] for seed in seeds if self[seed].ok})
+        return Seeds({seed: self[seed] for seed in sorted(self) if self[seed].ok})
 
     @cached_property
     def _facts(self) -> dict[Measured, arrays.Sampled]:
@@ -53,7 +56,7 @@ class Seeds(dict[int, Cell]):
 
     def failed(self) -> Seeds:
         """Those that failed, by seed."""
-        return Seeds({} if self.ok() is self else {s: self[s] for s in sorted(self) if not self[s].ok})
+        return Seeds() if self._whole else Seeds({s: self[s] for s in sorted(self) if not self[s].ok})
 
     def targets(self) -> dict[int, str]:
         """The key of the very target that each seed ran on."""
@@ -196,16 +199,18 @@ def grouped(cells: pa.Table, metrics: pa.Table, samples: pa.Table, sources: Sequ
         raise StoreError(f"No cell of these results can be used; of the first, {name}, {message}")
     if ANY in sources:
         both = together([*known, *looked])
-        rows = [row for row in both if row["stage"] != ANALYSIS]
+        found = alike(row for row in both if row["stage"] != ANALYSIS)
         looked = [row for row in both if row["stage"] == ANALYSIS]
     else:
-        rows = one_code(known, sources)
-    invariants.check(rows, metrics)
+        found = one_code(known, sources)
+    invariants.check(found, metrics)
     groups = Groups()
     groups.looked = {row["key"]: row for row in looked}
-    cells_by_seed = sorted(read(rows, metrics, samples), key=lambda cell: (cell.row["seed"], cell.row["key"]))
-    for cell in cells_by_seed:
-        groups.setdefault(group_of(cell.row), Seeds())[cell.row["seed"]] = cell
+    ordered = sorted(found, key=lambda which: str(found[which][0]["key"]))
+    read_cells = iter(read([row for which in ordered for row in found[which]], metrics, samples))
+    for which in ordered:
+        by_seed = {row["seed"]: next(read_cells) for row in found[which]}
+        groups[which] = Seeds({seed: by_seed[seed] for seed in sorted(by_seed)})
     return groups
 
 

@@ -5,8 +5,8 @@ What must hold of one cell is in ``store.rules``; a cell that breaks it counts a
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 from ..core.names import EVALUATION, ORIGINAL
 from ..errors import StoreError
 from ..store.schema import cell_name
-from .identity import AttackId, TargetId
-from .rows import group_of
+from .identity import GroupId
 
 NOISE = 1e-3
 """How far the untouched model's mean over a split may differ from machine to machine."""
@@ -27,18 +26,19 @@ ROWS_NAMED = 5
 VALUE = "{split}.{metric} {value:g}"
 
 Row = Mapping[str, Any]
+Groups = Mapping[GroupId, Sequence[Row]]
 Rows = list[Row]
 Cells = Mapping[str, Row]
 """The rows of ``cells`` by key."""
 
 
-def check(cells: Rows, metrics: pa.Table) -> None:
+def check(groups: Groups, metrics: pa.Table) -> None:
     """Raise StoreError for the first rule that these cells violate, naming it and the offending rows."""
-    by_key = {cell["key"]: cell for cell in cells}
+    by_key = {cell["key"]: cell for cells in groups.values() for cell in cells}
     finals = metrics.filter(pc.is_null(metrics["step"]))
     _one_protocol(by_key)
-    _once(cells, by_key)
-    _untouched_is_the_same(finals, by_key)
+    _once(groups, by_key)
+    _untouched_is_the_same(finals, groups, by_key)
 
 
 def _stop(rule: str, rows: Rows, cells: Cells, what: str) -> None:
@@ -66,21 +66,22 @@ def _one_protocol(cells: Cells) -> None:
         _stop(rule, first, cells, "protocol {protocol}")
 
 
-def _once(rows: Rows, cells: Cells) -> None:
+def _once(groups: Groups, cells: Cells) -> None:
     """Cells that differ in nothing but their seed have one key for each seed."""
-    same: dict[tuple, Rows] = defaultdict(list)
-    for row in rows:
-        same[group_of(row), row["seed"]].append(row)
-    twice = [row for found in same.values() if len(found) > 1 for row in found]
+    twice: list[Row] = []
+    for rows in groups.values():
+        times = Counter(row["seed"] for row in rows)
+        twice += [row for row in rows if times[row["seed"]] > 1]
     _stop("a cell must be there once", twice, cells, "target {target_key:.12}")
 
 
-def _untouched_is_the_same(finals: pa.Table, cells: Cells) -> None:
+def _untouched_is_the_same(finals: pa.Table, groups: Groups, cells: Cells) -> None:
     """The original of one target, before any attack, is one model: its cells agree over seeds and runs."""
     untouched = {
-        key: (TargetId.of(cell), cell["target_key"], AttackId.of(cell))
-        for key, cell in cells.items()
-        if cell["method"] == ORIGINAL and cell["stage"] == EVALUATION
+        cell["key"]: (which.target, cell["target_key"], which.attack)
+        for which, own in groups.items()
+        if which.method.method == ORIGINAL and which.stage == EVALUATION
+        for cell in own
     }
     own = finals.filter(pc.is_in(finals["key"], pa.array(untouched, pa.string())))
     same: dict[tuple, Rows] = defaultdict(list)

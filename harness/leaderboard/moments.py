@@ -150,6 +150,20 @@ def moments(y: np.ndarray, of: np.ndarray | None = None) -> Moments:
     return deviations(y).moments(of)
 
 
+def of_means(of_fact: np.ndarray, of_seed: np.ndarray) -> Moments:
+    """Where no value is missing, by the means of facts [..., facts] and of seeds [..., seeds].
+
+    They are linear, and a tenth of the values. What these alone say, v_e and skew, is not known, and 0.
+    """
+    f, s = of_fact.shape[-1], of_seed.shape[-1]
+    lowest, highest = of_fact.min(-1), of_fact.max(-1)
+    mean = np.where(lowest == highest, lowest, of_fact.mean(-1))
+    v_f = (((of_fact - mean[..., None]) / f) ** 2).sum(-1) * (f / (f - 1) if f > 1 else 0.0)
+    v_s = (((of_seed - mean[..., None]) / s) ** 2).sum(-1) * (s / (s - 1) if s > 1 else 0.0)
+    none, facts, seeds = (np.full(mean.shape, count) for count in (0.0, f, s))
+    return Moments(mean, v_f, v_s, none, facts, seeds, facts, none)
+
+
 CACHED = 1 << 15
 """Values of an array that is taken apart at once: what is made of it then stays in a processor's cache."""
 
@@ -160,17 +174,17 @@ def _over(n: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 NEWTON = 30
-"""Steps towards a quantile at the most. Some six do, where the number of seeds is not two."""
+"""Steps towards a quantile at the most. Some four do, where the number of seeds is not two."""
 
 
 def _quantile(share: np.ndarray, many: np.ndarray, few: np.ndarray, tail: float | np.ndarray) -> np.ndarray:
     """The t beyond which Student's tails with ``many`` and ``few`` degrees of freedom leave ``tail``.
 
-    They are weighed by 1 - share and share. What they leave is convex in t, so Newton's steps from the lower
-    of the two quantiles never go too far. What is computed beside a number does not change it.
+    They are weighed by 1 - share and share. What they leave is convex in t, so Newton's steps from below
+    never go too far, and the first from above goes below. What is computed beside one does not change it.
     """
     low, high = special.stdtrit(many, 1 - tail), special.stdtrit(few, 1 - tail)
-    t, of_many, of_few = np.minimum(low, high), _scales(many), _scales(few)
+    t, of_many, of_few = (1 - share) * low + share * high, _scales(many), _scales(few)
     found = share == 0
     for _ in range(NEWTON):
         if found.all():

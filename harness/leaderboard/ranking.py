@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import combinations, permutations
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import special
-from scipy.optimize import brentq
 from scipy.special import comb
 
 from ..core import intervals
 from . import arrays, stats
 from .columns import Estimate
-from .moments import ROUNDING, Deviations, deviations
+from .moments import ROUNDING, Deviations, Moments, deviations, of_means
 
 LEAST_KEPT = 0.8
 """Least share of the original's retain, utility and lm-eval score that a ranked method leaves.
@@ -32,8 +30,8 @@ ATTACKS_NAMED = 3
 EQUAL = 12
 """Digits to which means are compared: of equal ones the first counts, whatever was rounded."""
 
-ROUNDED = 1e-6
-"""How far the ends between which a root lies are moved apart, since they may be the root."""
+NEWTON, CLOSE = 50, 1e-12
+"""Steps towards a root at the most, some six do; and how near two of them are to each other at the last."""
 
 LEVEL = 1 - intervals.CONFIDENCE
 """Share of equal pairs among those that a table tells apart; where all are equal, the chance of any."""
@@ -152,7 +150,7 @@ def may_be_highest(means: Deviations, of: np.ndarray | None) -> tuple[np.ndarray
     many = rivals.sum(-1) > 2
     tail = np.full(rivals.shape[:-1], LEVEL / 2)
     correlation = _correlation(means.of(many), rivals[many], of)
-    tail[many] = [*map(shared_tail, rivals[many].sum(-1).tolist(), correlation.tolist())]
+    tail[many] = shared_tails(rivals[many].sum(-1), correlation)
     return rivals, tail
 
 
@@ -188,21 +186,48 @@ def shared_tail(attacks: int, correlation: float) -> float:
     """
     if attacks < 3:
         return LEVEL / 2
-    shared = min(max(correlation, 0.0), 0.999)
-    # The part of the errors that all attacks have in common. With steps this short beside what changes
-    # fastest nothing is lost.
-    width = min(1.0, ((1 - shared) / max(shared, ROUNDING)) ** 0.5) / math.log(attacks)
-    of_all = np.linspace(-8, 8, 2 * math.ceil(24 / width) + 1)
+    return float(shared_tails(np.array([attacks]), np.array([correlation]))[0])
+
+
+def shared_tails(attacks: np.ndarray, correlation: np.ndarray) -> np.ndarray:
+    """The same of each [n], of three attacks or more."""
+    shared = np.clip(correlation, 0.0, 0.999)
+    # With steps this short beside what changes fastest nothing is lost.
+    width = np.minimum(1.0, np.sqrt((1 - shared) / np.maximum(shared, ROUNDING))) / np.log(attacks)
+    steps = 2 ** np.ceil(np.log2(24 / width)).astype(int)
+    tails = np.empty(len(attacks))
+    for number in np.unique(steps):
+        own = steps == number
+        tails[own] = _shared_tails(attacks[own, None].astype(float), shared[own, None], int(number))
+    return tails
+
+
+def _shared_tails(k: np.ndarray, shared: np.ndarray, steps: int) -> np.ndarray:
+    """Of ``k`` [n, 1] attacks, in so many steps to each side of 0."""
+    of_all = np.linspace(-8, 8, 2 * steps + 1)  # the part of the errors that all attacks have in common
     weight = np.exp(-(of_all**2) / 2)
+    weight, apart = weight / weight.sum(), np.sqrt(1 - shared)
 
-    def all_below(z: float) -> float:
-        below = special.ndtr((z - np.sqrt(shared) * of_all) / np.sqrt(1 - shared))
-        return float(weight @ below**attacks / weight.sum())
+    def all_below(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P(max Z < z), and how fast it grows with z."""
+        at = (z - np.sqrt(shared) * of_all) / apart
+        below, density = special.ndtr(at), np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
+        probability = np.einsum("np,p->n", below**k, weight)
+        grows = np.einsum("np,p->n", k * below ** (k - 1) * density / apart, weight)
+        return probability[:, None], grows[:, None]
 
-    aim = 1 - LEVEL + all_below(special.ndtri(LEVEL / 2))
+    aim = 1 - LEVEL + all_below(np.full_like(k, special.ndtri(LEVEL / 2)))[0]
     # Between what it is where all errors are one, and where each is its own.
-    least, most = special.ndtri(aim), special.ndtri(aim ** (1 / attacks))
-    return float(special.ndtr(-brentq(lambda z: all_below(z) - aim, least - ROUNDED, most + ROUNDED)))
+    least, most = special.ndtri(aim), special.ndtri(aim ** (1 / k))
+    z, found = most, np.zeros_like(k, bool)
+    for _ in range(NEWTON):
+        probability, grows = all_below(z)
+        step = np.clip(z - (probability - aim) / grows, least, most) - z
+        z, found = np.where(found, z, z + step), found | (np.abs(step) <= CLOSE)
+        if found.all():
+            break
+    tails: np.ndarray = special.ndtr(-z)[:, 0]
+    return tails
 
 
 def less(value: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -248,12 +273,26 @@ def one_sided_p(
         return {}
     y, of = arrays.aligned(*flat.values()), arrays.numbered(clusters, *flat.values())
     y = y.reshape(len(scores), -1, *y.shape[1:])
-    rivals = rivals_of_highest(deviations(y), of)
-    levels = [_level(own[may_be]) for own, may_be in zip(y, rivals, strict=True)]
-    ordered = list(permutations(range(len(scores)), 2))
-    differences = np.stack([y[one] - levels[other] for one, other in ordered])
-    p = map(float, p_better(differences, of, len(scores)))
-    return dict(zip(permutations(scores, 2), p, strict=True))
+    means = deviations(y)
+    rivals = rivals_of_highest(means, of)
+    if of is None and means.known.all() and y.shape[-2] >= LEAST_SEEDS:
+        p = stats.p_of(_differences(y, rivals), len(scores)).max(-1)
+    else:
+        levels = [_level(own[may_be]) for own, may_be in zip(y, rivals, strict=True)]
+        pairs = permutations(range(len(scores)), 2)
+        p = p_better(np.stack([y[one] - levels[other] for one, other in pairs]), of, len(scores))
+    return dict(zip(permutations(scores, 2), p.tolist(), strict=True))
+
+
+def _differences(y: np.ndarray, rivals: np.ndarray) -> Moments:
+    """Of each pair, the moments of the one's scores :func:`less` the other's; no value is missing.
+
+    ``y`` is [methods, attacks, seeds, facts], and ``rivals`` [methods, attacks] may be the worst.
+    """
+    one, other = np.array([*permutations(range(len(y)), 2)]).T
+    weight = rivals / rivals.sum(-1, keepdims=True)
+    of_each = (np.einsum("...sf->...f", y) / y.shape[-2], np.einsum("...sf->...s", y) / y.shape[-1])
+    return of_means(*(own[one] - np.einsum("mk,mkx->mx", weight, own)[other][:, None] for own in of_each))
 
 
 def corrected(p: Mapping[tuple[M, M], float]) -> dict[tuple[M, M], float]:

@@ -94,7 +94,7 @@ def read(rows: Sequence[Mapping[str, Any]], metrics: pa.Table, samples: pa.Table
     cells = map(Cell, rows, notes, provenance)
     by_key = {row["key"]: cell for row, cell in zip(rows, cells, strict=True)}
     of_forget = pc.or_(pc.is_null(metrics["step"]), pc.equal(metrics["split"], FORGET))
-    columns = Columns(metrics.filter(of_forget))
+    columns = Columns(_where(metrics, of_forget))
     points = map(Point, *(columns[name] for name in Point._fields))
     each = zip(columns["key"], columns["split"], points, columns.rows(), strict=True)
     for key, split, point, row in each:
@@ -106,6 +106,11 @@ def read(rows: Sequence[Mapping[str, Any]], metrics: pa.Table, samples: pa.Table
             cell.curve.append(point)
     _add_facts(by_key, samples)
     return list(by_key.values())
+
+
+def _where(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
+    """The rows of which it is true: the table itself where it is of all."""
+    return table if pc.all(mask).as_py() else table.filter(mask)
 
 
 def _objects(texts: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -121,7 +126,7 @@ def _add_facts(by_key: Mapping[str, Cell], samples: pa.Table) -> None:
     slopes = {key: found for key, cell in by_key.items() if (found := delta.slopes(cell.notes))}
     parts = {key: {part for slope in own.values() for part in slope} for key, own in slopes.items()}
     splits = {FORGET, *(split for of in (kept, *parts.values()) for split, _ in of)}
-    samples = samples.filter(pc.is_in(samples["split"], pa.array(sorted(splits))))
+    samples = _where(samples, pc.is_in(samples["split"], pa.array(sorted(splits))))
     alike, values = _Alike(samples), samples["value"].to_numpy()
     said = np.concatenate([[0], np.cumsum(samples["answer"].is_valid().to_numpy())]).tolist()
     for key, split, metric, begin, end in _runs(samples):

@@ -274,16 +274,20 @@ def p_below(y: np.ndarray, of: np.ndarray | None = None, methods: int = 1) -> np
     Where ``y`` [pairs, attacks, seeds, facts] holds the pairs of three ``methods`` or more, the V_s of an
     attack are steadied by each other (:func:`moderated`).
     """
-    found = moments(y, of)
-    v_s, free = found.v_s, found.seeds - 1.0
+    return p_of(moments(y, of), methods)
+
+
+def p_of(apart: Moments, methods: int = 1) -> np.ndarray:
+    """The same by the moments of the differences."""
+    v_s, free = apart.v_s, apart.seeds - 1.0
     if methods > 2:
         most = (methods - 2) * free.max(initial=0.0)
         columns = [moderated(v_s[:, k], free[:, k], most) for k in range(v_s.shape[1])]
         v_s, free = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
-    total = found.v_f + v_s
+    total = apart.v_f + v_s
     spread = total > ROUNDING
-    t = found.mean / np.sqrt(np.where(spread, total, 1))
-    parts = ((found.v_f, found.clusters - 1), (v_s, free))
+    t = apart.mean / np.sqrt(np.where(spread, total, 1))
+    parts = ((apart.v_f, apart.clusters - 1), (v_s, free))
     tails = sum(v * special.stdtr(np.maximum(n, 1), t) for v, n in parts)
-    same = np.where(found.mean < 0, 0.5**found.clusters, 1.0)
+    same = np.where(apart.mean < -(ROUNDING**0.5), 0.5**apart.clusters, 1.0)
     return np.where(spread, tails / np.where(spread, total, 1), same)

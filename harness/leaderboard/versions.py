@@ -43,26 +43,32 @@ Alike = Sequence[Row]
 """Rows that differ in nothing but their seed, and where there are several targets in these."""
 
 
-def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> list[Row]:
-    """The rows of one version of each code, as ``sources`` (beginnings of digests) choose.
+def alike(rows: Iterable[Row]) -> dict[GroupId, list[Row]]:
+    """Rows of cells by what they measure, each group by key."""
+    found: dict[GroupId, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[group_of(row)].append(row)
+    return {which: sorted(own, key=lambda row: str(row["key"])) for which, own in found.items()}
+
+
+def one_code(rows: Sequence[Row], sources: Sequence[str] = ()) -> dict[GroupId, list[Row]]:
+    """:func:`alike` of one version of each code, as ``sources`` (beginnings of digests) choose.
 
     A version of which no cell worked gives way to one that has numbers: a plugin that was mended leaves
     failed cells behind. Raises StoreError where two versions remain, and for a source that no cell has.
     """
-    alike: dict[GroupId, list[Row]] = defaultdict(list)
-    for row in rows:
-        alike[group_of(row)].append(row)
-    known = {own[0][column] for own in alike.values() for column in OF}
+    groups = alike(rows)
+    known = {own[0][column] for own in groups.values() for column in OF}
     for source in sources:
         if not source or not any(digest.startswith(source) for digest in known):
             raise StoreError(
                 f"--source {source}: no cell of these results has code whose digest begins like this; "
                 "`harness leaderboard build` without --source names those that compete."
             )
-    kept: list[Alike] = [*alike.values()]
+    kept: list[Alike] = [*groups.values()]
     for column, same in OF.items():
         kept = [own for found in _versions(kept, column, same) for own in _one(column, found, tuple(sources))]
-    return [row for own in kept for row in own]
+    return {group_of(own[0]): [*own] for own in kept}
 
 
 def _versions(kept: Sequence[Alike], column: str, same: Sequence[str]) -> Iterable[dict[str, list[Alike]]]:

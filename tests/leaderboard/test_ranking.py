@@ -6,10 +6,12 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+from scipy import integrate, special
 from scipy.stats import false_discovery_control
 
 from harness.leaderboard import ranking, stats
 from harness.leaderboard.columns import Estimate
+from harness.leaderboard.moments import deviations
 from harness.leaderboard.ranking import Share
 
 
@@ -198,3 +200,57 @@ def test_pairs_are_corrected_as_benjamini_and_hochberg_do(methods):
 
 def test_one_method_has_nobody_to_be_told_from():
     assert ranking.corrected(ranking.one_sided_p({"a": {"x": by_seed(np.ones((3, 4)))}})) == {}
+
+
+def test_tails_of_many_are_those_of_each_to_the_bit():
+    rng = np.random.default_rng(8)
+    attacks, correlation = rng.integers(3, 40, 200), rng.random(200) * 1.1 - 0.05
+    together = ranking.shared_tails(attacks, correlation)
+    assert together.tolist() == [*map(ranking.shared_tail, attacks.tolist(), correlation.tolist())]
+
+
+@pytest.mark.parametrize("attacks", [3, 9, 30])
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.9, 0.99])
+def test_the_shared_tail_is_the_root_of_its_equation(attacks, correlation):
+    """By quadrature that knows nothing of ours."""
+    z = -special.ndtri(ranking.shared_tail(attacks, correlation))
+
+    def below(z):
+        def density(x):
+            at = (z - correlation**0.5 * x) / (1 - correlation) ** 0.5
+            return np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * special.ndtr(at) ** attacks
+
+        return integrate.quad(density, -9, 9, epsabs=1e-13, limit=400)[0]
+
+    assert (1 - below(z)) + below(special.ndtri(0.025)) == pytest.approx(0.05, abs=1e-10)
+
+
+def scored(y):
+    """Of methods [methods, attacks, seeds, facts], the values by method and attack."""
+    return {
+        m: {
+            k: {s: {f"f{i:02d}": x for i, x in enumerate(facts)} for s, facts in enumerate(seeds)}
+            for k, seeds in enumerate(attacks)
+        }
+        for m, attacks in enumerate(y.tolist())
+    }
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_what_is_linear_gives_the_p_of_the_differences(seeds):
+    y = np.random.default_rng(9).random((5, 4, seeds, 20))
+    y[1] -= 0.4
+    found = ranking.one_sided_p(scored(y))
+    rivals = [own[ranking.may_be_highest(deviations(own), None)[0]] for own in y]
+    pairs = [*permutations(range(5), 2)]
+    by_hand = ranking.p_better(np.stack([ranking.less(y[a], rivals[b]) for a, b in pairs]), None, 5)
+    assert [*found] == pairs
+    assert [*found.values()] == pytest.approx(by_hand.tolist(), rel=1e-9)
+    assert (min(found.values()) < 0.01) == (seeds > 2)
+
+
+@pytest.mark.parametrize("attacks", [1, 3])
+def test_methods_that_score_alike_are_not_better_than_each_other(attacks):
+    """Thirds and tenths: their means are not exact."""
+    one = np.random.default_rng(10).integers(0, 10, (3, 20)) / 30 + 0.1
+    assert {*ranking.one_sided_p(scored(np.stack([[one] * attacks] * 2))).values()} == {1.0}
