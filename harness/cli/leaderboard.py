@@ -47,9 +47,6 @@ Docs = Annotated[
     ),
 ]
 
-PICTURES_NAMED = 12
-"""Heat maps that a line names; of more it says how many they are."""
-
 app = typer.Typer(help="Build the leaderboard from results, look at it, and check it.", no_args_is_help=True)
 
 
@@ -99,11 +96,8 @@ def build(
         overwriting.refuse_loss(made, out, beside)
     written = made.files()
     files.write(written, out)
-    pictures = [name for name in written if name.endswith(".svg")]
-    named = [*written]
-    if len(pictures) > PICTURES_NAMED:
-        named = [*(name for name in written if name not in pictures), f"{len(pictures)} heat maps"]
-    note(f"{made.board.num_rows} rows, {made.curves.num_rows} points of curves: {', '.join(named)} in {out}.")
+    rows, points = made.board.num_rows, made.curves.num_rows
+    note(f"{rows} rows, {points} points of curves: {files.listed(written)} in {out}.")
 
 
 @app.command("open")

@@ -123,6 +123,11 @@ class Groups(dict[GroupId, Seeds]):
         return self._by_stage.get((target, stage, method), ())
 
     @cached_property
+    def compared(self) -> dict[tuple[Any, ...], Any]:
+        """What :func:`recovery.compared` has found: a row asks it, and the method it is of."""
+        return {}
+
+    @cached_property
     def _controls(self) -> dict[tuple[Any, ...], Seeds]:
         return {}
 

@@ -77,6 +77,14 @@ def compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> 
 
     A model that never knew is taken to answer none of the forget set word by word, where there is no twin.
     """
+    asked = which, measured, start
+    if asked not in groups.compared:
+        groups.compared[asked] = _compared(which, groups, measured, start)
+    known: Compared = groups.compared[asked]
+    return known
+
+
+def _compared(which: GroupId, groups: Groups, measured: Measured, start: str) -> Compared:
     seeds, control = groups[which].ok(), groups.control(which, ORIGINAL)
     original = control.facts(measured)
     if start == RETRAIN:

@@ -277,17 +277,17 @@ def p_below(y: np.ndarray, of: np.ndarray | None = None, methods: int = 1) -> np
     return p_of(moments(y, of), methods)
 
 
-def p_of(apart: Moments, methods: int = 1) -> np.ndarray:
+def p_of(pairs: Moments, methods: int = 1) -> np.ndarray:
     """The same by the moments of the differences."""
-    v_s, free = apart.v_s, apart.seeds - 1.0
+    v_s, free = pairs.v_s, pairs.seeds - 1.0
     if methods > 2:
         most = (methods - 2) * free.max(initial=0.0)
         columns = [moderated(v_s[:, k], free[:, k], most) for k in range(v_s.shape[1])]
         v_s, free = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
-    total = apart.v_f + v_s
+    total = pairs.v_f + v_s
     spread = total > ROUNDING
-    t = apart.mean / np.sqrt(np.where(spread, total, 1))
-    parts = ((apart.v_f, apart.clusters - 1), (v_s, free))
+    t = pairs.mean / np.sqrt(np.where(spread, total, 1))
+    parts = ((pairs.v_f, pairs.clusters - 1), (v_s, free))
     tails = sum(v * special.stdtr(np.maximum(n, 1), t) for v, n in parts)
-    same = np.where(apart.mean < -(ROUNDING**0.5), 0.5**apart.clusters, 1.0)
+    same = np.where(pairs.mean < -(ROUNDING**0.5), 0.5**pairs.clusters, 1.0)
     return np.where(spread, tails / np.where(spread, total, 1), same)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,18 @@ TASKS = "lm_eval_tasks"
 
 MANY = 5_000
 """Rows from which on pages are made side by side."""
+
+
+PICTURES_NAMED = 12
+"""Heat maps that a sentence names; of more it says how many they are."""
+
+
+def listed(names: Collection[str]) -> str:
+    """The files of a leaderboard, for a sentence."""
+    pictures = {name for name in names if name.endswith(".svg")}
+    if len(pictures) <= PICTURES_NAMED:
+        return ", ".join(names)
+    return ", ".join([*(name for name in names if name not in pictures), f"{len(pictures)} heat maps"])
 
 
 class Published(NamedTuple):

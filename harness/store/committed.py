@@ -102,12 +102,12 @@ class Committed:
         """Cells that worked, and need not be looked at again, all or those of ``keys``; file by file.
 
         They were looked at when they were compacted, and nothing has changed since. Each file comes with what
-        reads the rows of those cells from it (``many.MANY``).
+        reads its rows (``many.MANY``), among which are those of the cells.
         """
         known, alone = self.compacted.keys(), {*self.single()}
         wanted = {*(known if keys is None else filter(known.__contains__, keys))} - alone
         for own, file, content in self.compacted.sound(wanted):
-            yield own, partial(file.rows_of, content, own)
+            yield own, partial(file.rows_in, content)
 
     def cell(self, key: str) -> pa.Table:
         """The row of a cell."""

@@ -23,7 +23,7 @@ from ..errors import StoreError
 from . import integrity
 from .atomic import parquet_bytes, row_bytes, write_atomically
 from .committed import Committed
-from .many import NUMBERS, PACK, SCHEMAS, Numbers, of_keys, unnested
+from .many import NUMBERS, PACK, SCHEMAS, Numbers, by_key, unnested
 from .schema import CELLS, CellRow, cell_name
 from .stored import UNSOUND, Stored, Tables
 
@@ -130,18 +130,17 @@ def analyses(stores: Sequence[Store], keys: Iterable[str] | None = None) -> pa.T
 
 def _chosen(
     stores: Sequence[Store], keys: Collection[str] | None = None
-) -> tuple[Mapping[str, Stored], Sequence[pa.Table]]:
-    """Cells that were looked at by themselves, and the rows of those that need not be."""
+) -> tuple[Mapping[str, Stored], Sequence[tuple[pa.Table, Collection[str]]]]:
+    """Cells that were looked at by themselves, and of those that need not be their keys, with their rows."""
     found: dict[str, Stored] = {}
-    parts: list[pa.Table] = []
+    parts: list[tuple[pa.Table, Collection[str]]] = []
     whole: set[str] = set()
     for store in stores:
         vouched: set[str] = set()
         for own, rows in store.vouched(keys):
             vouched |= own
             if fresh := {key for key in own - whole if key not in found or found[key].status != "ok"}:
-                table = rows()
-                parts.append(table if fresh == own else of_keys(table, fresh))
+                parts.append((rows(), fresh))
                 whole |= fresh
         there = store.keys() if keys is None else store.among(keys)
         for key, cell in store.looked_at(sorted(there - vouched)):
@@ -150,14 +149,16 @@ def _chosen(
     return {key: cell for key, cell in found.items() if key not in whole}, parts
 
 
-def _joined(cells: Mapping[str, Stored], parts: Sequence[pa.Table]) -> tuple[pa.Table, ...]:
+def _joined(
+    cells: Mapping[str, Stored], parts: Sequence[tuple[pa.Table, Collection[str]]]
+) -> tuple[pa.Table, ...]:
     """Cells, metrics, samples and findings, by key and then as committed."""
     empty = tuple(SCHEMAS[name].empty_table() for name in ("cells", *(name for name, _ in NUMBERS)))
     each = ((*cells[key].tables(key), cells[key].findings()) for key in sorted(cells))
     alone = [pa.concat_tables(column) for column in zip(empty, *each, strict=True)]
     if not parts:
         return tuple(table.combine_chunks() for table in alone)
-    many = unnested(pa.concat_tables(parts).sort_by("key"))
+    many = unnested(by_key(parts))
     joined = (pa.concat_tables([many[name], one]) for name, one in zip(many, alone, strict=True))
     # The sort is stable: what is of one cell stays as it was committed.
     return tuple((table.sort_by("key") if cells else table).combine_chunks() for table in joined)

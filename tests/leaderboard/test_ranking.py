@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, special
 from scipy.stats import false_discovery_control
 
-from harness.leaderboard import ranking, stats
+from harness.leaderboard import ranking, stats, tails
 from harness.leaderboard.columns import Estimate
 from harness.leaderboard.moments import deviations
 from harness.leaderboard.ranking import Share
@@ -156,11 +156,11 @@ def test_attacks_that_always_agree_are_one_attack():
 
 
 def test_the_shared_tail_by_hand():
-    assert ranking.shared_tail(1, 0) == ranking.shared_tail(2, 0.5) == pytest.approx(0.025)
-    four = ranking.shared_tail(4, 0)
+    assert tails.shared_tail(1, 0) == tails.shared_tail(2, 0.5) == pytest.approx(0.025)
+    four = tails.shared_tail(4, 0)
     assert 1 - (1 - four) ** 4 + 0.025**4 == pytest.approx(0.05)
-    assert four < ranking.shared_tail(4, 0.5) < ranking.shared_tail(4, 0.9) < 0.025
-    assert ranking.shared_tail(9, 0) < four
+    assert four < tails.shared_tail(4, 0.5) < tails.shared_tail(4, 0.9) < 0.025
+    assert tails.shared_tail(9, 0) < four
 
 
 def test_without_the_interval_of_one_attack_there_is_none():
@@ -205,15 +205,15 @@ def test_one_method_has_nobody_to_be_told_from():
 def test_tails_of_many_are_those_of_each_to_the_bit():
     rng = np.random.default_rng(8)
     attacks, correlation = rng.integers(3, 40, 200), rng.random(200) * 1.1 - 0.05
-    together = ranking.shared_tails(attacks, correlation)
-    assert together.tolist() == [*map(ranking.shared_tail, attacks.tolist(), correlation.tolist())]
+    together = tails.shared_tails(attacks, correlation)
+    assert together.tolist() == [*map(tails.shared_tail, attacks.tolist(), correlation.tolist())]
 
 
 @pytest.mark.parametrize("attacks", [3, 9, 30])
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.9, 0.99])
 def test_the_shared_tail_is_the_root_of_its_equation(attacks, correlation):
     """By quadrature that knows nothing of ours."""
-    z = -special.ndtri(ranking.shared_tail(attacks, correlation))
+    z = -special.ndtri(tails.shared_tail(attacks, correlation))
 
     def below(z):
         def density(x):
