@@ -68,7 +68,7 @@ class Values(Mapping[str, float]):
         both = tuple(fact for fact in self.facts if fact in other)
         return Values(facts_of(both), np.array([self[fact] - other[fact] for fact in both], dtype=float))
 
-    def all(self, value: float) -> Values:
+    def filled(self, value: float) -> Values:
         """The same facts with one value."""
         return Values(facts_of(self.facts), np.full(len(self), value))
 
@@ -179,21 +179,24 @@ def alike(
     """
     shapes: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     others: dict[int, np.ndarray] = {}
-    numbers: dict[Any, np.ndarray | None] = {}
+    numbers: dict[tuple[int, int], np.ndarray | None] = {}
+    of_shape: dict[tuple[Any, ...], np.ndarray | None] = {}
     for place, (own, by) in enumerate(zip(samples, clusters, strict=True)):
         shared = _shared(own)
         if shared is None:
-            others[place] = aligned(*own)
-        asked = place if shared is None else (id(shared[0]), id(by))
-        if asked not in numbers:
-            numbers[asked] = numbered(by, *own)
-        of = numbers[asked]
-        shape = others[place].shape if shared is None else (len(own), *map(id, shared))
-        shapes[shape, None if of is None else of.tobytes()].append(place)
-        numbers[place] = of
-    for places in shapes.values():
-        size = (others[places[0]] if places[0] in others else aligned(*samples[places[0]])).size
-        for begin in range(0, len(places), max(1, AT_ONCE // size)):
-            part = places[begin : begin + max(1, AT_ONCE // size)]
+            others[place], of = aligned(*own), numbered(by, *own)
+            size: tuple[int, ...] = others[place].shape
+        else:
+            known = id(shared[0]), id(by)
+            if known not in numbers:
+                numbers[known] = numbered(by, *own)
+            of, size = numbers[known], (len(own), *map(id, shared))
+        shape = size, None if of is None else of.tobytes()
+        of_shape[shape] = of
+        shapes[shape].append(place)
+    for shape, places in shapes.items():
+        values = (others[places[0]] if places[0] in others else aligned(*samples[places[0]])).size
+        step = max(1, AT_ONCE // values)
+        for part in (places[begin : begin + step] for begin in range(0, len(places), step)):
             y = [others[i] if i in others else [each.whole[2] for each in samples[i]] for i in part]  # type: ignore[attr-defined]
-            yield part, np.array(y), numbers[part[0]]
+            yield part, np.array(y), of_shape[shape]

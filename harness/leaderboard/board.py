@@ -48,7 +48,7 @@ def build(groups: Groups, benchmarks: Benchmarks | None = None) -> pa.Table:
     Controls first, then methods by rank, then those that are not ranked; see docs/protocol.md. Where it is a
     part of one, ``benchmarks`` says what the whole has.
     """
-    entries = list(_entries(groups, benchmarks))
+    entries = sorted(_entries(groups, benchmarks), key=lambda entry: entry.which)  # as all want them
     compare(rank(entries, groups))
     return pa.Table.from_pylist([entry.row for entry in sorted(entries, key=_place)], schema=SCHEMA)
 

@@ -22,14 +22,11 @@ def mean(values: Iterable[float]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def estimate(seeds: Seeds, measured: Measured) -> Estimate:
-    """Mean over seeds of a final value; its interval only if every seed has the values of its facts."""
-    [found] = estimates([(seeds, measured)])
-    return found
-
-
 def estimates(queries: Queries) -> list[Estimate]:
-    """The same of each, at once for those of one shape."""
+    """Means over seeds of a final value; each has an interval only if every seed has the values of its facts.
+
+    At once for those of one shape.
+    """
     return [estimate for estimate, _ in from_seeds(queries)]
 
 

@@ -93,7 +93,7 @@ def _compared(which: GroupId, groups: Groups, measured: Measured, start: str) ->
         plain = measured == (FORGET, seeds.note("forget_metric"))
         level = seeds.note("chance") if plain else 0.0
         known = {} if level is None else original
-        never_knew = arrays.Sampled({seed: own.all(level) for seed, own in known.items()})
+        never_knew = arrays.Sampled({seed: own.filled(level) for seed, own in known.items()})
     return Compared(seeds.facts(measured), original, never_knew, control.clusters(measured))
 
 

@@ -66,7 +66,7 @@ def facts(table: pa.Table, places: Places, targets: Sequence[int]) -> dict[str, 
     texts: dict[str, int] = {}
     answers: dict[int, dict[str, int]] = defaultdict(dict)
     metrics: dict[int, str] = {}
-    begin = 0
+    begin, answered = 0, table["answer"].null_count < table.num_rows
     for signature, same in groupby(columns["signature"]):  # there may be millions, and few rows
         here = slice(begin, begin := begin + sum(1 for _ in same))
         place, of_row = places[signature], columns["fact"][here]
@@ -74,7 +74,7 @@ def facts(table: pa.Table, places: Places, targets: Sequence[int]) -> dict[str, 
             names[targets[place]] |= dict(zip(of_row, columns["about"][here], strict=True))
         by_row[place].update(zip(of_row, values[here], strict=True))
         said = zip(of_row, columns["answer"][here], columns["answer_metric"][here], strict=True)
-        for fact, answer, metric in said if any(columns["answer"][here]) else ():
+        for fact, answer, metric in said if answered else ():
             if answer is not None:
                 answers[place][fact] = texts.setdefault(_beginning(answer), len(texts))
                 metrics[place] = metric
@@ -100,9 +100,8 @@ def _beginning(text: str) -> str:
 def analyses(table: pa.Table, places: Places, rows: Rows, attacks: Sequence[str]) -> list[dict[str, Any]]:
     """What each analysis found about the model of a row, figure by figure and series by series.
 
-    ``attacks`` are the labels of the rows' own.
-    Points after an attack are those of the attack that recovered most, or else of the worst one. Of an
-    analysis that was run with several settings the first are taken.
+    ``attacks`` are the labels of the rows' own. Points after an attack are those of the attack that recovered
+    most, or else of the worst one. Of an analysis that was run with several settings the first are taken.
     """
     found: dict[tuple[int, str], dict[str, Any]] = {}
     for point in table.to_pylist():

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from harness.errors import ConfigError, StoreError
+from harness.leaderboard import facts
 from harness.leaderboard.findings import findings, resolution
-from harness.report import files, markdown, page
+from harness.report import files, markdown, page, page_data
 from harness.report.documented import Documented
 from support.boards import EVIL, PAGES, made
 from support.cells import SHARE
@@ -241,3 +242,28 @@ def test_open_says_what_to_do_where_there_is_no_page(tmp_path):
         f"There is no {tmp_path / 'index.html'}; run `harness leaderboard build --out {tmp_path}`, or name "
         "another directory."
     )
+
+
+def test_facts_are_by_target_and_what_a_model_did_not_write_is_an_answer():
+    rows = [("a", "f2", 0.126, ""), ("a", "f1", 1.0, ""), ("b", "f1", 0.5, None), ("c", "f9", 0.0, "yes")]
+    table = pa.Table.from_pylist(
+        [
+            {"signature": s, "fact": fact, "value": value, "seeds": 1, "answer": answer}
+            | {"answer_metric": None if answer is None else "exact_match"}
+            for s, fact, value, answer in rows
+        ],
+        schema=facts.SCHEMA,
+    )
+    found = page_data.facts(table, {"a": 0, "b": 1, "c": 2}, [0, 0, 1])
+    assert found["names"] == [[["f1", None], ["f2", None]], [["f9", None]]]
+    assert found["values"] == {0: [100, 13], 1: [50, None], 2: [0]}
+    assert found["texts"] == ["", "yes"]
+    assert found["answers"] == {0: [0, 0], 2: [1]}
+    assert found["answered"] == {0: "exact_match", 2: "exact_match"}
+
+
+@pytest.mark.parametrize("values", [[1.5] * 9, [0.1 * i for i in range(9)], ["a", None, "a"] * 3, [None] * 4])
+def test_a_column_of_a_table_is_packed_as_its_values_are(values):
+    made = page_data.column(pa.chunked_array([values[:2], values[2:]], pa.array(values).type))
+    assert made == page_data.packed(values)
+    assert (made if isinstance(made, list) else [made["values"][at] for at in made["at"]]) == values
