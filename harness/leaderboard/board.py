@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import lru_cache
 from typing import Any
 
@@ -62,17 +62,17 @@ def verdicts(groups: Groups) -> dict[str, Verdict]:
 def _entries(groups: Groups, benchmarks: Benchmarks | None = None) -> Iterator[Entry]:
     """The rows, without what a method's other rows decide."""
     # lm-eval's score has no row of its own: it stands in the row of the model before any attack.
-    shown = Groups({which: seeds for which, seeds in groups.items() if which.stage != UTILITY})
+    shown = [which for which in groups if which.stage != UTILITY]
     starts, names = baselines(groups), _Names(shown, benchmarks or {})
     queries = {
-        which: Query(which.target, which.method, _forget(which, shown), starts[which.target])
+        which: Query(which.target, which.method, _forget(which, groups), starts[which.target])
         for which in shown
     }
     # The rows of one method have these in common, but for another metric under some attack.
-    of_model = before(shown, {*queries.values()})
-    attacked = _under_attacks(shown, queries)
-    for which, seeds in shown.items():
-        row = _row(which, seeds, shown, queries[which]) | of_model[queries[which]] | attacked.get(which, {})
+    of_model = before(groups, {*queries.values()})
+    attacked = _under_attacks(groups, queries)
+    for which, query in queries.items():
+        row = _row(which, groups, query) | of_model[query] | attacked.get(which, {})
         row |= names.differences(which)
         if which.stage == EVALUATION:
             _add_utility(row, groups, which.target, which.method)
@@ -81,7 +81,7 @@ def _entries(groups: Groups, benchmarks: Benchmarks | None = None) -> Iterator[E
 
 def _under_attacks(groups: Groups, queries: Mapping[GroupId, Query]) -> dict[GroupId, Row]:
     """The columns of scores and recovery of each row that is of an attack: at once, which is much faster."""
-    under = [which for which in groups if which.stage != EVALUATION]
+    under = [which for which in queries if which.stage != EVALUATION]
     ok = [groups[which].ok() for which in under]
     own = [(seeds, queries[which].forget) for seeds, which in zip(ok, under, strict=True)]
     exact = [(seeds, EXACT) for seeds in ok]
@@ -103,8 +103,9 @@ def _forget(which: GroupId, groups: Groups) -> Measured:
     return FORGET, ok.note("forget_metric") or unlearned.note("forget_metric")
 
 
-def _row(which: GroupId, seeds: Seeds, groups: Groups, query: Query) -> Row:
+def _row(which: GroupId, groups: Groups, query: Query) -> Row:
     """One row without its numbers, and without its place among the others."""
+    seeds = groups[which]
     ok, unlearned = seeds.ok(), groups.evaluation(which.target, which.method).ok()
     cell = seeds.first()
     row: Row = dict.fromkeys(COLUMNS) | {name: cell.row[name] for name in SAME}
@@ -157,7 +158,7 @@ def _facts_scored(seeds: Seeds, forget: Measured) -> Iterator[int]:
 class _Names:
     """The settings under each name: of benchmarks, of methods on a target, of attacks on it."""
 
-    def __init__(self, groups: Groups, benchmarks: Benchmarks) -> None:
+    def __init__(self, groups: Iterable[GroupId], benchmarks: Benchmarks) -> None:
         self.benchmarks: dict[str, set[Settings]] = defaultdict(set)
         self.benchmarks |= {name: {*settings} for name, settings in benchmarks.items()}
         self.methods: dict[tuple[TargetId, str], set[Settings]] = defaultdict(set)

@@ -124,7 +124,7 @@ class Groups(dict[GroupId, Seeds]):
 
     @cached_property
     def compared(self) -> dict[tuple[Any, ...], Any]:
-        """What :func:`recovery.compared` has found: a row asks it, and the method it is of."""
+        """What :func:`recovery.compared` has made: a row asks for it, and the method that the row is of."""
         return {}
 
     @cached_property

@@ -124,7 +124,9 @@ def highest(methods: Sequence[Counting]) -> list[tuple[GroupId, Estimate] | None
     tops: dict[int, GroupId] = {}
     for place, (shares, _) in enumerate(methods):
         if shares:
-            tops[place] = top = max(shares, key=lambda which: shares[which].value or 0.0)
+            tops[place] = top = max(
+                shares, key=lambda which: round(shares[which].value or 0.0, ranking.EQUAL)
+            )
             found[place] = top, Estimate(*[shares[top].value] * 3)
     asked = [place for place, top in tops.items() if methods[place].shares[top].low is not None]
     samples, clusters = ([getattr(methods[i], name) for i in asked] for name in ("samples", "clusters"))

@@ -135,7 +135,7 @@ def _worst(targets: Sequence[_Target]) -> dict[Of, Row]:
     for key, (of, method) in asked.items():
         rows, found[key] = of.counted[method], {}
         if rows:
-            top = max(rows, key=lambda row: row["score"])
+            top = max(rows, key=lambda row: round(row["score"], ranking.EQUAL))
             worst = Estimate(top["score"], *intervals.get(key, (None, None)))
             few = None if top["n_scored"] is None else top["n_scored"] < FEW_FACTS
             found[key] = {"worst_attack": attack_label(top), "few_facts": few} | worst.columns("worst")

@@ -328,3 +328,22 @@ def test_a_row_says_with_which_weights_its_target_began(tmp_path):
     mixed = [cell("gd", "private-data", seed=seed, known=9, target_weights=f"{seed}" * 64) for seed in (0, 1)]
     row = only(board(tmp_path / "two", [*mixed, cell("none", known=20)]), method="gd", attack="private-data")
     assert row["target_weights"] is None
+
+
+def test_of_attacks_that_score_alike_the_first_is_the_worst_whatever_was_rounded(tmp_path):
+    """Sums of the same tenths in another order differ in their last digit."""
+    known = {"none": (20, 20, 20), "retrain": (0, 0, 0), "gd": (2, 2, 2)}
+    after = {"noise": (6, 2, 14), "prune": (14, 6, 2), "lora": (2, 14, 6)}
+    cells = [
+        cell(method, "none", seed, count) for method, of in known.items() for seed, count in enumerate(of)
+    ]
+    cells += [
+        cell(method, attack, seed, count if method == "gd" else known[method][0])
+        for method in known
+        for attack, counts in after.items()
+        for seed, count in enumerate(counts)
+    ]
+    for rows in (cells, cells[::-1]):
+        folder = tmp_path / str(rows[0][0].method)
+        [gd] = [r for r in board(folder, rows).to_pylist() if (r["method"], r["attack"]) == ("gd", "none")]
+        assert (gd["worst_attack"], gd["recovered_attack"]) == ("lora p=0.1", "lora p=0.1")
