@@ -178,15 +178,9 @@ def less(value: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     NaN where none of them did, or ``value`` has none.
     """
-    return value - _level(other)
-
-
-def _level(value: np.ndarray) -> np.ndarray:
-    """The mean over those attacks of ``value`` [attacks, seeds, facts] that scored a fact; NaN without."""
-    known = ~np.isnan(value)
+    known = ~np.isnan(other)
     times = known.sum(0)
-    level: np.ndarray = np.where(known, value, 0.0).sum(0) / np.where(times > 0, times, np.nan)
-    return level
+    return value - np.where(known, other, 0.0).sum(0) / np.where(times > 0, times, np.nan)
 
 
 def p_better(differences: np.ndarray, of: np.ndarray | None = None, methods: int = 2) -> np.ndarray:
@@ -221,9 +215,9 @@ def one_sided_p(
     if of is None and means.known.all() and y.shape[-2] >= LEAST_SEEDS:
         p = stats.p_of(_differences(y, rivals), len(scores)).max(-1)
     else:
-        levels = [_level(own[may_be]) for own, may_be in zip(y, rivals, strict=True)]
         pairs = permutations(range(len(scores)), 2)
-        p = p_better(np.stack([y[one] - levels[other] for one, other in pairs]), of, len(scores))
+        differences = np.stack([less(y[one], y[other][rivals[other]]) for one, other in pairs])
+        p = p_better(differences, of, len(scores))
     return dict(zip(permutations(scores, 2), p.tolist(), strict=True))
 
 

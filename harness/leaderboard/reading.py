@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from . import arrays, delta
 from .rows import Columns, codes
+from .versions import started_at
 
 ALL = "all"
 """The word that stands for every name, and for what is of no one split."""
@@ -70,7 +71,7 @@ class Cell:
     @property
     def started_at(self) -> str:
         """When it was started, or nothing where it does not say."""
-        return str(self.provenance.get("started_at") or "")
+        return started_at(self.row)
 
     @property
     def hardware(self) -> str | None:

@@ -75,13 +75,17 @@ def limits(
     low, high = np.asarray(spread.mean - half), np.asarray(spread.mean + half)
     least, most = (np.where(np.isnan(y), fill, y) for fill in (np.inf, -np.inf))
     least, most = least.min((-2, -1)), most.max((-2, -1))
-    low = np.where((least >= 0) & (most <= 1), np.maximum(low, 0), low)
-    high = np.where((least >= 0) & (most <= 1), np.minimum(high, 1), high)
+    low, high = _cut(low, high, (least >= 0) & (most <= 1))
     for at in np.argwhere((least == most) & np.isin(spread.mean, (0.0, 1.0))):
         n, place = round(float(spread.clusters[tuple(at)])), tuple(at)
         level = float(np.broadcast_to(confidence, low.shape)[place])
         low[place], high[place] = binomial_interval(int(spread.mean[place]) * n, n, level)
     return low, high
+
+
+def _cut(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of intervals, within [0, 1] where all values are: a share cannot be negative."""
+    return np.where(share, np.maximum(low, 0), low), np.where(share, np.minimum(high, 1), high)
 
 
 def interval_of_means(means: Sequence[SeedMean]) -> tuple[float | None, float | None]:
@@ -111,11 +115,7 @@ def intervals_of_means(points: Sequence[Sequence[SeedMean]]) -> list[tuple[float
         mean, facts, none = value.mean(-1), n.min(-1), np.zeros(len(places))
         parts = mean, (errors**2).mean(-1), v_s, none, facts, np.full(len(places), seeds), facts, none
         half = Moments(*parts).half_width()
-        share = ((low >= 0) & (high <= 1)).all(-1)
-        ends = (
-            np.where(share, np.maximum(mean - half, 0), mean - half),
-            np.where(share, np.minimum(mean + half, 1), mean + half),
-        )
+        ends = _cut(mean - half, mean + half, ((low >= 0) & (high <= 1)).all(-1))
         for place, *own in zip(places, *map(np.ndarray.tolist, ends), strict=True):
             if own[0] == own[0]:  # a number
                 found[place] = own[0], own[1]
